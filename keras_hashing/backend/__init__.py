@@ -1,0 +1,31 @@
+"""What `keras.ops` lacks, for the active Keras backend only.
+
+Both modules offer the same functions, so that the rest of the library is written once:
+
+- `all_gather`, `first_row`: the global batch under `tf.distribute`.
+- `lower_median`: selection of a median, O(n), where the backend has it.
+- `stateless_normal`, `stateless_signs`: random numbers from a seed that is itself a tensor.
+- `optimal_assignment`: an exact assignment, solved on the host.
+"""
+
+import keras
+
+_ACTIVE = keras.backend.backend()
+
+if _ACTIVE == "tensorflow":
+    from keras_hashing.backend import tensorflow as _backend
+elif _ACTIVE == "jax":
+    from keras_hashing.backend import jax as _backend
+else:
+    raise ImportError(
+        "keras_hashing runs on the TensorFlow and the JAX backend of Keras. "
+        f"Received: backend={_ACTIVE!r}. Set the environment variable KERAS_BACKEND to "
+        "'tensorflow' or 'jax' before Keras is imported."
+    )
+
+all_gather = _backend.all_gather
+first_row = _backend.first_row
+lower_median = _backend.lower_median
+optimal_assignment = _backend.optimal_assignment
+stateless_normal = _backend.stateless_normal
+stateless_signs = _backend.stateless_signs

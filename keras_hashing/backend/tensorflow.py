@@ -1,0 +1,68 @@
+"""TensorFlow's part of the backend: see `keras_hashing.backend`."""
+
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
+
+from keras_hashing.backend.assignment import solve_assignment
+
+
+def _replica_context() -> Any:
+    """The replica context when several replicas train together, else None."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return None
+    return context
+
+
+def all_gather(x: tf.Tensor) -> tf.Tensor:
+    """Rows of every replica, in replica order; `x` itself outside of `tf.distribute`."""
+    context = _replica_context()
+    if context is None:
+        return x
+    return tf.ensure_shape(context.all_gather(x, axis=0), (None, *x.shape[1:]))
+
+
+def first_row(x: tf.Tensor) -> tf.Tensor | int:
+    """Where this replica's rows begin in `all_gather(x)`."""
+    context = _replica_context()
+    if context is None:
+        return 0
+    sizes = context.all_gather(tf.shape(x)[:1], axis=0)
+    return tf.reduce_sum(sizes[: context.replica_id_in_sync_group])
+
+
+def _selection_is_available() -> bool:
+    """`NthElement` has a CPU kernel only: none on accelerators, none inside XLA."""
+    if control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+        return False
+    return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
+
+
+def lower_median(x: tf.Tensor) -> tf.Tensor:
+    """The lower of the middle values of each column: (n, K) → (K,)."""
+    middle = tf.maximum((tf.shape(x)[0] - 1) // 2, 0)
+    if _selection_is_available():
+        return tf.raw_ops.NthElement(input=tf.transpose(x), n=middle)
+    return tf.sort(x, axis=0)[middle]
+
+
+def stateless_normal(shape: tuple, seed: tf.Tensor) -> tf.Tensor:
+    """Standard normal float32 numbers that depend on the int32 seed of shape (2,) alone."""
+    return tf.random.stateless_normal(shape, seed)
+
+
+def stateless_signs(shape: tuple, seed: tf.Tensor) -> tf.Tensor:
+    """Independent fair float32 numbers of {-1, +1} that depend on the int32 seed alone."""
+    bits = tf.random.stateless_uniform(shape, seed, minval=0, maxval=2, dtype=tf.int32)
+    return tf.cast(2 * bits - 1, tf.float32)
+
+
+def optimal_assignment(cost: tf.Tensor) -> tf.Tensor:
+    """Column given to each row by the cheapest assignment: (n, n) → int32 (n,).
+
+    Runs on the host, so neither inside XLA nor in an exported graph.
+    """
+    columns = tf.numpy_function(solve_assignment, [cost], tf.int32, stateful=False)
+    return tf.ensure_shape(columns, cost.shape[:1])

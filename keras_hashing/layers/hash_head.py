@@ -1,0 +1,134 @@
+"""The layer that turns features into a continuous code."""
+
+from typing import Any
+
+import keras
+
+from keras_hashing.losses import quantization as quantization_losses
+from keras_hashing.losses.hashing_loss import check_weight
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_hashing")
+class HashHead(keras.layers.Layer):
+    """Maps features to a raw continuous code of `bits` values.
+
+        u = activation(normalize(W x + b))
+
+    Bit k of the image's code is 1 where u_k > 0. The head can carry its own quantization loss,
+    so that any Keras model gets HSWD by swapping its last layer:
+
+    ```python
+    head = keras_hashing.layers.HashHead(
+        bits=64, quantization=keras_hashing.losses.HashSlicedWasserstein(),
+        quantization_weight=0.1)
+    ```
+
+    The term is added with `add_loss`, in training only and in float32; the exported graph holds
+    no trace of it.
+
+    Args:
+        bits: K, the length of the code, a positive multiple of 8 (codes are packed in bytes).
+        activation: activation of the code, as in `keras.layers.Dense`. `None` gives the raw
+            code, which is what the losses of this package expect.
+        batch_normalization: whether to normalize each bit over the batch before the activation,
+            without a learned scale or offset: a bit of mean 0 is balanced (OrthoHash, Hoe et
+            al., NeurIPS 2021).
+        quantization: a quantization loss of the code, its name (`"hswd"`, `"swd"`, `"ot"`,
+            `"sign"`), or `None`.
+        quantization_weight: weight of the quantization loss, at least 0.
+        use_bias: whether the projection has a bias.
+        kernel_initializer: initializer of the projection.
+        kernel_regularizer: regularizer of the projection.
+        **kwargs: as in `keras.layers.Layer`.
+
+    Input shape:
+        (batch, features).
+
+    Output shape:
+        (batch, bits), in the layer's compute dtype.
+
+    Raises:
+        ValueError: if `bits` is not a positive multiple of 8, or an argument breaks its rule.
+    """
+
+    def __init__(
+        self,
+        bits: int,
+        activation: Any = None,
+        batch_normalization: bool = False,
+        quantization: Any = None,
+        quantization_weight: float = 0.1,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.bits = check_bits(bits)
+        self.activation = keras.activations.get(activation)
+        self.batch_normalization = batch_normalization
+        self.quantization = quantization_losses.get(quantization)
+        self.quantization_weight = check_weight(quantization_weight)
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.input_spec = keras.layers.InputSpec(ndim=2)
+        self.projection = keras.layers.Dense(
+            bits,
+            use_bias=use_bias,
+            kernel_initializer=self.kernel_initializer,
+            kernel_regularizer=self.kernel_regularizer,
+            dtype=self.dtype_policy,
+            name="projection",
+        )
+        self.normalization = (
+            keras.layers.BatchNormalization(
+                center=False, scale=False, dtype=self.dtype_policy, name="normalization"
+            )
+            if batch_normalization
+            else None
+        )
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the projection and the normalization."""
+        self.projection.build(input_shape)
+        if self.normalization is not None:
+            self.normalization.build((None, self.bits))
+        self.built = True
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """(batch, features) → (batch, bits)."""
+        codes = self.projection(inputs)
+        if self.normalization is not None:
+            codes = self.normalization(codes, training=training)
+        codes = self.activation(codes)
+        if self.quantization is not None and training:
+            self.add_loss(self.quantization_weight * self.quantization(codes, codes))
+        return codes
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """(batch, bits)."""
+        return (*input_shape[:-1], self.bits)
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal layer."""
+        return {
+            **super().get_config(),
+            "bits": self.bits,
+            "activation": keras.activations.serialize(self.activation),
+            "batch_normalization": self.batch_normalization,
+            "quantization": keras.saving.serialize_keras_object(self.quantization),
+            "quantization_weight": self.quantization_weight,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+        }
+
+
+def check_bits(bits: int) -> int:
+    """`bits` as it is, if codes of that length can be packed in bytes."""
+    if isinstance(bits, bool) or not isinstance(bits, int) or bits < 8 or bits % 8:
+        raise ValueError(f"`bits` must be a positive multiple of 8. Received: bits={bits!r}")
+    return bits

@@ -1,0 +1,56 @@
+"""Quantization losses: how far continuous codes are from balanced binary ones."""
+
+from typing import Any
+
+import keras
+
+from keras_hashing.losses.quantization.hash_sliced_wasserstein import HashSlicedWasserstein
+from keras_hashing.losses.quantization.optimal_transport import OptimalTransport
+from keras_hashing.losses.quantization.quantization_loss import QuantizationLoss
+from keras_hashing.losses.quantization.sign_distance import SignDistance
+from keras_hashing.losses.quantization.sliced_wasserstein import SlicedWasserstein
+
+QUANTIZATION_LOSSES = {
+    "hswd": HashSlicedWasserstein,
+    "swd": SlicedWasserstein,
+    "ot": OptimalTransport,
+    "sign": SignDistance,
+}
+
+
+def get(identifier: Any) -> keras.losses.Loss | None:
+    """A quantization loss by name, configuration or as it is.
+
+    Args:
+        identifier: `None` or `"none"`; a name of `QUANTIZATION_LOSSES`; the dictionary that
+            `keras.saving.serialize_keras_object` makes; or a `keras.losses.Loss`.
+
+    Returns:
+        The loss, or `None` for none.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if identifier is None or identifier == "none":
+        return None
+    if isinstance(identifier, keras.losses.Loss):
+        return identifier
+    if isinstance(identifier, dict):
+        return get(keras.saving.deserialize_keras_object(identifier))
+    if isinstance(identifier, str) and identifier in QUANTIZATION_LOSSES:
+        return QUANTIZATION_LOSSES[identifier]()
+    raise ValueError(
+        f"`quantization` must be one of {['none', *QUANTIZATION_LOSSES]} or a "
+        f"`keras.losses.Loss`. Received: quantization={identifier!r}"
+    )
+
+
+__all__ = [
+    "QUANTIZATION_LOSSES",
+    "HashSlicedWasserstein",
+    "OptimalTransport",
+    "QuantizationLoss",
+    "SignDistance",
+    "SlicedWasserstein",
+    "get",
+]

@@ -1,0 +1,57 @@
+"""Methods: similarity objectives as layers, with the state they need."""
+
+from typing import Any
+
+import keras
+
+from keras_hashing.methods.code_memory import CodeMemory
+from keras_hashing.methods.dpsh import DPSH
+from keras_hashing.methods.hashing_method import HashingMethod
+from keras_hashing.methods.hashnet import HashNet
+from keras_hashing.methods.pairwise_method import PairwiseMethod
+
+METHODS: dict[str, type[HashingMethod]] = {
+    "dpsh": DPSH,
+    "hashnet": HashNet,
+}
+
+
+def available() -> list[str]:
+    """Names of the methods, in alphabetical order."""
+    return sorted(METHODS)
+
+
+def get(identifier: Any, **options: Any) -> HashingMethod:
+    """A method by name, configuration or as it is.
+
+    Args:
+        identifier: a name of `available()`, the dictionary that
+            `keras.saving.serialize_keras_object` makes, or a `HashingMethod`.
+        **options: arguments of the method's constructor, for a name (`bits`, `num_classes`,
+            `memory_size`, …).
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if isinstance(identifier, HashingMethod):
+        return identifier
+    if isinstance(identifier, dict):
+        return get(keras.saving.deserialize_keras_object(identifier))
+    if isinstance(identifier, str) and identifier in METHODS:
+        return METHODS[identifier](**options)
+    raise ValueError(
+        f"`method` must be one of {available()} or a `keras_hashing.methods.HashingMethod`. "
+        f"Received: method={identifier!r}"
+    )
+
+
+__all__ = [
+    "DPSH",
+    "METHODS",
+    "CodeMemory",
+    "HashNet",
+    "HashingMethod",
+    "PairwiseMethod",
+    "available",
+    "get",
+]

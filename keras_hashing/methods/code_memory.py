@@ -1,0 +1,95 @@
+"""A bounded memory of recent codes."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_hashing import backend
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_hashing.methods")
+class CodeMemory(keras.layers.Layer):
+    """First-in-first-out memory of the latest codes and their labels.
+
+    Pairwise methods compare a batch with more codes than it holds. The published codes keep one
+    code for every training sample; this memory keeps the latest `size` codes, so that its cost
+    is bounded: size × (bits + classes) floats.
+
+    The memory is weights of a layer, so it is saved and restored with the model. Under
+    `tf.distribute` every replica holds the codes of the global batch.
+
+    Args:
+        size: number of codes kept, at least 1.
+        bits: length of a code.
+        num_classes: number of label columns.
+        **kwargs: as in `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `size` is not a positive integer.
+    """
+
+    def __init__(self, size: int, bits: int, num_classes: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ValueError(f"`size` must be a positive integer. Received: size={size!r}")
+        self.size = size
+        self.bits = bits
+        self.num_classes = num_classes
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes the weights."""
+
+        def add(name: str, shape: tuple, dtype: str) -> Any:
+            return self.add_weight(
+                name=name,
+                shape=shape,
+                dtype=dtype,
+                initializer="zeros",
+                trainable=False,
+                aggregation="only_first_replica",
+            )
+
+        if self.built:
+            return
+        self.codes = add("codes", (self.size, self.bits), "float32")
+        self.labels = add("labels", (self.size, self.num_classes), "float32")
+        self.count = add("count", (), "int32")
+        self.built = True
+
+    def read(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What the memory holds, the latest first.
+
+        Returns:
+            labels: float32, shape (size, num_classes).
+            codes: float32, shape (size, bits).
+            filled: float32, shape (size,); 1 for a row that holds a code.
+        """
+        filled = ops.cast(ops.arange(self.size) < ops.convert_to_tensor(self.count), "float32")
+        return ops.convert_to_tensor(self.labels), ops.convert_to_tensor(self.codes), filled
+
+    def write(self, labels: Tensor, codes: Tensor) -> None:
+        """Puts a batch in front; the oldest codes fall out.
+
+        Args:
+            labels: shape (n, num_classes).
+            codes: shape (n, bits); they take no gradient.
+        """
+        codes = ops.stop_gradient(backend.all_gather(ops.cast(codes, "float32")))
+        labels = backend.all_gather(ops.cast(labels, "float32"))
+        rows = ops.shape(codes)[0]
+        self.codes.assign(ops.concatenate([codes, self.codes], axis=0)[: self.size])
+        self.labels.assign(ops.concatenate([labels, self.labels], axis=0)[: self.size])
+        self.count.assign(ops.minimum(ops.convert_to_tensor(self.count) + rows, self.size))
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal, empty memory."""
+        return {
+            **super().get_config(),
+            "size": self.size,
+            "bits": self.bits,
+            "num_classes": self.num_classes,
+        }

@@ -1,0 +1,232 @@
+"""The model that trains a hash method whole."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_hashing import methods, metrics
+from keras_hashing import retrieval as retrieval_functions
+from keras_hashing.layers.hash_head import HashHead, check_bits
+from keras_hashing.losses import quantization as quantization_losses
+from keras_hashing.losses.hashing_loss import check_place, check_weight
+from keras_hashing.losses.inputs import check_codes
+
+Tensor = Any
+
+
+class _Reduction(keras.losses.Loss):
+    """Keras' own reduction (sample weights, `tf.distribute`) of values a sample."""
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return y_pred
+
+
+@keras.saving.register_keras_serializable(package="keras_hashing")
+class HashingModel(keras.Model):
+    """Backbone, hash head, method and quantization, trained by `fit`.
+
+        loss = similarity of the method + quantization_weight · quantization
+
+    ```python
+    model = keras_hashing.models.HashingModel(
+        backbone, bits=64, method="hashnet", quantization="hswd", quantization_weight=0.1)
+    model.compile("adam")          # no loss: the model brings its own
+    model.fit(train)               # batches of (images, one-hot or multi-hot labels)
+    model.encoder                  # images → raw continuous codes: what is exported
+    model.encode(images)           # images → packed codes
+    ```
+
+    The history, the progress bar and TensorBoard show `loss`, its parts `similarity_loss` and
+    `quantization_loss`, and `bit_balance`, `bit_correlation` and `quantization_error` of the raw
+    codes. `save` and `keras.saving.load_model` keep everything, the method's state included.
+
+    Args:
+        backbone: `keras.Model` from images to features of shape (batch, features), built, with
+            one input and one output. It is not changed.
+        bits: K, the length of the code, a positive multiple of 8.
+        method: a name of `keras_hashing.methods.available()` or a
+            `keras_hashing.methods.HashingMethod` of the same `bits`.
+        quantization: `"none"`, `"native"` (that of the method's paper), `"hswd"`, `"swd"`,
+            `"ot"`, `"sign"`, or a `keras.losses.Loss` of the codes. Where the native
+            quantization is a schedule, `fit` needs `model.method.native_callbacks()`.
+        quantization_weight: weight of the quantization loss, at least 0.
+        quantize: the code that quantization acts on: `"raw"` or `"relaxed"`.
+        head: `HashHead` of the same `bits`, or `None` for a plain one in float32.
+        num_classes: number of label columns, for methods that need to know it.
+        **kwargs: as in `keras.Model`.
+
+    Raises:
+        ValueError: if an argument breaks its rule.
+    """
+
+    def __init__(
+        self,
+        backbone: keras.Model,
+        bits: int,
+        method: Any = "hashnet",
+        quantization: Any = "hswd",
+        quantization_weight: float = 0.1,
+        quantize: str = "raw",
+        head: HashHead | None = None,
+        num_classes: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.bits = check_bits(bits)
+        self.num_classes = num_classes
+        self.quantize = check_place(quantize)
+        self.quantization_weight = check_weight(quantization_weight)
+        self.method = methods.get(method, bits=bits, num_classes=num_classes)
+        _check_same_bits("method", self.method.bits, bits)
+        self._native = quantization == "native"
+        self.quantization = (
+            self.method.native_quantization()
+            if self._native
+            else quantization_losses.get(quantization)
+        )
+        self.backbone = backbone
+        self.head = HashHead(bits, dtype="float32", name="hash_head") if head is None else head
+        _check_same_bits("head", self.head.bits, bits)
+        self.encoder = _make_encoder(self.backbone, self.head)
+
+        self._reduction = _Reduction(name="reduction")
+        self._similarity_loss = keras.metrics.Mean(name="similarity_loss")
+        self._quantization_loss = (
+            None if self.quantization is None else keras.metrics.Mean(name="quantization_loss")
+        )
+        self._code_metrics = [
+            metrics.BitBalance(bits),
+            metrics.BitCorrelation(bits),
+            metrics.QuantizationError(),
+        ]
+        self.build(self.encoder.input_shape)
+
+    def build(self, input_shape: Any) -> None:
+        """The encoder is built already."""
+        self.built = True
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """Images → raw continuous codes, shape (batch, bits)."""
+        return self.encoder(inputs, training=training)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Tensor = None,
+        y_pred: Tensor = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Similarity plus weighted quantization, and the figures of the history.
+
+        Args:
+            x: images.
+            y: one-hot or multi-hot labels, shape (batch, classes).
+            y_pred: raw continuous codes, shape (batch, bits).
+            sample_weight: optional, shape (batch,).
+            training: whether the method's state may change.
+
+        Returns:
+            Scalar.
+
+        Raises:
+            ValueError: if there are no labels, or they have another shape.
+        """
+        if y is None:
+            raise ValueError(
+                "A HashingModel trains on batches of (images, labels), with one-hot or "
+                "multi-hot labels. Received: no labels"
+            )
+        codes = check_codes(y_pred)
+        similarity = self.method(y, codes, training=training)
+        loss = self._reduction(similarity, similarity, sample_weight)
+        self._similarity_loss.update_state(_weighted(similarity, sample_weight))
+        if self.quantization is not None:
+            place = codes if self.quantize == "raw" else self.method.relax(codes)
+            quantization = self.quantization.call(place, place)
+            self._quantization_loss.update_state(_weighted(quantization, sample_weight))
+            loss += self.quantization_weight * self._reduction(
+                quantization, quantization, sample_weight
+            )
+        for metric in self._code_metrics:
+            metric.update_state(None, codes)
+        for term in self.losses:
+            loss += ops.sum(ops.cast(term, loss.dtype))
+        return loss
+
+    def encode(self, images: Any, batch_size: int = 256, verbose: Any = 0) -> np.ndarray:
+        """Packed codes of images.
+
+        Args:
+            images: array of images, or a `tf.data.Dataset` of batches of images.
+            batch_size: batch size for arrays.
+            verbose: as in `keras.Model.predict`.
+
+        Returns:
+            uint8 array of shape (n, bits / 8).
+
+        Raises:
+            ValueError: if a code is not finite.
+        """
+        codes = self.encoder.predict(images, batch_size=batch_size, verbose=verbose)
+        return retrieval_functions.pack_codes(codes)
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal model."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "backbone": serialize(self.backbone),
+            "bits": self.bits,
+            "method": serialize(self.method),
+            "quantization": "native" if self._native else serialize(self.quantization),
+            "quantization_weight": self.quantization_weight,
+            "quantize": self.quantize,
+            "head": serialize(self.head),
+            "num_classes": self.num_classes,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "HashingModel":
+        """The model that `get_config` describes."""
+        deserialize = keras.saving.deserialize_keras_object
+        parts = {
+            name: deserialize(config[name], custom_objects=custom_objects)
+            for name in ("backbone", "head")
+        }
+        return cls(**{**config, **parts})
+
+
+def _weighted(values: Tensor, sample_weight: Any) -> Tensor:
+    """Values a sample times their weights, so that the parts add up to the loss."""
+    if sample_weight is None:
+        return values
+    return values * ops.reshape(ops.cast(sample_weight, values.dtype), (-1,))
+
+
+def _check_same_bits(argument: str, received: int, bits: int) -> None:
+    if received != bits:
+        raise ValueError(
+            f"`{argument}` must have the same number of bits as the model. "
+            f"Received: {argument}.bits={received}, bits={bits}"
+        )
+
+
+def _make_encoder(backbone: keras.Model, head: HashHead) -> keras.Model:
+    """Images → raw continuous codes."""
+    if not isinstance(backbone, keras.Model) or not backbone.built:
+        raise ValueError(
+            "`backbone` must be a built `keras.Model` (give a Sequential model an Input). "
+            f"Received: backbone={backbone!r}"
+        )
+    inputs, outputs = backbone.inputs, backbone.outputs
+    if len(inputs) != 1 or len(outputs) != 1 or len(outputs[0].shape) != 2:
+        raise ValueError(
+            "`backbone` must have one input and one output of shape (batch, features); end a "
+            "convolutional network with global pooling. Received: output shapes "
+            f"{[tuple(output.shape) for output in outputs]}"
+        )
+    images = keras.Input(shape=inputs[0].shape[1:], dtype=inputs[0].dtype, name="image")
+    return keras.Model(images, head(backbone(images)), name="encoder")

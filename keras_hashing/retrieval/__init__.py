@@ -1,0 +1,38 @@
+"""Packed codes, Hamming distance and retrieval figures: pure NumPy, on any Keras backend."""
+
+from keras_hashing.retrieval.average_precision import average_precision, mean_average_precision
+from keras_hashing.retrieval.code_statistics import (
+    bit_balance,
+    bit_correlation,
+    code_entropy,
+    quantization_error,
+    unique_codes,
+)
+from keras_hashing.retrieval.evaluation import RetrievalFigures, evaluate_retrieval
+from keras_hashing.retrieval.hamming import hamming_distance
+from keras_hashing.retrieval.packing import pack_codes, unpack_codes
+from keras_hashing.retrieval.precision import (
+    PrecisionRecallCurve,
+    precision_at_k,
+    precision_recall_curve,
+    precision_within_radius,
+)
+
+__all__ = [
+    "PrecisionRecallCurve",
+    "RetrievalFigures",
+    "average_precision",
+    "bit_balance",
+    "bit_correlation",
+    "code_entropy",
+    "evaluate_retrieval",
+    "hamming_distance",
+    "mean_average_precision",
+    "pack_codes",
+    "precision_at_k",
+    "precision_recall_curve",
+    "precision_within_radius",
+    "quantization_error",
+    "unique_codes",
+    "unpack_codes",
+]

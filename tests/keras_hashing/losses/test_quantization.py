@@ -1,0 +1,153 @@
+import keras
+import numpy as np
+import ot
+import pytest
+from keras import ops
+
+from keras_hashing.losses import (
+    HashSlicedWasserstein,
+    OptimalTransport,
+    SignDistance,
+    SlicedWasserstein,
+)
+from keras_hashing.losses import quantization as quantization_losses
+
+SAMPLED = [SlicedWasserstein(num_projections=64), OptimalTransport()]
+EVERY = [HashSlicedWasserstein(p=1), SignDistance(), *SAMPLED]
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("samples", [1, 24, 33])
+def test_sliced_wasserstein_equals_pot_with_the_same_directions_and_targets(p, samples, rng):
+    codes = rng.normal(size=(samples, 16)).astype("float32")
+    loss = SlicedWasserstein(num_projections=50, seed=3, p=p)
+    directions, targets = map(numpy, loss.draw(ops.convert_to_tensor(codes)))
+    expected = ot.sliced_wasserstein_distance(
+        codes.astype("float64"), targets.astype("float64"), projections=directions, p=p
+    )
+    np.testing.assert_allclose(float(loss(codes, codes)), expected**p, rtol=1e-4)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("samples", [1, 24, 33])
+def test_optimal_transport_equals_pot_with_the_same_targets(p, samples, rng):
+    codes = rng.normal(size=(samples, 16)).astype("float32")
+    loss = OptimalTransport(seed=3, p=p)
+    targets = numpy(loss.draw(ops.convert_to_tensor(codes)))
+    cost = (np.abs(codes[:, None] - targets[None]).astype("float64") ** p).mean(axis=-1)
+    np.testing.assert_allclose(float(loss(codes, codes)), ot.emd2([], [], cost), rtol=1e-5)
+
+
+def test_directions_have_length_one_and_targets_are_fair_signs(rng):
+    codes = ops.convert_to_tensor(rng.normal(size=(500, 16)).astype("float32"))
+    directions, targets = map(numpy, SlicedWasserstein(num_projections=40).draw(codes))
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=0), 1, rtol=1e-5)
+    assert set(np.unique(targets)) == {-1.0, 1.0}
+    assert np.abs(targets.mean(axis=0)).max() < 0.2
+
+
+@pytest.mark.parametrize("loss", SAMPLED, ids=lambda loss: loss.name)
+def test_sampled_losses_repeat_for_a_seed_and_a_batch_in_any_order(loss, rng):
+    codes = rng.normal(size=(24, 16)).astype("float32")
+    shuffled = rng.permutation(codes)
+    again = type(loss).from_config(loss.get_config())
+    other = type(loss).from_config({**loss.get_config(), "seed": 99})
+    value = float(loss(codes, codes))
+    assert float(again(codes, codes)) == value
+    np.testing.assert_allclose(float(again(shuffled, shuffled)), value, rtol=1e-5)
+    assert float(other(codes, codes)) != value
+
+
+@pytest.mark.parametrize("loss", SAMPLED, ids=lambda loss: loss.name)
+def test_sampled_losses_draw_anew_for_another_batch(loss, rng):
+    first = ops.convert_to_tensor(rng.normal(size=(24, 16)).astype("float32"))
+    second = first + 1e-6
+    draw = (lambda u: loss.draw(u)[1]) if isinstance(loss, SlicedWasserstein) else loss.draw
+    assert (numpy(draw(first)) != numpy(draw(second))).any()
+
+
+@pytest.mark.parametrize("loss", SAMPLED, ids=lambda loss: loss.name)
+def test_gradient_of_sampled_losses_equals_finite_difference(loss, rng, value_and_gradient):
+    codes = rng.normal(size=(12, 8)).astype("float32")
+    fixed = ops.convert_to_tensor(codes)
+    frozen = type(loss).from_config(loss.get_config())
+    frozen.draw = lambda batch: loss.draw(fixed)  # the same draw on both sides
+    _, gradient = value_and_gradient(lambda u: frozen(u, u), codes)
+    step = 1e-2
+    for index in [(0, 0), (5, 3), (11, 7)]:
+        up, down = codes.copy(), codes.copy()
+        up[index] += step
+        down[index] -= step
+        slope = (float(frozen(up, up)) - float(frozen(down, down))) / (2 * step)
+        np.testing.assert_allclose(gradient[index], slope, rtol=0.1, atol=2e-3)
+
+
+def test_sign_distance_is_the_squared_distance_to_the_sign(rng):
+    codes = rng.normal(size=(24, 16)).astype("float32")
+    signs = np.where(codes > 0, 1.0, -1.0)
+    expected = ((codes - signs) ** 2).mean()
+    np.testing.assert_allclose(float(SignDistance()(codes, codes)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", EVERY, ids=lambda loss: loss.name)
+def test_one_value_a_sample_and_defined_for_one_sample_and_for_none(loss, rng):
+    codes = rng.normal(size=(9, 8)).astype("float32")
+    assert loss.call(None, ops.convert_to_tensor(codes)).shape == (9,)
+    assert np.isfinite(float(loss(codes[:1], codes[:1])))
+    assert loss.call(None, ops.convert_to_tensor(codes[:0])).shape == (0,)
+
+
+@pytest.mark.parametrize("loss", EVERY, ids=lambda loss: loss.name)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_non_finite_code_gives_non_finite_loss(loss, bad, rng):
+    codes = rng.normal(size=(9, 8)).astype("float32")
+    codes[2, 3] = bad
+    assert not np.isfinite(float(loss(codes, codes)))
+
+
+@pytest.mark.parametrize("loss", EVERY, ids=lambda loss: loss.name)
+def test_serialises(loss, rng):
+    config = keras.saving.serialize_keras_object(loss)
+    again = keras.saving.deserialize_keras_object(config)
+    assert again.get_config() == loss.get_config()
+    codes = rng.normal(size=(9, 8)).astype("float32")
+    assert float(again(codes, codes)) == float(loss(codes, codes))
+
+
+@pytest.mark.parametrize("loss", EVERY, ids=lambda loss: loss.name)
+def test_survives_save_and_reload_of_a_compiled_model(loss, tmp_path, rng):
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(8)])
+    model.compile("sgd", loss=loss, jit_compile=False)
+    x, y = rng.normal(size=(16, 5)).astype("float32"), np.zeros((16, 8))
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    expected = model.evaluate(x, y, verbose=0)
+    np.testing.assert_allclose(again.evaluate(x, y, verbose=0), expected, rtol=1e-5)
+
+
+def test_names_give_losses():
+    assert isinstance(quantization_losses.get("hswd"), HashSlicedWasserstein)
+    assert isinstance(quantization_losses.get("swd"), SlicedWasserstein)
+    assert isinstance(quantization_losses.get("ot"), OptimalTransport)
+    assert isinstance(quantization_losses.get("sign"), SignDistance)
+    assert quantization_losses.get("none") is None
+    assert quantization_losses.get(None) is None
+
+
+def test_unknown_name_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"hswd.*Received: quantization='hsdw'"):
+        quantization_losses.get("hsdw")
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(ValueError, match="`num_projections` must be a positive"):
+        SlicedWasserstein(num_projections=0)
+    with pytest.raises(ValueError, match="`p` must be 1 or 2"):
+        SlicedWasserstein(p=3)
+    with pytest.raises(ValueError, match="`p` must be 1 or 2"):
+        OptimalTransport(p=3)

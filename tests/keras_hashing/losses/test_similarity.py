@@ -1,0 +1,155 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_hashing.losses import DPSH, HashingLoss, HashNet, HashSlicedWasserstein
+
+OBJECTIVES = [DPSH(), HashNet(), HashNet(alpha=0.3, beta=2.0)]
+MULTI_HOT = np.array(
+    [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [0, 1, 1]], "float32"
+)
+
+
+def name_of(objective):
+    return f"{objective.name}-{getattr(objective, 'beta', '')}"
+
+
+def pair_by_pair(objective, labels, codes):
+    """The objective from its paper's sum over ordered pairs i ≠ j, one pair at a time."""
+    n, bits = codes.shape
+    similar = {(i, j): labels[i] @ labels[j] > 0 for i in range(n) for j in range(n) if i != j}
+    total = 0.0
+    for (i, j), s in similar.items():
+        if isinstance(objective, DPSH):
+            theta, weight = codes[i] @ codes[j] / 2, 1.0
+        else:
+            alpha = objective.alpha or 10 / bits
+            v = np.tanh(objective.beta * codes)
+            theta = alpha * (v[i] @ v[j])
+            weight = len(similar) / sum(t == s for t in similar.values())
+        total += weight * (np.log1p(np.exp(theta)) - s * theta)
+    return total / len(similar)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=name_of)
+def test_value_equals_the_sum_over_pairs_of_the_paper(objective, rng):
+    codes = rng.normal(size=(6, 16))
+    expected = pair_by_pair(objective, MULTI_HOT, codes)
+    value = float(objective(MULTI_HOT, codes.astype("float32")))
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=name_of)
+def test_gradient_equals_finite_difference(objective, rng, value_and_gradient):
+    codes = rng.normal(size=(6, 8))
+    _, gradient = value_and_gradient(lambda u: objective(MULTI_HOT, u), codes.astype("float32"))
+    step = 1e-5
+    for index in [(0, 0), (3, 5), (5, 7)]:
+        up, down = codes.copy(), codes.copy()
+        up[index] += step
+        down[index] -= step
+        high = pair_by_pair(objective, MULTI_HOT, up)
+        low = pair_by_pair(objective, MULTI_HOT, down)
+        np.testing.assert_allclose(gradient[index], (high - low) / (2 * step), rtol=1e-3)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=name_of)
+def test_one_value_a_sample_and_a_batch_of_one_has_no_pair(objective, rng):
+    codes = rng.normal(size=(6, 8)).astype("float32")
+    assert objective.call(MULTI_HOT, ops.convert_to_tensor(codes)).shape == (6,)
+    assert float(objective(MULTI_HOT[:1], codes[:1])) == 0.0
+    assert objective.call(MULTI_HOT[:0], ops.convert_to_tensor(codes[:0])).shape == (0,)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=name_of)
+def test_batches_of_one_kind_of_pair_are_finite(objective, rng):
+    codes = rng.normal(size=(3, 8)).astype("float32")
+    assert np.isfinite(float(objective(np.eye(3, dtype="float32"), codes)))
+    assert np.isfinite(float(objective(np.tile(np.eye(3)[:1], (3, 1)), codes)))
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=name_of)
+def test_large_codes_do_not_overflow(objective, rng):
+    codes = 1e4 * rng.normal(size=(6, 8)).astype("float32")
+    assert np.isfinite(float(objective(MULTI_HOT, codes)))
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=name_of)
+def test_non_finite_codes_or_labels_give_a_non_finite_loss(objective, rng):
+    codes = rng.normal(size=(6, 8)).astype("float32")
+    bad_codes, bad_labels = codes.copy(), MULTI_HOT.copy()
+    bad_codes[1, 1] = np.nan
+    bad_labels[2, 0] = np.nan
+    assert not np.isfinite(float(objective(MULTI_HOT, bad_codes)))
+    assert not np.isfinite(float(objective(bad_labels, codes)))
+
+
+@pytest.mark.parametrize("labels", [np.arange(6), np.arange(6)[:, None]])
+def test_class_numbers_are_refused_with_the_way_out(labels, rng):
+    with pytest.raises(ValueError, match=r"to_categorical.*Received: shape=\(6"):
+        DPSH()(labels, rng.normal(size=(6, 8)).astype("float32"))
+
+
+def test_similar_and_dissimilar_pairs_weigh_the_same_in_hashnet():
+    labels = np.eye(2)[[0] * 2 + [1] * 14]
+    codes = np.zeros((16, 8), "float32")
+    # At θ = 0 each pair costs log 2: each kind's mean is log 2, and both kinds add up.
+    np.testing.assert_allclose(float(HashNet()(labels, codes)), 2 * np.log(2), rtol=1e-6)
+
+
+def test_hashing_loss_adds_weighted_quantization_at_its_place(rng):
+    codes = rng.normal(size=(6, 8)).astype("float32")
+    similarity, hswd = HashNet(beta=1.5), HashSlicedWasserstein()
+    raw = HashingLoss(similarity, hswd, quantization_weight=0.3, quantize="raw")
+    relaxed = HashingLoss(similarity, hswd, quantization_weight=0.3, quantize="relaxed")
+    base = float(similarity(MULTI_HOT, codes))
+    v = np.tanh(1.5 * codes)
+    np.testing.assert_allclose(
+        float(raw(MULTI_HOT, codes)), base + 0.3 * float(hswd(codes, codes)), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        float(relaxed(MULTI_HOT, codes)), base + 0.3 * float(hswd(v, v)), rtol=1e-5
+    )
+    assert float(HashingLoss(similarity, None)(MULTI_HOT, codes)) == pytest.approx(base)
+
+
+def test_hashing_loss_keeps_sample_weights(rng):
+    codes = rng.normal(size=(6, 8)).astype("float32")
+    weights = np.array([0, 1, 2, 0, 1, 2], "float32")
+    loss = HashingLoss(DPSH())
+    values = ops.convert_to_numpy(loss.call(MULTI_HOT, ops.convert_to_tensor(codes)))
+    weighted = float(loss(MULTI_HOT, codes, sample_weight=weights))
+    np.testing.assert_allclose(weighted, np.mean(values * weights), rtol=1e-5)
+
+
+def test_hashing_loss_refuses_bad_arguments():
+    with pytest.raises(ValueError, match="`quantize` must be one of"):
+        HashingLoss(DPSH(), quantize="binary")
+    with pytest.raises(ValueError, match="`quantization_weight` must be a finite"):
+        HashingLoss(DPSH(), quantization_weight=-1)
+    with pytest.raises(ValueError, match="`similarity` must be a similarity objective"):
+        HashingLoss("dpsh")
+    with pytest.raises(ValueError, match="`alpha` must be positive"):
+        HashNet(alpha=0)
+    with pytest.raises(ValueError, match="`beta` must be positive"):
+        HashNet(beta=-1)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [DPSH(), HashNet(alpha=0.2, beta=3.0), HashingLoss(HashNet(beta=2.0), "sign", 0.7, "relaxed")],
+    ids=lambda loss: loss.name,
+)
+def test_objectives_train_save_and_reload_in_a_compiled_model(loss, tmp_path, blobs):
+    images, labels = blobs
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(8))
+    model.compile(keras.optimizers.Adam(0.01), loss=loss)
+    history = model.fit(images, labels, epochs=5, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.loss.get_config() == loss.get_config()
+    expected = model.evaluate(images, labels, verbose=0)
+    np.testing.assert_allclose(again.evaluate(images, labels, verbose=0), expected, rtol=1e-5)

@@ -1,0 +1,335 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_hashing import losses, methods
+from keras_hashing.callbacks import ScaleContinuation
+from keras_hashing.layers import HashHead
+from keras_hashing.models import HashingModel
+from keras_hashing.retrieval import pack_codes
+
+PARTS = {"similarity_loss", "quantization_loss"}
+STATISTICS = {"bit_balance", "bit_correlation", "quantization_error"}
+
+
+def make_model(backbone, **options):
+    options.setdefault("bits", 16)
+    model = HashingModel(backbone, **options)
+    model.compile(keras.optimizers.Adam(0.01))
+    return model
+
+
+def state_of(model):
+    return [ops.convert_to_numpy(weight).copy() for weight in model.weights]
+
+
+def settings_of(model):
+    """The configuration, but for what says how the parts were built."""
+    config = model.get_config()
+    for part in ("backbone", "head", "method", "quantization"):
+        if isinstance(config[part], dict):
+            config[part] = config[part]["config"]
+    del config["backbone"]["layers"]
+    config["backbone"].pop("build_input_shape", None)
+    return config
+
+
+def memory_of(model):
+    return [ops.convert_to_numpy(weight).copy() for weight in model.method.memory.weights]
+
+
+def with_memory(size=40):
+    return methods.HashNet(bits=16, num_classes=3, memory_size=size)
+
+
+@pytest.mark.parametrize("method", methods.available())
+@pytest.mark.parametrize("quantization", ["none", "native", "sign", "hswd", "swd"])
+@pytest.mark.parametrize("quantize", ["raw", "relaxed"])
+def test_every_method_trains_with_every_quantization(
+    method, quantization, quantize, make_backbone, blobs
+):
+    model = make_model(
+        make_backbone(), method=method, quantization=quantization, quantize=quantize
+    )
+    history = model.fit(*blobs, epochs=4, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert np.isfinite(list(history.values())).all()
+
+
+def test_optimal_transport_trains(make_backbone, blobs):
+    model = make_model(make_backbone(), quantization="ot")
+    history = model.fit(*blobs, epochs=3, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_history_shows_the_parts_of_the_loss_and_the_bit_statistics(make_backbone, blobs):
+    model = make_model(make_backbone(), quantization_weight=0.3)
+    history = model.fit(*blobs, validation_data=blobs, epochs=2, verbose=0).history
+    names = {"loss"} | PARTS | STATISTICS
+    assert set(history) == names | {f"val_{name}" for name in names}
+    for prefix in ("", "val_"):
+        total = np.add(
+            history[f"{prefix}similarity_loss"],
+            0.3 * np.array(history[f"{prefix}quantization_loss"]),
+        )
+        np.testing.assert_allclose(history[f"{prefix}loss"], total, rtol=1e-4)
+
+
+def test_no_quantization_shows_no_quantization_loss(make_backbone, blobs):
+    model = make_model(make_backbone(), quantization="none")
+    history = model.fit(*blobs, verbose=0).history
+    assert set(history) == {"loss", "similarity_loss"} | STATISTICS
+
+
+def test_loss_equals_the_stateless_loss_of_the_same_parts(make_backbone, blobs):
+    model = make_model(make_backbone(), method="dpsh", quantization_weight=0.3)
+    images, labels = blobs
+    codes = model.predict(images, verbose=0)
+    expected = float(losses.HashingLoss(losses.DPSH(), "hswd", 0.3)(labels, codes))
+    value = model.evaluate(images, labels, batch_size=96, verbose=0, return_dict=True)["loss"]
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+def test_sample_weights_scale_a_samples_terms(make_backbone, blobs):
+    model = make_model(make_backbone(), method="dpsh")
+    images, labels = blobs
+    weights = np.random.default_rng(0).uniform(size=96).astype("float32")
+    codes = model.predict(images, verbose=0)
+    expected = float(losses.HashingLoss(losses.DPSH())(labels, codes, sample_weight=weights))
+    value = model.evaluate(
+        images, labels, sample_weight=weights, batch_size=96, verbose=0, return_dict=True
+    )
+    np.testing.assert_allclose(value["loss"], expected, rtol=1e-5)
+    parts = value["similarity_loss"] + 0.1 * value["quantization_loss"]
+    np.testing.assert_allclose(parts, expected, rtol=1e-5)
+
+
+def test_regularizers_of_head_and_backbone_count(make_backbone, blobs):
+    plain = make_model(make_backbone(), head=HashHead(16, dtype="float32"))
+    head = HashHead(16, kernel_regularizer=keras.regularizers.L2(1.0), dtype="float32")
+    regularized = make_model(make_backbone(), head=head)
+    regularized.set_weights(plain.get_weights())
+    difference = (
+        regularized.evaluate(*blobs, verbose=0, return_dict=True)["loss"]
+        - plain.evaluate(*blobs, verbose=0, return_dict=True)["loss"]
+    )
+    kernel = ops.convert_to_numpy(head.projection.kernel)
+    np.testing.assert_allclose(difference, np.sum(kernel**2), rtol=1e-3)
+
+
+def test_memory_is_first_in_first_out_and_bounded(make_backbone, blobs):
+    images, labels = blobs
+    model = make_model(make_backbone(), method=with_memory(40))
+    model.optimizer.learning_rate.assign(0.0)
+    codes = model.predict(images, verbose=0)
+    for start in range(0, 96, 16):
+        model.train_on_batch(images[start : start + 16], labels[start : start + 16])
+        stored, stored_labels, count = memory_of(model)
+        seen = np.concatenate([codes[k : k + 16] for k in range(start, -1, -16)])[:40]
+        assert count == min(start + 16, 40)
+        np.testing.assert_allclose(stored[: len(seen)], seen, rtol=1e-4, atol=1e-5)
+        assert stored_labels[: len(seen)].sum() == len(seen)
+
+
+def test_a_batch_larger_than_the_memory_keeps_its_first_rows(make_backbone, blobs):
+    model = make_model(make_backbone(), method=with_memory(10))
+    model.fit(*blobs, batch_size=32, epochs=1, verbose=0)
+    assert memory_of(model)[2] == 10
+
+
+def test_empty_memory_changes_nothing_and_a_filled_one_adds_its_pairs(make_backbone, blobs):
+    images, labels = blobs
+    model = make_model(make_backbone(), method=with_memory(96), quantization="none")
+    codes = ops.convert_to_tensor(model.predict(images[:16], verbose=0))
+    alone = float(losses.HashNet()(labels[:16], codes))
+    np.testing.assert_allclose(
+        np.mean(ops.convert_to_numpy(model.method(labels[:16], codes))), alone, rtol=1e-5
+    )
+    # A memory that holds the other 80 samples makes these 16 rows those of the whole batch.
+    whole = model.predict(images, verbose=0)
+    objective = losses.HashNet()
+    expected = ops.convert_to_numpy(
+        objective.compare(
+            labels[:16],
+            objective.similarity_code(codes),
+            labels[16:],
+            objective.similarity_code(ops.convert_to_tensor(whole[16:])),
+            np.ones(80, "float32"),
+        )
+    )
+    model.method.memory.write(labels[16:], whole[16:])
+    value = ops.convert_to_numpy(model.method(labels[:16], codes))
+    np.testing.assert_allclose(value, expected, rtol=1e-4)
+    assert not np.allclose(value.mean(), alone)
+
+
+def test_evaluation_and_prediction_change_no_state(make_backbone, blobs):
+    model = make_model(make_backbone(), method=with_memory())
+    model.fit(*blobs, batch_size=32, epochs=1, verbose=0)
+    model.method.beta.assign(2.5)
+    before = state_of(model)
+    model.evaluate(*blobs, verbose=0)
+    model.predict(blobs[0], verbose=0)
+    model.encode(blobs[0])
+    for old, new in zip(before, state_of(model), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_beta_changed_by_a_callback_acts_in_fit_and_shows_in_the_loss(make_backbone, blobs):
+    images, labels = blobs
+    model = make_model(make_backbone(), quantization="none")
+    schedule = ScaleContinuation(initial=1.0, gamma=1.0, power=1.0, every=3)
+    model.fit(images, labels, batch_size=16, epochs=2, callbacks=[schedule], verbose=0)
+    beta = float(ops.convert_to_numpy(model.method.beta))
+    assert beta == schedule.beta_at(12) == 13
+    codes = model.predict(images, verbose=0)
+    expected = float(losses.HashNet(beta=beta)(labels, codes))
+    value = model.evaluate(images, labels, batch_size=96, verbose=0, return_dict=True)
+    np.testing.assert_allclose(value["similarity_loss"], expected, rtol=1e-4)
+
+
+def test_continuation_resumes_from_the_optimizers_step(make_backbone, blobs, tmp_path):
+    def fit(model, first, last):
+        schedule = ScaleContinuation(gamma=0.5, every=4)
+        model.fit(
+            *blobs, batch_size=16, epochs=last, initial_epoch=first, callbacks=[schedule],
+            shuffle=False, verbose=0,
+        )  # fmt: skip
+        return model
+
+    keras.utils.set_random_seed(0)
+    whole = fit(make_model(make_backbone()), 0, 4)
+    keras.utils.set_random_seed(0)
+    fit(make_model(make_backbone()), 0, 2).save(tmp_path / "half.keras")
+    resumed = fit(keras.saving.load_model(tmp_path / "half.keras"), 2, 4)
+    for old, new in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_allclose(old, new, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "dpsh", "quantization": "native"},
+        {"method": with_memory, "quantization": losses.HashSlicedWasserstein(p=1)},
+        {"method": "hashnet", "quantization": "none", "quantize": "relaxed"},
+        {"head": lambda: HashHead(16, batch_normalization=True, dtype="float32")},
+    ],
+)
+def test_survives_save_and_reload_whole(options, make_backbone, blobs, tmp_path):
+    options = {
+        name: value() if callable(value) and not isinstance(value, keras.losses.Loss) else value
+        for name, value in options.items()
+    }
+    model = make_model(make_backbone(), **options)
+    model.fit(*blobs, batch_size=32, epochs=2, verbose=0)
+    if hasattr(model.method, "beta"):
+        model.method.beta.assign(3.0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert settings_of(again) == settings_of(model)
+    for old, new in zip(state_of(model), state_of(again), strict=True):
+        np.testing.assert_array_equal(old, new)
+    np.testing.assert_array_equal(again.encode(blobs[0]), model.encode(blobs[0]))
+    expected = model.evaluate(*blobs, verbose=0, return_dict=True)
+    for name, value in again.evaluate(*blobs, verbose=0, return_dict=True).items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-5)
+    before = again.fit(*blobs, epochs=2, verbose=0).history["loss"]
+    after = model.fit(*blobs, epochs=2, verbose=0).history["loss"]
+    assert np.isfinite(before).all() and np.isfinite(after).all()
+
+
+def test_encoder_gives_raw_codes_and_encode_packs_their_signs(make_backbone, blobs):
+    images, _ = blobs
+    model = make_model(make_backbone())
+    codes = model.encoder.predict(images, verbose=0)
+    assert codes.shape == (96, 16)
+    np.testing.assert_array_equal(model.encode(images), pack_codes(codes))
+    np.testing.assert_allclose(ops.convert_to_numpy(model(images)), codes, rtol=1e-4, atol=1e-5)
+
+
+def test_encode_takes_a_dataset(make_backbone, blobs):
+    tf = pytest.importorskip("tensorflow")
+    images, _ = blobs
+    model = make_model(make_backbone())
+    batches = tf.data.Dataset.from_tensor_slices(images).batch(20)
+    np.testing.assert_array_equal(model.encode(batches), model.encode(images))
+
+
+def test_mixed_precision_trains_with_codes_in_float32(blobs):
+    policy = "mixed_bfloat16"
+    backbone = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            keras.layers.Flatten(dtype=policy),
+            keras.layers.Dense(16, "relu", dtype=policy),
+        ]
+    )
+    model = make_model(backbone)
+    history = model.fit(*blobs, epochs=4, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+    assert model.encoder.output.dtype == "float32"
+
+
+def test_non_finite_codes_show_in_the_loss_and_are_refused_by_encode(make_backbone, blobs):
+    model = make_model(make_backbone())
+    model.head.projection.kernel.assign(np.full((16, 16), np.nan))
+    assert not np.isfinite(model.evaluate(*blobs, verbose=0, return_dict=True)["loss"])
+    with pytest.raises(ValueError, match="finite"):
+        model.encode(blobs[0])
+
+
+def test_terminate_on_nan_sees_non_finite_labels(make_backbone, blobs):
+    images, labels = blobs
+    bad = labels.copy()
+    bad[0, 0] = np.nan
+    model = make_model(make_backbone())
+    stop = keras.callbacks.TerminateOnNaN()
+    history = model.fit(images, bad, epochs=5, callbacks=[stop], shuffle=False, verbose=0)
+    assert len(history.epoch) == 1
+
+
+def test_batch_of_one_trains(make_backbone, blobs):
+    images, labels = blobs
+    model = make_model(make_backbone())
+    history = model.fit(images[:3], labels[:3], batch_size=1, epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_bad_arguments_are_refused(make_backbone):
+    with pytest.raises(ValueError, match=r"`method` must be one of .*hashnet"):
+        HashingModel(make_backbone(), bits=16, method="hashnett")
+    with pytest.raises(ValueError, match="`bits` must be a positive multiple of 8"):
+        HashingModel(make_backbone(), bits=12)
+    with pytest.raises(ValueError, match="same number of bits"):
+        HashingModel(make_backbone(), bits=16, method=methods.DPSH(bits=8))
+    with pytest.raises(ValueError, match="same number of bits"):
+        HashingModel(make_backbone(), bits=16, head=HashHead(8))
+    with pytest.raises(ValueError, match="`quantization` must be one of"):
+        HashingModel(make_backbone(), bits=16, quantization="hsd")
+    with pytest.raises(ValueError, match="`quantize` must be one of"):
+        HashingModel(make_backbone(), bits=16, quantize="sign")
+    with pytest.raises(ValueError, match="`backbone` must be a built"):
+        HashingModel(keras.Sequential([keras.layers.Dense(3)]), bits=16)
+    with pytest.raises(ValueError, match="global pooling"):
+        HashingModel(
+            keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(3, 3)]), bits=16
+        )
+    with pytest.raises(ValueError, match="`num_classes` must be given"):
+        methods.HashNet(bits=16, memory_size=5)
+    with pytest.raises(ValueError, match="`memory_size` must be at least 0"):
+        methods.HashNet(bits=16, memory_size=-5)
+
+
+def test_labels_of_another_shape_are_refused(make_backbone, blobs):
+    images, labels = blobs
+
+    def fit(labels):
+        make_model(make_backbone(), num_classes=3).fit(images, labels, verbose=0)
+
+    with pytest.raises(ValueError, match="to_categorical"):
+        fit(labels.argmax(axis=1))
+    with pytest.raises(ValueError, match="each of the 3 classes"):
+        fit(labels[:, :2])
+    with pytest.raises(ValueError, match="no labels"):
+        fit(None)

@@ -1,0 +1,93 @@
+"""Two replicas of batch n train like one of batch 2n."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_hashing import losses, methods
+from keras_hashing.layers import HashHead
+from keras_hashing.models import HashingModel
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="tf.distribute needs the TensorFlow backend"
+)
+
+
+@pytest.fixture(scope="module")
+def two_replicas():
+    """One strategy for all tests: collectives of two in one process share their keys."""
+    import tensorflow as tf
+
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    assert strategy.num_replicas_in_sync == 2
+    return strategy
+
+
+def hashing_model(**options):
+    def make(backbone):
+        return HashingModel(backbone, bits=16, **options)
+
+    return make
+
+
+def with_loss(loss):
+    def make(backbone):
+        model = keras.Sequential([keras.Input((4, 4, 1)), backbone, HashHead(16)])
+        model.loss_to_compile = loss
+        return model
+
+    return make
+
+
+def with_head_quantization(backbone):
+    head = HashHead(16, quantization="hswd", quantization_weight=1.0)
+    classifier = keras.layers.Dense(3, "softmax")
+    model = keras.Sequential([keras.Input((4, 4, 1)), backbone, head, classifier])
+    model.loss_to_compile = "categorical_crossentropy"
+    return model
+
+
+MAKERS = {
+    "hswd": with_loss(losses.HashSlicedWasserstein()),
+    "hswd_p1": with_loss(losses.HashSlicedWasserstein(p=1)),
+    "swd": with_loss(losses.SlicedWasserstein(num_projections=20)),
+    "ot": with_loss(losses.OptimalTransport()),
+    "hashing_loss": with_loss(losses.HashingLoss(losses.HashNet())),
+    "head": with_head_quantization,
+    "dpsh": hashing_model(method="dpsh"),
+    "hashnet": hashing_model(method="hashnet", quantize="relaxed"),
+    "memory": lambda backbone: HashingModel(
+        backbone, bits=16, method=methods.HashNet(bits=16, num_classes=3, memory_size=50)
+    ),
+}
+
+
+def train(maker, make_backbone, data, strategy):
+    """Loss and weights after three steps of plain gradient descent, batch 32 in all."""
+    import tensorflow as tf
+
+    with strategy.scope():
+        keras.utils.set_random_seed(0)
+        model = maker(make_backbone())
+        loss = getattr(model, "loss_to_compile", None)
+        model.compile(keras.optimizers.SGD(0.1), loss=loss, jit_compile=False)
+        batches = tf.data.Dataset.from_tensor_slices(data).batch(32)
+        history = model.fit(batches, epochs=1, shuffle=False, verbose=0).history
+        evaluated = model.evaluate(batches, verbose=0, return_dict=True)
+    return history, evaluated, [np.asarray(value) for value in model.get_weights()]
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_two_replicas_equal_one_with_twice_the_batch(
+    name, make_backbone, blobs, two_replicas
+):
+    import tensorflow as tf
+
+    alone = train(MAKERS[name], make_backbone, blobs, tf.distribute.get_strategy())
+    together = train(MAKERS[name], make_backbone, blobs, two_replicas)
+    for expected, received in zip(alone[:2], together[:2], strict=True):
+        assert set(expected) == set(received)
+        for key, value in expected.items():
+            np.testing.assert_allclose(received[key], value, rtol=2e-4, atol=1e-5, err_msg=key)
+    for expected, received in zip(alone[2], together[2], strict=True):
+        np.testing.assert_allclose(received, expected, rtol=1e-3, atol=2e-5)

@@ -1,0 +1,1 @@
+"""The training application: data sets and protocols, preprocessing, fit, evaluate, compare."""

@@ -1,0 +1,31 @@
+"""Images held in memory as encoded JPEG or PNG strings."""
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from training.datasets.image_source import ImageSource
+from training.preprocessing import ImagePreprocessing
+
+
+class EncodedImages(ImageSource):
+    """Encoded images (JPEG, PNG, BMP, GIF) of any sizes, held in memory.
+
+    Args:
+        encoded: One byte string an image, as it would be in a file.
+    """
+
+    def __init__(self, encoded: Sequence[bytes]) -> None:
+        self.encoded = list(encoded)
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def reader(self, preprocessing: ImagePreprocessing) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The function from a position to preprocessed pixels: see `ImageSource.reader`."""
+        encoded = tf.constant(self.encoded, dtype=tf.string)
+
+        def read(position: tf.Tensor) -> tf.Tensor:
+            return preprocessing.decode(encoded[position])
+
+        return read

@@ -1,0 +1,43 @@
+"""A data set by its name."""
+
+import os
+
+from training.datasets.digits import load_digits
+from training.datasets.image_dataset import ImageDataset
+from training.datasets.image_folder import OnBadImage, load_image_folder
+from training.datasets.tfds_dataset import load_tfds
+
+
+def load_dataset(
+    name: str,
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    download: bool = False,
+    on_bad_image: OnBadImage = "error",
+) -> ImageDataset:
+    """Load a data set by its name.
+
+    Args:
+        name: "digits" (scikit-learn's, no download), "folder" (a folder of images, one subfolder a
+            class), or a TFDS name such as "cifar10" or "cifar10:3.0.2".
+        data_dir: The folder of images, or where TFDS keeps its prepared data (its own default
+            when None). Not used by "digits".
+        download: Whether TFDS may download and prepare a data set that is not in `data_dir`.
+        on_bad_image: For a folder: "error" to fail on a file that is not a readable image, "skip"
+            to leave it out with a warning.
+
+    Returns:
+        The data set, with every part it has.
+
+    Raises:
+        ValueError: when the name is unknown (close names are listed) or the data set does not fit.
+        FileNotFoundError: when the folder or the prepared data does not exist.
+        NotADirectoryError: when the folder is a file.
+    """
+    if name == "digits":
+        return load_digits()
+    if name == "folder":
+        if data_dir is None:
+            raise ValueError("Data set 'folder' needs `data_dir`, the folder that holds the images")
+        return load_image_folder(data_dir, on_bad_image=on_bad_image)
+    return load_tfds(name, data_dir, download=download)
