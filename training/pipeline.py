@@ -125,7 +125,9 @@ def evaluation_batches(
         raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
     indices = np.asarray(indices, dtype=np.int64)
     positions = tf.data.Dataset.range(len(indices)).batch(batch_size)
-    return _finished(_read_batches(dataset, indices, preprocessing, positions, batch_size, cache))
+    batches = _read_batches(dataset, indices, preprocessing, positions, batch_size, cache)
+    cardinality = tf.data.experimental.assert_cardinality(-(-len(indices) // batch_size))
+    return _finished(batches.apply(cardinality))
 
 
 def _read_batches(

@@ -2,7 +2,7 @@
 
 Both modules offer the same functions, so that the rest of the library is written once:
 
-- `all_gather`, `first_row`: the global batch under `tf.distribute`.
+- `all_gather`, `first_row`, `replica_key`: the global batch under `tf.distribute`.
 - `lower_median`: selection of a median, O(n), where the backend has it.
 - `stateless_normal`, `stateless_signs`: random numbers from a seed that is itself a tensor.
 - `optimal_assignment`: an exact assignment, solved on the host.
@@ -27,5 +27,6 @@ all_gather = _backend.all_gather
 first_row = _backend.first_row
 lower_median = _backend.lower_median
 optimal_assignment = _backend.optimal_assignment
+replica_key = _backend.replica_key
 stateless_normal = _backend.stateless_normal
 stateless_signs = _backend.stateless_signs

@@ -1,5 +1,6 @@
 """TensorFlow's part of the backend: see `keras_hashing.backend`."""
 
+import threading
 from typing import Any
 
 import tensorflow as tf
@@ -31,6 +32,11 @@ def first_row(x: tf.Tensor) -> tf.Tensor | int:
         return 0
     sizes = context.all_gather(tf.shape(x)[:1], axis=0)
     return tf.reduce_sum(sizes[: context.replica_id_in_sync_group])
+
+
+def replica_key() -> int | None:
+    """Tells apart the replicas that one process traces; None where there is one replica."""
+    return None if _replica_context() is None else threading.get_ident()
 
 
 def _selection_is_available() -> bool:

@@ -3,7 +3,9 @@
 from typing import Any
 
 import keras
+from keras import ops
 
+from keras_hashing import backend
 from keras_hashing.losses import quantization as quantization_losses
 from keras_hashing.losses.hashing_loss import check_weight
 
@@ -74,6 +76,7 @@ class HashHead(keras.layers.Layer):
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self._losses_of_replica: dict[int | None, list[Tensor]] = {}
         self.input_spec = keras.layers.InputSpec(ndim=2)
         self.projection = keras.layers.Dense(
             bits,
@@ -105,8 +108,27 @@ class HashHead(keras.layers.Layer):
             codes = self.normalization(codes, training=training)
         codes = self.activation(codes)
         if self.quantization is not None and training:
-            self.add_loss(self.quantization_weight * self.quantization(codes, codes))
+            self._add_quantization(codes)
         return codes
+
+    def _add_quantization(self, codes: Tensor) -> None:
+        # The mean over samples, unreduced by the loss itself: the trainer scales what `add_loss`
+        # gives for tf.distribute.
+        term = self.quantization_weight * ops.mean(self.quantization.call(codes, codes))
+        self.add_loss(term)
+        self._losses_of_replica.setdefault(backend.replica_key(), []).append(term)
+
+    # MirroredStrategy traces its replicas on one layer object, and HSWD's gathering lets them
+    # take turns, so a replica would find the terms of the others among its own.
+
+    def _get_own_losses(self) -> list[Tensor]:
+        losses = super()._get_own_losses()
+        replica = backend.replica_key()
+        return losses if replica is None else self._losses_of_replica.get(replica, [])
+
+    def _clear_losses(self) -> None:
+        super()._clear_losses()
+        self._losses_of_replica.clear()
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """(batch, bits)."""

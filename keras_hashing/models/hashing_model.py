@@ -32,7 +32,7 @@ class HashingModel(keras.Model):
     ```python
     model = keras_hashing.models.HashingModel(
         backbone, bits=64, method="hashnet", quantization="hswd", quantization_weight=0.1)
-    model.compile("adam")          # no loss: the model brings its own
+    model.compile("adam")          # the model brings its loss; one given here is added
     model.fit(train)               # batches of (images, one-hot or multi-hot labels)
     model.encoder                  # images → raw continuous codes: what is exported
     model.encode(images)           # images → packed codes
@@ -152,8 +152,9 @@ class HashingModel(keras.Model):
             )
         for metric in self._code_metrics:
             metric.update_state(None, codes)
-        for term in self.losses:
-            loss += ops.sum(ops.cast(term, loss.dtype))
+        if self.losses or self.loss is not None:
+            # Regularizers and `add_loss`, and a further loss that the user compiled.
+            loss += super().compute_loss(x, y, y_pred, sample_weight, training)
         return loss
 
     def encode(self, images: Any, batch_size: int = 256, verbose: Any = 0) -> np.ndarray:

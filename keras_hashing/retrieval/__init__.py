@@ -1,6 +1,7 @@
 """Packed codes, Hamming distance and retrieval figures: pure NumPy, on any Keras backend."""
 
 from keras_hashing.retrieval.average_precision import average_precision, mean_average_precision
+from keras_hashing.retrieval.code_index import CodeIndex
 from keras_hashing.retrieval.code_statistics import (
     bit_balance,
     bit_correlation,
@@ -19,6 +20,7 @@ from keras_hashing.retrieval.precision import (
 )
 
 __all__ = [
+    "CodeIndex",
     "PrecisionRecallCurve",
     "RetrievalFigures",
     "average_precision",

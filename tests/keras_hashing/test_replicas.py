@@ -39,6 +39,15 @@ def with_loss(loss):
     return make
 
 
+def with_fixed_draw(loss):
+    """The loss with the same draw for every batch: a draw depends on the last bit of a code."""
+    import tensorflow as tf
+
+    drawn = loss.draw(tf.random.stateless_normal((32, 16), (1, 2)))
+    loss.draw = lambda batch: drawn
+    return with_loss(loss)
+
+
 def with_head_quantization(backbone):
     head = HashHead(16, quantization="hswd", quantization_weight=1.0)
     classifier = keras.layers.Dense(3, "softmax")
@@ -50,8 +59,8 @@ def with_head_quantization(backbone):
 MAKERS = {
     "hswd": with_loss(losses.HashSlicedWasserstein()),
     "hswd_p1": with_loss(losses.HashSlicedWasserstein(p=1)),
-    "swd": with_loss(losses.SlicedWasserstein(num_projections=20)),
-    "ot": with_loss(losses.OptimalTransport()),
+    "swd": lambda backbone: with_fixed_draw(losses.SlicedWasserstein(20))(backbone),
+    "ot": lambda backbone: with_fixed_draw(losses.OptimalTransport())(backbone),
     "hashing_loss": with_loss(losses.HashingLoss(losses.HashNet())),
     "head": with_head_quantization,
     "dpsh": hashing_model(method="dpsh"),

@@ -29,3 +29,8 @@ class EncodedImages(ImageSource):
             return preprocessing.decode(encoded[position])
 
         return read
+
+    def encoded_image(self, position: int) -> tuple[bytes, str]:
+        """The image as it is: see `ImageSource.encoded_image`."""
+        content = self.encoded[position]
+        return content, ".jpg" if content.startswith(b"\xff\xd8") else ".png"

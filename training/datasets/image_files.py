@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -30,3 +31,8 @@ class ImageFiles(ImageSource):
             return preprocessing.decode(tf.io.read_file(paths[position]))
 
         return read
+
+    def encoded_image(self, position: int) -> tuple[bytes, str]:
+        """A copy of the file: see `ImageSource.encoded_image`."""
+        path = Path(self.paths[position])
+        return path.read_bytes(), path.suffix

@@ -30,6 +30,17 @@ class ImageSource(ABC):
             A function from a position (int64 scalar) to pixels (uint8 [height, width, channels]).
         """
 
+    @abstractmethod
+    def encoded_image(self, position: int) -> tuple[bytes, str]:
+        """One original image as it would be in a file.
+
+        Args:
+            position: Its position in the source.
+
+        Returns:
+            The content and the suffix of the file, such as ".png".
+        """
+
     def images(
         self, indices: Sequence[int] | np.ndarray, preprocessing: ImagePreprocessing
     ) -> tf.data.Dataset:

@@ -39,3 +39,7 @@ class PixelArrays(ImageSource):
             return preprocessing.resize(preprocessing.match_channels(pixels[position]))
 
         return read
+
+    def encoded_image(self, position: int) -> tuple[bytes, str]:
+        """The pixels as a PNG file: see `ImageSource.encoded_image`."""
+        return tf.io.encode_png(self.pixels[position]).numpy(), ".png"

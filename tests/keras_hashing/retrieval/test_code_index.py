@@ -1,0 +1,280 @@
+import errno
+import os
+import tracemalloc
+
+import faiss
+import numpy as np
+import pytest
+
+from keras_hashing.retrieval import CodeIndex, code_index, query_blocks
+
+NAMES = ["cat", "cat, dog", "", "ünï — 猫", "line\nbreak", "nul\0", "not utf-8 \udcff", "x" * 1000]
+
+
+def random_codes(rows, bits, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (rows, bits // 8), dtype=np.uint8)
+
+
+def make_index(codes, labels=None, fingerprint="space"):
+    return CodeIndex(codes, [f"item/{i}" for i in range(len(codes))], fingerprint, labels)
+
+
+def brute_force(queries, database, k, plain_distance):
+    """Positions and distances after a stable sort of all distances."""
+    distance = plain_distance(queries, database)
+    order = np.argsort(distance, axis=1, kind="stable")[:, :k]
+    return order, np.take_along_axis(distance, order, axis=1)
+
+
+@pytest.mark.parametrize("bits", [8, 24, 64, 72, 256, 512])
+def test_distances_equal_those_of_faiss(bits):
+    queries, database = random_codes(9, bits, 1), random_codes(300, bits, 2)
+    oracle = faiss.IndexBinaryFlat(bits)
+    oracle.add(database)
+    expected, _ = oracle.search(queries, 20)
+    positions, distances = make_index(database).search(queries, k=20)
+    assert (positions.dtype, distances.dtype) == (np.int64, np.int32)
+    np.testing.assert_array_equal(distances, expected)
+
+
+@pytest.mark.parametrize("k", [1, 7, 60, 99, 100])
+@pytest.mark.parametrize("bits", [8, 64])
+def test_equal_distances_come_in_the_order_of_the_database(k, bits, plain_distance):
+    queries, database = random_codes(40, bits, 1) & 3, random_codes(100, bits, 2) & 3
+    positions, distances = make_index(database).search(queries, k=k)
+    order, distance = brute_force(queries, database, k, plain_distance)
+    np.testing.assert_array_equal(positions, order)
+    np.testing.assert_array_equal(distances, distance)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("tile", [1, 7, 64])
+@pytest.mark.parametrize("k", [3, 50])
+def test_result_depends_on_neither_tile_nor_threads(monkeypatch, threads, tile, k, plain_distance):
+    queries, database = random_codes(40, 16, 1) & 7, random_codes(90, 16, 2) & 7
+    monkeypatch.setattr(code_index, "TILE", tile)
+    monkeypatch.setattr(query_blocks, "THREADS", threads)
+    positions, distances = make_index(database).search(queries, k=k)
+    order, distance = brute_force(queries, database, k, plain_distance)
+    np.testing.assert_array_equal(positions, order)
+    np.testing.assert_array_equal(distances, distance)
+
+
+def test_more_than_the_database_gives_the_whole_of_it(plain_distance):
+    queries, database = random_codes(4, 16, 1), random_codes(6, 16, 2)
+    positions, distances = make_index(database).search(queries, k=50)
+    order, distance = brute_force(queries, database, 6, plain_distance)
+    np.testing.assert_array_equal(positions, order)
+    np.testing.assert_array_equal(distances, distance)
+
+
+@pytest.mark.parametrize(("queries", "items"), [(0, 3), (3, 0), (0, 0)])
+def test_an_empty_side_gives_an_empty_result(queries, items):
+    positions, distances = make_index(random_codes(items, 64)).search(
+        random_codes(queries, 64), k=2
+    )
+    assert positions.shape == distances.shape == (queries, min(2, items))
+
+
+@pytest.mark.parametrize("radius", [0, 2, 5, 16])
+def test_items_beyond_the_radius_are_padded(radius, plain_distance):
+    queries, database = random_codes(30, 16, 1), random_codes(80, 16, 2)
+    database[::10] = queries[:8]
+    positions, distances = make_index(database).search(queries, k=9, radius=radius)
+    order, distance = brute_force(queries, database, 9, plain_distance)
+    np.testing.assert_array_equal(positions, np.where(distance <= radius, order, -1))
+    np.testing.assert_array_equal(distances, np.where(distance <= radius, distance, -1))
+
+
+def test_opposite_codes_are_far_apart_at_any_length():
+    zeros = np.zeros((1, 64), dtype=np.uint8)
+    assert make_index(~zeros).search(zeros)[1].tolist() == [[512]]
+
+
+def test_memory_is_bounded(monkeypatch):
+    monkeypatch.setattr(query_blocks, "THREADS", 2)
+    queries, index = random_codes(64, 64), make_index(random_codes(300_000, 64))
+    tracemalloc.start()
+    index.search(queries, k=10)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * 40 * code_index.TILE + 2**20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"query_codes": np.zeros((1, 2))}, "`query_codes` .* uint8"),
+        ({"query_codes": random_codes(1, 32)}, "same number of bits. Received: 32 and 16 bits"),
+        ({"k": 0}, "`k` must be an integer >= 1. Received: k=0"),
+        ({"k": 1.5}, "`k` must be an integer. Received: k=1.5"),
+        ({"radius": -1}, "`radius` must be an integer from 0 to the 16 bits"),
+        ({"radius": 17}, "`radius` must be an integer from 0 to the 16 bits"),
+    ],
+)
+def test_bad_queries_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make_index(random_codes(5, 16)).search(**{"query_codes": random_codes(1, 16), **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"codes": np.zeros((2, 2))}, "`codes` must be packed codes of dtype uint8"),
+        ({"ids": ["a"]}, "`ids` must have one string a code. Received: 1 strings for 2 codes"),
+        ({"ids": "ab"}, "`ids` must be a list of str. Received: 'ab'"),
+        ({"ids": [1, 2]}, r"`ids` must be a list of str. Received: \[1, 2\]"),
+        ({"ids": ["a", "a"]}, "`ids` must differ. Received several times: a"),
+        ({"labels": ["cat"]}, "`labels` must have one string a code"),
+        ({"fingerprint": ""}, "`fingerprint` must be a str that is not empty"),
+    ],
+)
+def test_bad_contents_are_refused(arguments, message):
+    good = {"codes": random_codes(2, 16), "ids": ["a", "b"], "fingerprint": "space"}
+    with pytest.raises(ValueError, match=message):
+        CodeIndex(**{**good, **arguments})
+
+
+def test_a_change_to_the_array_given_does_not_reach_the_index():
+    codes = random_codes(3, 16)
+    index = make_index(codes)
+    codes[:] = 0
+    np.testing.assert_array_equal(index.codes, random_codes(3, 16))
+    with pytest.raises(ValueError, match="read-only"):
+        index.codes[0] = 0
+
+
+def test_a_mismatch_of_fingerprints_names_both():
+    index = make_index(random_codes(2, 16), fingerprint="aaa")
+    index.check_fingerprint("aaa")
+    with pytest.raises(ValueError, match=r"'aaa'.*'bbb'"):
+        index.check_fingerprint("bbb")
+
+
+@pytest.mark.parametrize("labels", [None, NAMES[::-1]])
+def test_save_and_load_keep_everything(tmp_path, labels):
+    index = CodeIndex(random_codes(8, 72), NAMES, "space", labels)
+    index.save(tmp_path / "database.npz")
+    loaded = CodeIndex.load(tmp_path / "database.npz")
+    np.testing.assert_array_equal(loaded.codes, index.codes)
+    assert (loaded.ids, loaded.labels, loaded.fingerprint, loaded.bits, len(loaded)) == (
+        NAMES,
+        labels,
+        "space",
+        72,
+        8,
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["database.npz"]
+
+
+def test_an_empty_index_round_trips(tmp_path):
+    make_index(random_codes(0, 16), labels=[]).save(tmp_path / "empty.npz")
+    loaded = CodeIndex.load(tmp_path / "empty.npz")
+    assert (len(loaded), loaded.bits, loaded.ids, loaded.labels) == (0, 16, [], [])
+
+
+def test_one_long_id_does_not_widen_the_others(tmp_path):
+    ids = [f"{i}" for i in range(5000)] + ["x" * 10_000]
+    CodeIndex(random_codes(5001, 16), ids, "space").save(tmp_path / "database.npz")
+    assert (tmp_path / "database.npz").stat().st_size < 100_000
+
+
+def test_a_saved_index_can_be_read_by_those_who_can_read_other_files(tmp_path):
+    make_index(random_codes(2, 16)).save(tmp_path / "database.npz")
+    (tmp_path / "other").touch()
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
+
+
+@pytest.mark.parametrize(("where", "name"), [(np, "savez"), (os, "fsync"), (os, "replace")])
+def test_a_failing_write_leaves_the_old_file_and_nothing_else(monkeypatch, tmp_path, where, name):
+    path = tmp_path / "database.npz"
+    make_index(random_codes(3, 16), fingerprint="old").save(path)
+
+    def fail(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(where, name, fail)
+    with pytest.raises(OSError, match="No space left on device"):
+        make_index(random_codes(3, 16), fingerprint="new").save(path)
+    monkeypatch.undo()
+    assert [found.name for found in tmp_path.iterdir()] == ["database.npz"]
+    assert CodeIndex.load(path).fingerprint == "old"
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no folder '.*absent'"):
+        make_index(random_codes(2, 16)).save(tmp_path / "absent" / "database.npz")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"There is no index '.*absent\.npz'"):
+        CodeIndex.load(tmp_path / "absent.npz")
+
+
+def test_a_folder_is_no_index(tmp_path):
+    with pytest.raises(IsADirectoryError):
+        CodeIndex.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 no archive", b"\x93NUMPY"])
+def test_a_foreign_file_is_no_index(tmp_path, content):
+    path = tmp_path / "foreign.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"foreign\.npz' is no index"):
+        CodeIndex.load(path)
+
+
+def test_other_numpy_files_are_no_index(tmp_path):
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    with pytest.raises(ValueError, match=r"array\.npy' is a NumPy array"):
+        CodeIndex.load(tmp_path / "array.npy")
+    np.savez(tmp_path / "other.npz", codes=np.zeros(3))
+    with pytest.raises(ValueError, match=r"other\.npz' is no index .* Received: none"):
+        CodeIndex.load(tmp_path / "other.npz")
+    np.savez(tmp_path / "later.npz", format="keras_hashing.CodeIndex/2")
+    with pytest.raises(ValueError, match=r"Received: keras_hashing\.CodeIndex/2"):
+        CodeIndex.load(tmp_path / "later.npz")
+
+
+def test_objects_in_a_file_are_not_unpickled(tmp_path):
+    np.savez(tmp_path / "objects.npz", format=np.array([print], dtype=object))
+    with pytest.raises(ValueError, match=r"objects\.npz' is damaged"):
+        CodeIndex.load(tmp_path / "objects.npz")
+
+
+def test_damage_anywhere_is_noticed(tmp_path):
+    path = tmp_path / "database.npz"
+    index = CodeIndex(random_codes(8, 64), NAMES, "space", NAMES)
+    index.save(path)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 97):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"database\.npz"):
+            CodeIndex.load(path)
+    for at in range(0, len(whole), 31):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        try:  # A byte that the archive does not use may differ; what is read is never wrong.
+            loaded = CodeIndex.load(path)
+        except ValueError as error:
+            assert "database.npz" in str(error)  # noqa: PT017
+        else:
+            np.testing.assert_array_equal(loaded.codes, index.codes)
+            assert (loaded.ids, loaded.labels) == (index.ids, index.labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ids_text": np.zeros(1, np.uint8)}, "text of `ids` has another length"),
+        ({"ids_bytes": np.array([-1, 13], np.int64)}, "lengths of `ids`"),
+        ({"codes": np.zeros((2, 2))}, "`codes` must be packed codes"),
+        ({"codes": np.zeros((3, 2), np.uint8)}, "`ids` must have one string a code"),
+    ],
+)
+def test_contents_that_do_not_fit_each_other_are_damage(tmp_path, change, message):
+    path = tmp_path / "database.npz"
+    make_index(random_codes(2, 16)).save(path)
+    np.savez(path, **{**dict(np.load(path)), **change})
+    with pytest.raises(ValueError, match=rf"database\.npz' is damaged: .*{message}"):
+        CodeIndex.load(path)

@@ -1,0 +1,283 @@
+"""Training a run from its settings to its figures."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+import keras_hashing
+from keras_hashing import methods
+from keras_hashing.callbacks import RetrievalEvaluation
+from keras_hashing.models import HashingModel
+from keras_hashing.retrieval import CodeIndex
+from training.atomic_write import atomic_write
+from training.backbones import make_backbone
+from training.checkpoint import Checkpoint, latest_checkpoint
+from training.datasets import ImageDataset, load_dataset
+from training.evaluate import evaluate_model
+from training.fingerprint import code_space_fingerprint
+from training.history_log import HistoryLog, read_history
+from training.pipeline import TrainingBatches, evaluation_batches, training_batches
+from training.preprocessing import ImagePreprocessing
+from training.protocols import Split, make_split
+from training.refuse_non_finite_loss import RefuseNonFiniteLoss
+from training.runs import RunFolder
+from training.settings import FitSettings
+
+_WARM_UP_SHARE = 0.05
+
+
+def fit(settings: FitSettings, output: str | Path, verbose: int = 1) -> dict[str, Any]:
+    """Trains a new run in a new folder.
+
+    Args:
+        settings: What to train.
+        output: The folder to make; see `training.runs.RunFolder`.
+        verbose: 1 shows a progress bar, 2 a line an epoch, 0 nothing.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        FileExistsError: when the folder exists and is not empty.
+        ValueError: when settings, data set and protocol do not fit each other, or the loss became
+            non-finite.
+        OSError: when a file cannot be read or written.
+    """
+    prepared = _Preparation(settings)
+    folder = RunFolder(output)
+    folder.create()
+    folder.write_json(folder.config, prepared.configuration())
+    return _train_and_measure(prepared, folder, verbose)
+
+
+def resume(output: str | Path, verbose: int = 1) -> dict[str, Any]:
+    """Goes on with an interrupted run, just as it would have gone on by itself.
+
+    Args:
+        output: The run's folder.
+        verbose: As in `fit`.
+
+    Returns:
+        The content of `metrics.json`; of a finished run, as it is.
+
+    Raises:
+        FileNotFoundError: when the folder is no run.
+        ValueError: when data set or protocol no longer give what the run was begun with.
+    """
+    folder = RunFolder(output)
+    config = folder.read_json(folder.config)
+    if folder.finished:
+        return folder.read_json(folder.metrics)
+    prepared = _Preparation(FitSettings.check(config["settings"]))
+    for name in ("preprocessing", "class_names", "images"):
+        if config[name] != prepared.configuration()[name]:
+            raise ValueError(
+                f"The data set has changed since the run was begun: `{name}` was {config[name]}. "
+                f"Received: {prepared.configuration()[name]}"
+            )
+    return _train_and_measure(prepared, folder, verbose)
+
+
+class _Preparation:
+    """Settings, and the data they name."""
+
+    def __init__(self, settings: FitSettings) -> None:
+        self.settings = settings
+        # What can be refused before the data is read.
+        methods.get(settings.method, bits=settings.bits)
+        self.dataset: ImageDataset = load_dataset(
+            settings.dataset,
+            settings.data_dir,
+            download=settings.download,
+            on_bad_image=settings.on_bad_image,
+        )
+        self.preprocessing: ImagePreprocessing = self.dataset.preprocessing(
+            settings.height, settings.width, settings.channels
+        )
+        self.split: Split = make_split(
+            self.dataset, settings.protocol, settings.seed, **settings.protocol_options
+        )
+        if settings.k is not None and settings.k > len(self.split.database):
+            raise ValueError(
+                f"`k` must be at most the size of the database, {len(self.split.database)}. "
+                f"Received: k={settings.k}"
+            )
+
+    def configuration(self) -> dict[str, Any]:
+        """The content of `config.json`."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "preprocessing": self.preprocessing.to_config(),
+            "class_names": self.dataset.class_names,
+            "images": {
+                "all": len(self.dataset),
+                "query": len(self.split.query),
+                "train": len(self.split.train),
+                "database": len(self.split.database),
+                "skipped": list(self.dataset.skipped),
+            },
+            "versions": {
+                "keras_hashing": keras_hashing.__version__,
+                "keras": keras.__version__,
+                "tensorflow": tf.__version__,
+            },
+        }
+
+    def batches(self, first_epoch: int) -> TrainingBatches:
+        """The training batches of the epochs that are left."""
+        settings = self.settings
+        return training_batches(
+            self.dataset,
+            self.split.train,
+            self.preprocessing,
+            batch_size=settings.batch_size,
+            epochs=settings.epochs,
+            seed=settings.seed,
+            first_epoch=first_epoch,
+            augment=settings.augmentation,
+            class_balanced=settings.class_balanced,
+            cache=settings.cache,
+        )
+
+    def new_model(self, steps_per_epoch: int) -> HashingModel:
+        """The model at its first step."""
+        settings = self.settings
+        keras.utils.set_random_seed(settings.seed)
+        num_classes = len(self.dataset.class_names)
+        options = {"memory_size": settings.memory_size} if settings.memory_size else {}
+        model = HashingModel(
+            make_backbone(settings.backbone, self.preprocessing.shape, settings.dropout),
+            bits=settings.bits,
+            method=methods.get(
+                settings.method, bits=settings.bits, num_classes=num_classes, **options
+            ),
+            quantization=settings.quantization,
+            quantization_weight=settings.quantization_weight,
+            quantize=settings.quantize,
+            num_classes=num_classes,
+        )
+        model.compile(_optimizer(settings, steps_per_epoch))
+        return model
+
+    def callbacks(self, model: HashingModel, folder: RunFolder, first_epoch: int) -> list:
+        """What watches and steers the training, in the order that the logs need."""
+        settings = self.settings
+        callbacks = [RefuseNonFiniteLoss()]
+        if settings.quantization == "native":
+            callbacks += model.method.native_callbacks()
+        if settings.evaluate_every:
+            query, database = (
+                evaluation_batches(self.dataset, indices, self.preprocessing, 256)
+                for indices in (self.split.query, self.split.database)
+            )
+            callbacks.append(
+                RetrievalEvaluation(
+                    query,
+                    database,
+                    every=settings.evaluate_every,
+                    k=settings.k,
+                    radius=settings.radius,
+                )
+            )
+        return [
+            *callbacks,
+            HistoryLog(folder.history, first_epoch),
+            keras.callbacks.TensorBoard(folder.logs),
+            Checkpoint(folder.checkpoints),
+        ]
+
+
+def _optimizer(settings: FitSettings, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """AdamW with a linear warm-up and a cosine decay to zero over the whole run."""
+    steps = settings.epochs * steps_per_epoch
+    warm_up = max(1, round(_WARM_UP_SHARE * steps))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        warmup_target=settings.learning_rate,
+        warmup_steps=warm_up,
+        decay_steps=max(1, steps - warm_up),
+    )
+    return keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay)
+
+
+def _train_and_measure(
+    prepared: _Preparation, folder: RunFolder, verbose: int
+) -> dict[str, Any]:
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(prepared.settings.precision)
+    try:
+        model = _train(prepared, folder, verbose)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    with atomic_write(folder.model) as temporary:
+        model.save(temporary)
+    return _measure(model, prepared, folder, verbose)
+
+
+def _train(prepared: _Preparation, folder: RunFolder, verbose: int) -> HashingModel:
+    """Trains from the latest checkpoint, or from the start."""
+    settings = prepared.settings
+    found = latest_checkpoint(folder.checkpoints)
+    first_epoch = 0 if found is None else found[1]
+    if found is not None and first_epoch >= settings.epochs:
+        return keras.saving.load_model(found[0])
+    batches, steps = prepared.batches(first_epoch)
+    model = prepared.new_model(steps) if found is None else keras.saving.load_model(found[0])
+    model.fit(
+        batches,
+        epochs=settings.epochs,
+        initial_epoch=first_epoch,
+        steps_per_epoch=steps,
+        shuffle=False,
+        callbacks=prepared.callbacks(model, folder, first_epoch),
+        verbose=verbose,
+    )
+    return model
+
+
+def _measure(
+    model: HashingModel, prepared: _Preparation, folder: RunFolder, verbose: int
+) -> dict[str, Any]:
+    """Measures, and writes the database's codes and, last of all, `metrics.json`."""
+    settings, dataset, split = prepared.settings, prepared.dataset, prepared.split
+    if verbose:
+        print("Encoding query and database", flush=True)
+    evaluation = evaluate_model(
+        model,
+        dataset,
+        split,
+        prepared.preprocessing,
+        k=settings.k,
+        radius=settings.radius,
+        verbose=1 if verbose == 1 else 0,
+    )
+    fingerprint = code_space_fingerprint(model.encoder, prepared.preprocessing)
+    names = [
+        ", ".join(name for name, has in zip(dataset.class_names, row, strict=True) if has)
+        for row in dataset.labels[split.database]
+    ]
+    index = CodeIndex(
+        evaluation.database_codes,
+        [dataset.ids[position] for position in split.database],
+        fingerprint=fingerprint,
+        labels=names,
+    )
+    index.save(folder.database)
+    seconds = sum(line["seconds"] for line in read_history(folder.history))
+    metrics = {
+        "dataset": settings.dataset,
+        "protocol": settings.protocol,
+        "protocol_options": settings.protocol_options,
+        "fingerprint": fingerprint,
+        "trained_on": len(split.train),
+        "epochs": settings.epochs,
+        "training_seconds": round(seconds, 3),
+        **evaluation.figures,
+    }
+    folder.write_json(folder.metrics, metrics)
+    for path in folder.checkpoints.glob("*"):
+        path.unlink()
+    folder.checkpoints.rmdir()
+    return metrics
