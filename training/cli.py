@@ -51,8 +51,8 @@ def _plain(text: str) -> str:
 
 
 @app.command(
-    epilog="Example: python -m training fit --dataset fashion_mnist --data-dir ~/tensorflow_datasets"
-    " --query-per-class 100 --query-part test --epochs 10 --output runs/fashion"
+    epilog="Example: python -m training fit --dataset fashion_mnist --download "
+    "--query-per-class 100 --query-part test --epochs 10 --output runs/fashion"
 )
 def fit(
     context: typer.Context,
@@ -122,9 +122,7 @@ def fit(
     ] = 0,
     quantization: Annotated[
         str,
-        _option(
-            "'none', 'native' (of the method's paper), 'hswd', 'swd', 'ot' or 'sign'.", _MODEL
-        ),
+        _option("'none', 'native' (of the method's paper), 'hswd', 'swd', 'ot' or 'sign'.", _MODEL),
     ] = "hswd",
     quantization_weight: Annotated[
         float, _option("Weight of the quantization loss.", _MODEL)
@@ -146,9 +144,7 @@ def fit(
     flip: Annotated[
         bool, _option("Mirror half of the training images.", _TRAINING, "--flip")
     ] = False,
-    shift: Annotated[
-        int, _option("Shift training images by up to so many pixels.", _TRAINING)
-    ] = 0,
+    shift: Annotated[int, _option("Shift training images by up to so many pixels.", _TRAINING)] = 0,
     cache: Annotated[
         Literal["memory", "none"], _option("Where decoded training images are kept.", _TRAINING)
     ] = "memory",

@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 
+from training.leaf_layers import leaf_layers
 from training.preprocessing import ImagePreprocessing
 
 
@@ -24,21 +25,13 @@ def code_space_fingerprint(encoder: keras.Model, preprocessing: ImagePreprocessi
         16 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    layers = [(type(layer).__name__, _computation(layer)) for layer in _leaf_layers(encoder)]
+    layers = [(type(layer).__name__, _computation(layer)) for layer in leaf_layers(encoder)]
     digest.update(json.dumps([layers, preprocessing.to_config()], sort_keys=True).encode())
     for weight in encoder.weights:
         value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight.value))
         digest.update(f"{value.shape}{value.dtype}".encode())
         digest.update(value.tobytes())
     return digest.hexdigest()[:16]
-
-
-def _leaf_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers that compute, in order, nested models opened."""
-    layers: list[keras.layers.Layer] = []
-    for layer in model.layers:
-        layers.extend(_leaf_layers(layer) if isinstance(layer, keras.Model) else [layer])
-    return layers
 
 
 def _computation(layer: keras.layers.Layer) -> dict[str, object]:

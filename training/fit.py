@@ -18,11 +18,12 @@ from training.datasets import ImageDataset, load_dataset
 from training.evaluate import evaluate_model
 from training.fingerprint import code_space_fingerprint
 from training.history_log import HistoryLog, read_history
-from training.pipeline import TrainingBatches, evaluation_batches, training_batches
+from training.pipeline import evaluation_batches, training_batches
 from training.preprocessing import ImagePreprocessing
 from training.protocols import Split, make_split
 from training.refuse_non_finite_loss import RefuseNonFiniteLoss
 from training.runs import RunFolder
+from training.seed_each_epoch import SeedEachEpoch
 from training.settings import FitSettings
 
 _WARM_UP_SHARE = 0.05
@@ -45,11 +46,13 @@ def fit(settings: FitSettings, output: str | Path, verbose: int = 1) -> dict[str
             non-finite.
         OSError: when a file cannot be read or written.
     """
-    prepared = _Preparation(settings)
     folder = RunFolder(output)
+    folder.check_new()
+    prepared = _Preparation(settings)
+    training = _Training(prepared, checkpoint=None)
     folder.create()
     folder.write_json(folder.config, prepared.configuration())
-    return _train_and_measure(prepared, folder, verbose)
+    return _train_and_measure(training, folder, verbose)
 
 
 def resume(output: str | Path, verbose: int = 1) -> dict[str, Any]:
@@ -77,7 +80,8 @@ def resume(output: str | Path, verbose: int = 1) -> dict[str, Any]:
                 f"The data set has changed since the run was begun: `{name}` was {config[name]}. "
                 f"Received: {prepared.configuration()[name]}"
             )
-    return _train_and_measure(prepared, folder, verbose)
+    training = _Training(prepared, latest_checkpoint(folder.checkpoints))
+    return _train_and_measure(training, folder, verbose)
 
 
 class _Preparation:
@@ -87,6 +91,11 @@ class _Preparation:
         self.settings = settings
         # What can be refused before the data is read.
         methods.get(settings.method, bits=settings.bits)
+        if settings.radius > settings.bits:
+            raise ValueError(
+                f"`radius` must be at most `bits`. Received: radius={settings.radius}, "
+                f"bits={settings.bits}"
+            )
         self.dataset: ImageDataset = load_dataset(
             settings.dataset,
             settings.data_dir,
@@ -125,68 +134,96 @@ class _Preparation:
             },
         }
 
-    def batches(self, first_epoch: int) -> TrainingBatches:
-        """The training batches of the epochs that are left."""
-        settings = self.settings
-        return training_batches(
-            self.dataset,
-            self.split.train,
-            self.preprocessing,
+
+class _Training:
+    """The model and the batches of the epochs that are left."""
+
+    def __init__(self, prepared: _Preparation, checkpoint: tuple[Path, int] | None) -> None:
+        self.prepared = prepared
+        self.settings = settings = prepared.settings
+        self.first_epoch = 0 if checkpoint is None else checkpoint[1]
+        self.batches, self.steps_per_epoch = training_batches(
+            prepared.dataset,
+            prepared.split.train,
+            prepared.preprocessing,
             batch_size=settings.batch_size,
             epochs=settings.epochs,
             seed=settings.seed,
-            first_epoch=first_epoch,
+            first_epoch=self.first_epoch,
             augment=settings.augmentation,
             class_balanced=settings.class_balanced,
             cache=settings.cache,
         )
-
-    def new_model(self, steps_per_epoch: int) -> HashingModel:
-        """The model at its first step."""
-        settings = self.settings
-        keras.utils.set_random_seed(settings.seed)
-        num_classes = len(self.dataset.class_names)
-        options = {"memory_size": settings.memory_size} if settings.memory_size else {}
-        model = HashingModel(
-            make_backbone(settings.backbone, self.preprocessing.shape, settings.dropout),
-            bits=settings.bits,
-            method=methods.get(
-                settings.method, bits=settings.bits, num_classes=num_classes, **options
-            ),
-            quantization=settings.quantization,
-            quantization_weight=settings.quantization_weight,
-            quantize=settings.quantize,
-            num_classes=num_classes,
+        self.model: HashingModel = (
+            self._new_model() if checkpoint is None else keras.saving.load_model(checkpoint[0])
         )
-        model.compile(_optimizer(settings, steps_per_epoch))
+
+    def run(self, folder: RunFolder, verbose: int) -> None:
+        """Trains the epochs that are left."""
+        if self.first_epoch == self.settings.epochs:
+            return
+        self.model.fit(
+            self.batches,
+            epochs=self.settings.epochs,
+            initial_epoch=self.first_epoch,
+            steps_per_epoch=self.steps_per_epoch,
+            shuffle=False,
+            callbacks=self.callbacks(folder),
+            verbose=verbose,
+        )
+
+    def _new_model(self) -> HashingModel:
+        """The model at its first step."""
+        settings, prepared = self.settings, self.prepared
+        keras.utils.set_random_seed(settings.seed)
+        num_classes = len(prepared.dataset.class_names)
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(settings.precision)
+        try:
+            model = HashingModel(
+                make_backbone(settings.backbone, prepared.preprocessing.shape, settings.dropout),
+                bits=settings.bits,
+                method=methods.get(
+                    settings.method,
+                    bits=settings.bits,
+                    num_classes=num_classes,
+                    memory_size=settings.memory_size,
+                ),
+                quantization=settings.quantization,
+                quantization_weight=settings.quantization_weight,
+                quantize=settings.quantize,
+                num_classes=num_classes,
+            )
+            model.compile(_optimizer(settings, self.steps_per_epoch))
+        finally:
+            keras.config.set_dtype_policy(policy)
         return model
 
-    def callbacks(self, model: HashingModel, folder: RunFolder, first_epoch: int) -> list:
-        """What watches and steers the training, in the order that the logs need."""
-        settings = self.settings
-        callbacks = [RefuseNonFiniteLoss()]
+    def callbacks(self, folder: RunFolder) -> list[keras.callbacks.Callback]:
+        """What steers and watches the training, in the order that the logs need."""
+        settings, prepared = self.settings, self.prepared
+        steering = [RefuseNonFiniteLoss(), SeedEachEpoch(settings.seed)]
         if settings.quantization == "native":
-            callbacks += model.method.native_callbacks()
-        if settings.evaluate_every:
-            query, database = (
-                evaluation_batches(self.dataset, indices, self.preprocessing, 256)
-                for indices in (self.split.query, self.split.database)
-            )
-            callbacks.append(
-                RetrievalEvaluation(
-                    query,
-                    database,
-                    every=settings.evaluate_every,
-                    k=settings.k,
-                    radius=settings.radius,
-                )
-            )
-        return [
-            *callbacks,
-            HistoryLog(folder.history, first_epoch),
+            steering += self.model.method.native_callbacks()
+        watching = [
+            HistoryLog(folder.history, self.first_epoch),
             keras.callbacks.TensorBoard(folder.logs),
             Checkpoint(folder.checkpoints),
         ]
+        if settings.evaluate_every:
+            query, database = (
+                evaluation_batches(prepared.dataset, indices, prepared.preprocessing, 256)
+                for indices in (prepared.split.query, prepared.split.database)
+            )
+            evaluation = RetrievalEvaluation(
+                query,
+                database,
+                every=settings.evaluate_every,
+                k=settings.k,
+                radius=settings.radius,
+            )
+            watching.insert(0, evaluation)
+        return [*steering, *watching]
 
 
 def _optimizer(settings: FitSettings, steps_per_epoch: int) -> keras.optimizers.Optimizer:
@@ -202,39 +239,11 @@ def _optimizer(settings: FitSettings, steps_per_epoch: int) -> keras.optimizers.
     return keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay)
 
 
-def _train_and_measure(
-    prepared: _Preparation, folder: RunFolder, verbose: int
-) -> dict[str, Any]:
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(prepared.settings.precision)
-    try:
-        model = _train(prepared, folder, verbose)
-    finally:
-        keras.config.set_dtype_policy(policy)
+def _train_and_measure(training: _Training, folder: RunFolder, verbose: int) -> dict[str, Any]:
+    training.run(folder, verbose)
     with atomic_write(folder.model) as temporary:
-        model.save(temporary)
-    return _measure(model, prepared, folder, verbose)
-
-
-def _train(prepared: _Preparation, folder: RunFolder, verbose: int) -> HashingModel:
-    """Trains from the latest checkpoint, or from the start."""
-    settings = prepared.settings
-    found = latest_checkpoint(folder.checkpoints)
-    first_epoch = 0 if found is None else found[1]
-    if found is not None and first_epoch >= settings.epochs:
-        return keras.saving.load_model(found[0])
-    batches, steps = prepared.batches(first_epoch)
-    model = prepared.new_model(steps) if found is None else keras.saving.load_model(found[0])
-    model.fit(
-        batches,
-        epochs=settings.epochs,
-        initial_epoch=first_epoch,
-        steps_per_epoch=steps,
-        shuffle=False,
-        callbacks=prepared.callbacks(model, folder, first_epoch),
-        verbose=verbose,
-    )
-    return model
+        training.model.save(temporary)
+    return _measure(training.model, training.prepared, folder, verbose)
 
 
 def _measure(

@@ -51,12 +51,16 @@ class RunFolder:
         Raises:
             FileExistsError: when it exists and is not empty.
         """
+        self.check_new()
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def check_new(self) -> None:
+        """Refuses a folder that exists and is not empty, by a `FileExistsError`."""
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise FileExistsError(
                 f"The output folder exists and is not empty: {self.path}. Choose another, or go "
                 "on with the run in it by --resume"
             )
-        self.path.mkdir(parents=True, exist_ok=True)
 
     def read_json(self, path: Path) -> dict[str, Any]:
         """One of the run's JSON files.

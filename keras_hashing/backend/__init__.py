@@ -8,14 +8,16 @@ Both modules offer the same functions, so that the rest of the library is writte
 - `optimal_assignment`: an exact assignment, solved on the host.
 """
 
+import importlib
+from types import ModuleType
+
 import keras
 
 _ACTIVE = keras.backend.backend()
 
-if _ACTIVE == "tensorflow":
-    from keras_hashing.backend import tensorflow as _backend
-elif _ACTIVE == "jax":
-    from keras_hashing.backend import jax as _backend
+_backend: ModuleType
+if _ACTIVE in ("tensorflow", "jax"):
+    _backend = importlib.import_module(f"keras_hashing.backend.{_ACTIVE}")
 else:
     raise ImportError(
         "keras_hashing runs on the TensorFlow and the JAX backend of Keras. "

@@ -70,9 +70,7 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         codes_and_labels = (query_codes, query_labels, database_codes, database_labels)
         return {
             "map": retrieval.mean_average_precision(*codes_and_labels, k=self.k),
-            "precision": retrieval.precision_within_radius(
-                *codes_and_labels, radius=self.radius
-            ),
+            "precision": retrieval.precision_within_radius(*codes_and_labels, radius=self.radius),
         }
 
     def _encode(self, data: Any) -> tuple[np.ndarray, np.ndarray]:

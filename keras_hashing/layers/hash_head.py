@@ -108,13 +108,13 @@ class HashHead(keras.layers.Layer):
             codes = self.normalization(codes, training=training)
         codes = self.activation(codes)
         if self.quantization is not None and training:
-            self._add_quantization(codes)
+            self._add_quantization(self.quantization, codes)
         return codes
 
-    def _add_quantization(self, codes: Tensor) -> None:
+    def _add_quantization(self, quantization: keras.losses.Loss, codes: Tensor) -> None:
         # The mean over samples, unreduced by the loss itself: the trainer scales what `add_loss`
         # gives for tf.distribute.
-        term = self.quantization_weight * ops.mean(self.quantization.call(codes, codes))
+        term = self.quantization_weight * ops.mean(quantization.call(codes, codes))
         self.add_loss(term)
         self._losses_of_replica.setdefault(backend.replica_key(), []).append(term)
 

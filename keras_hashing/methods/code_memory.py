@@ -38,10 +38,6 @@ class CodeMemory(keras.layers.Layer):
         self.size = size
         self.bits = bits
         self.num_classes = num_classes
-        self.build()
-
-    def build(self, input_shape: Any = None) -> None:
-        """Makes the weights."""
 
         def add(name: str, shape: tuple, dtype: str) -> Any:
             return self.add_weight(
@@ -53,12 +49,9 @@ class CodeMemory(keras.layers.Layer):
                 aggregation="only_first_replica",
             )
 
-        if self.built:
-            return
         self.codes = add("codes", (self.size, self.bits), "float32")
         self.labels = add("labels", (self.size, self.num_classes), "float32")
         self.count = add("count", (), "int32")
-        self.built = True
 
     def read(self) -> tuple[Tensor, Tensor, Tensor]:
         """What the memory holds, the latest first.

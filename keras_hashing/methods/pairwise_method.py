@@ -37,17 +37,15 @@ class PairwiseMethod(HashingMethod):
             raise ValueError(
                 f"`memory_size` must be at least 0. Received: memory_size={memory_size}"
             )
-        if memory_size and num_classes is None:
-            raise ValueError(
-                "A memory keeps labels, so `num_classes` must be given with `memory_size`. "
-                f"Received: memory_size={memory_size}, num_classes=None"
-            )
         self.memory_size = memory_size
-        self.memory = (
-            CodeMemory(memory_size, bits, num_classes, dtype="float32", name="memory")
-            if memory_size
-            else None
-        )
+        self.memory: CodeMemory | None = None
+        if memory_size:
+            if num_classes is None:
+                raise ValueError(
+                    "A memory keeps labels, so `num_classes` must be given with `memory_size`. "
+                    f"Received: memory_size={memory_size}, num_classes=None"
+                )
+            self.memory = CodeMemory(memory_size, bits, num_classes, dtype="float32", name="memory")
 
     def objective(self) -> PairwiseSimilarity:
         """The stateless loss whose pairs are compared, to be implemented by the subclass."""

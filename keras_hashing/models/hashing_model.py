@@ -93,10 +93,9 @@ class HashingModel(keras.Model):
 
         self._reduction = _Reduction(name="reduction")
         self._similarity_loss = keras.metrics.Mean(name="similarity_loss")
-        self._quantization_loss = (
-            None if self.quantization is None else keras.metrics.Mean(name="quantization_loss")
-        )
-        self._code_metrics = [
+        if self.quantization is not None:
+            self._quantization_loss = keras.metrics.Mean(name="quantization_loss")
+        self._code_metrics: list[keras.metrics.Metric] = [
             metrics.BitBalance(bits),
             metrics.BitCorrelation(bits),
             metrics.QuantizationError(),

@@ -21,9 +21,11 @@ from keras_hashing.retrieval.validation import check_cut, check_packed_codes, ch
 FORMAT = "keras_hashing.CodeIndex/1"
 TILE = 1 << 16  # items of the database at a time: the scratch of a tile stays in the L2 cache
 
-# What NumPy and zipfile raise on a damaged archive (RuntimeError: it claims to be encrypted, or
-# compressed in a way that zipfile does not know).
-_DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+# What NumPy and zipfile raise on a damaged archive. OSError: it points outside itself;
+# RuntimeError: it claims to be encrypted, or compressed in a way that zipfile does not know.
+_DAMAGE = (ValueError, KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_MEMBERS = {"format", "fingerprint", "codes", "ids_text", "ids_bytes"}
+_LABEL_MEMBERS = {"labels_text", "labels_bytes"}
 
 
 class CodeIndex:
@@ -183,7 +185,7 @@ class CodeIndex:
 
         Raises:
             FileNotFoundError: if there is no such file.
-            OSError: if it cannot be read.
+            OSError: if it cannot be opened.
             ValueError: if it is damaged, or no index that this version can read.
         """
         path = Path(path)
@@ -220,6 +222,8 @@ class CodeIndex:
                 f"{str(path)!r} is no index that this version can read: its format must be "
                 f"{FORMAT!r}. Received: {found}"
             )
+        if set(arrays) not in (_MEMBERS, _MEMBERS | _LABEL_MEMBERS):
+            raise ValueError(f"The index {str(path)!r} is damaged: it holds {sorted(arrays)}")
         try:
             return cls(
                 codes=arrays["codes"],
@@ -227,7 +231,7 @@ class CodeIndex:
                 fingerprint=str(arrays["fingerprint"]),
                 labels=_strings(arrays, "labels") if "labels_text" in arrays else None,
             )
-        except (KeyError, ValueError) as error:
+        except ValueError as error:
             raise ValueError(f"The index {str(path)!r} is damaged: {error}") from None
 
 

@@ -87,9 +87,7 @@ def train(maker, make_backbone, data, strategy):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_two_replicas_equal_one_with_twice_the_batch(
-    name, make_backbone, blobs, two_replicas
-):
+def test_two_replicas_equal_one_with_twice_the_batch(name, make_backbone, blobs, two_replicas):
     import tensorflow as tf
 
     alone = train(MAKERS[name], make_backbone, blobs, tf.distribute.get_strategy())

@@ -89,9 +89,7 @@ class HashSlicedWasserstein(QuantizationLoss):
         tied = ops.sum(ops.cast(batch == median, codes.dtype), axis=0)
         half = ops.cast(ops.shape(batch)[0], codes.dtype) / 2
         share_of_tied = (half - above) / ops.maximum(tied, 1)
-        return ops.where(
-            codes == median, share_of_tied, ops.cast(codes > median, codes.dtype)
-        )
+        return ops.where(codes == median, share_of_tied, ops.cast(codes > median, codes.dtype))
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal loss."""

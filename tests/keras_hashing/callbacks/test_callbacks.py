@@ -38,9 +38,7 @@ def test_evaluates_every_n_epochs_and_after_the_last(model, blobs):
     assert len(history["retrieval_map"]) == 3  # after epochs 2, 4 and 5
 
 
-def test_model_checkpoint_early_stopping_and_tensorboard_use_the_figures(
-    model, blobs, tmp_path
-):
+def test_model_checkpoint_early_stopping_and_tensorboard_use_the_figures(model, blobs, tmp_path):
     pytest.importorskip("tensorboard")
     query, database = split(blobs)
     callbacks = [

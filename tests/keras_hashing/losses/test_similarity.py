@@ -6,9 +6,7 @@ from keras import ops
 from keras_hashing.losses import DPSH, HashingLoss, HashNet, HashSlicedWasserstein
 
 OBJECTIVES = [DPSH(), HashNet(), HashNet(alpha=0.3, beta=2.0)]
-MULTI_HOT = np.array(
-    [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [0, 1, 1]], "float32"
-)
+MULTI_HOT = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [0, 1, 1]], "float32")
 
 
 def name_of(objective):

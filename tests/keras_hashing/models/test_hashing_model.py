@@ -49,9 +49,7 @@ def with_memory(size=40):
 def test_every_method_trains_with_every_quantization(
     method, quantization, quantize, make_backbone, blobs
 ):
-    model = make_model(
-        make_backbone(), method=method, quantization=quantization, quantize=quantize
-    )
+    model = make_model(make_backbone(), method=method, quantization=quantization, quantize=quantize)
     history = model.fit(*blobs, epochs=4, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     assert np.isfinite(list(history.values())).all()
@@ -312,9 +310,7 @@ def test_bad_arguments_are_refused(make_backbone):
     with pytest.raises(ValueError, match="`backbone` must be a built"):
         HashingModel(keras.Sequential([keras.layers.Dense(3)]), bits=16)
     with pytest.raises(ValueError, match="global pooling"):
-        HashingModel(
-            keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(3, 3)]), bits=16
-        )
+        HashingModel(keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(3, 3)]), bits=16)
     with pytest.raises(ValueError, match="`num_classes` must be given"):
         methods.HashNet(bits=16, memory_size=5)
     with pytest.raises(ValueError, match="`memory_size` must be at least 0"):

@@ -1,0 +1,76 @@
+# Everything sets up its own environment: a fresh machine needs git, make, Python and PyPI.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+QUICKSTART := runs/quickstart
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help quickstart test test-all check format benchmark wheel clean
+
+help:
+	@echo "make quickstart   train, evaluate, export and query on scikit-learn's digits"
+	@echo "make test         the test suite, on the TensorFlow and the JAX backend"
+	@echo "make test-all     the same with the slow tests"
+	@echo "make check        formatter, linter, type checker"
+	@echo "make benchmark    the measured comparisons"
+	@echo "make wheel        dist/keras_hashing-*.whl"
+	@echo "make clean        remove the environment and what was built"
+
+$(READY): requirements.txt requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else \
+		"keras-hashing needs Python 3.11, 3.12 or 3.13 (make PYTHON=python3.12 ...). Received: " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+quickstart: $(READY)
+	rm -rf $(QUICKSTART)
+	$(PY) -m training fit --dataset digits --bits 32 --output $(QUICKSTART)/run
+	$(PY) -m training evaluate --run $(QUICKSTART)/run
+	$(PY) -m training images --run $(QUICKSTART)/run --part query --count 3 --output $(QUICKSTART)/images
+	$(PY) -m export saved-model --run $(QUICKSTART)/run --output $(QUICKSTART)/saved_model
+	$(PY) -m export query --model $(QUICKSTART)/saved_model --index $(QUICKSTART)/run --k 5 $(QUICKSTART)/images
+	@echo
+	@echo "Done. What was made:"
+	@echo "  $(QUICKSTART)/run            the run: model.keras, metrics.json, history, TensorBoard logs"
+	@echo "  $(QUICKSTART)/saved_model    for TensorFlow Serving; its card: 1/assets.extra/card.json"
+	@echo "What to do next:"
+	@echo "  your own images, one subfolder a class:"
+	@echo "    $(PY) -m training fit --dataset folder --data-dir IMAGES --height 64 --width 64 --channels 3 --output runs/mine"
+	@echo "    $(PY) -m export saved-model --run runs/mine --output exported/mine"
+	@echo "    $(PY) -m export query --model exported/mine --index runs/mine PICTURE.jpg"
+	@echo "  every option:         $(PY) -m training fit --help"
+	@echo "  the training curves:  $(VENV)/bin/tensorboard --logdir $(QUICKSTART)/run/logs"
+	@echo "  HSWD in your own Keras model: see README.md"
+
+test: $(READY)
+	KERAS_BACKEND=tensorflow $(PY) -m pytest -m "not slow" -n 2
+	KERAS_BACKEND=jax $(PY) -m pytest -m "not slow" -n 2 tests/keras_hashing
+
+test-all: $(READY)
+	KERAS_BACKEND=tensorflow $(PY) -m pytest -n 2
+	KERAS_BACKEND=jax $(PY) -m pytest -n 2 tests/keras_hashing
+
+check: $(READY)
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+format: $(READY)
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+benchmark: $(READY)
+	$(PY) benchmarks/quantization_losses.py
+	KERAS_BACKEND=jax $(PY) benchmarks/quantization_losses.py
+	$(PY) benchmarks/mean_average_precision.py
+
+wheel: $(READY)
+	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info runs/quickstart

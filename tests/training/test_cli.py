@@ -1,0 +1,116 @@
+"""The command line as a user meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from typer.testing import CliRunner
+
+from training.cli import app
+
+RUNNER = CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1"})
+QUICK = ["--epochs", "1", "--bits", "16", "--train-per-class", "20", "--batch-size", "100"]
+
+
+def call(*arguments: str | Path, code: int = 0) -> str:
+    result = RUNNER.invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    call("fit", "--output", folder, *QUICK)
+    return folder
+
+
+def test_help_names_every_command_and_shows_an_example() -> None:
+    assert all(name in call("--help") for name in ("fit", "evaluate", "images"))
+    for name in ("fit", "evaluate", "images"):
+        assert f"python -m training {name}" in call(name, "--help")
+
+
+def test_fit_prints_the_figures_and_the_protocol(tmp_path: Path) -> None:
+    output = call("fit", "--output", tmp_path / "run", *QUICK, "--k", "100")
+    for text in ("mAP, tie-aware", "mAP@100", "per-class (train_per_class=20)", "bit balance"):
+        assert text in output
+    assert (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_evaluate_measures_the_same_and_other_cuts(run: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    again = json.loads(call("evaluate", "--run", run, "--json", "--k", "10"))
+    assert again["map"] == metrics["map"]
+    assert again["fingerprint"] == metrics["fingerprint"]
+    assert again["k"] == 10
+    assert "mAP@10" in call("evaluate", "--run", run, "--k", "10")
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_images_writes_readable_files_of_the_split(run: Path, tmp_path: Path) -> None:
+    printed = call("images", "--run", run, "--output", tmp_path, "--count", "3").split()
+    assert sorted(printed) == sorted(str(path) for path in tmp_path.iterdir())
+    assert len(printed) == 3
+    for path in printed:
+        assert tf.io.decode_image(tf.io.read_file(path)).shape == (8, 8, 1)
+
+
+def test_resume_keeps_settings_and_refuses_others(run: Path) -> None:
+    assert "mAP" in call("fit", "--resume", "--output", run, "--bits", "16")
+    output = call("fit", "--resume", "--output", run, "--bits", "32", code=1)
+    assert "`bits` is 16. Received: 32" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "--output", "RUN", *QUICK], "exists and is not empty"),
+        (["fit", "--output", "NEW", "--bits", "12"], "positive multiple of 8"),
+        (["fit", "--output", "NEW", "--epochs", "0"], "`epochs`"),
+        (["fit", "--output", "NEW", "--method", "x"], "`method` must be one of"),
+        (["fit", "--output", "NEW", "--dataset", "digitz"], "digitz"),
+        (["fit", "--output", "NEW", "--dataset", "folder"], "data_dir"),
+        (["fit", "--resume", "--output", "NEW"], "Not a run folder"),
+        (["evaluate", "--run", "NEW"], "Not a run folder"),
+        (["evaluate", "--run", "RUN", "--k", "5000"], "k"),
+    ],
+)
+def test_errors_are_one_message_without_a_traceback(
+    arguments: list[str], message: str, run: Path, tmp_path: Path
+) -> None:
+    places = {"RUN": str(run), "NEW": str(tmp_path / "new")}
+    output = call(*(places.get(argument, argument) for argument in arguments), code=1)
+    assert output.startswith("Error: ")
+    assert message in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "new").exists()
+
+
+def test_unknown_choices_are_refused_with_the_known_ones(tmp_path: Path) -> None:
+    output = call("fit", "--output", tmp_path / "x", "--quantize", "sign", code=2)
+    assert "raw" in output
+    assert "relaxed" in output
+
+
+def test_a_folder_of_images_trains(tmp_path: Path) -> None:
+    for label in ("dark", "light"):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for i in range(40):
+            value = i if label == "dark" else 215 + i
+            png = tf.io.encode_png(tf.fill([12, 10 + i % 3, 3], tf.cast(value, tf.uint8)))
+            tf.io.write_file(str(tmp_path / "images" / label / f"{i}.png"), png)
+    (tmp_path / "images" / "dark" / "notes.txt").write_text("no image")
+    arguments = [
+        "fit", "--dataset", "folder", "--data-dir", tmp_path / "images", "--height", "16",
+        "--width", "16", "--epochs", "2", "--bits", "8", "--batch-size", "20",
+        "--query-per-class", "5", "--output", tmp_path / "run",
+    ]  # fmt: skip
+    assert "notes.txt" in call(*arguments, code=1)
+    assert not (tmp_path / "run").exists()
+    call(*arguments, "--on-bad-image", "skip")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert [Path(name).name for name in config["images"]["skipped"]] == ["notes.txt"]
+    assert config["class_names"] == ["dark", "light"]
