@@ -16,4 +16,4 @@ from keras_hashing import (
 
 __version__ = "0.1.0"
 
-__all__ = ["callbacks", "layers", "losses", "methods", "metrics", "models", "retrieval"]
+__all__ = ["backend", "callbacks", "layers", "losses", "methods", "metrics", "models", "retrieval"]

@@ -25,7 +25,14 @@ def test_another_backend_is_refused_with_the_two_that_work():
     assert "Received: backend='numpy'" in result.stderr
 
 
-@pytest.mark.parametrize(("backend", "other"), [("jax", "tensorflow"), ("tensorflow", "jax")])
+@pytest.mark.parametrize(
+    ("backend", "other"),
+    [
+        ("jax", "tensorflow"),
+        ("jax", "keras_hashing.backend.tensorflow"),
+        ("tensorflow", "keras_hashing.backend.jax"),  # Keras itself imports jax where it is
+    ],
+)
 def test_only_the_active_backend_is_imported(backend, other):
     code = f"import keras_hashing, sys; print({other!r} in sys.modules)"
     result = python(code, backend)

@@ -2,8 +2,7 @@
 
 import keras
 
-from keras_hashing.losses import DPSH as DPSHLoss
-from keras_hashing.losses import SignDistance
+from keras_hashing import losses
 from keras_hashing.methods.pairwise_method import PairwiseMethod
 
 
@@ -22,10 +21,10 @@ class DPSH(PairwiseMethod):
         **kwargs: as in `keras.layers.Layer`.
     """
 
-    def objective(self) -> DPSHLoss:
+    def objective(self) -> losses.DPSH:
         """The pairwise likelihood."""
-        return DPSHLoss()
+        return losses.DPSH()
 
     def native_quantization(self) -> keras.losses.Loss:
         """‖u - sign u‖² / K."""
-        return SignDistance()
+        return losses.SignDistance()

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_hashing import losses
 from keras_hashing.callbacks.scale_continuation import ScaleContinuation
-from keras_hashing.losses import HashNet as HashNetLoss
 from keras_hashing.methods.pairwise_method import PairwiseMethod
 
 Tensor = Any
@@ -52,9 +52,9 @@ class HashNet(PairwiseMethod):
             aggregation="only_first_replica",
         )
 
-    def objective(self) -> HashNetLoss:
+    def objective(self) -> losses.HashNet:
         """The weighted pairwise likelihood."""
-        return HashNetLoss(alpha=self.alpha, beta=self.initial_beta)
+        return losses.HashNet(alpha=self.alpha, beta=self.initial_beta)
 
     def relax(self, codes: Tensor) -> Tensor:
         """v = tanh(βu), with the current β."""

@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_run(finished: Path, tmp_path: Path) -> Non
     assert other["fingerprint"] != again["fingerprint"]
 
 
-class Interruption(Exception):
+class InterruptionError(Exception):
     pass
 
 
@@ -76,7 +76,7 @@ class InterruptAt(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         if self.params["epochs"] and self.model.optimizer.iterations.numpy() == self.epoch * 4 + 2:
-            raise Interruption
+            raise InterruptionError
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_an_interrupted_run_resumes_to_what_it_would_have_been(
     run = tmp_path / "run"
     with monkeypatch.context():
         interrupt(epoch)
-        with pytest.raises(Interruption):
+        with pytest.raises(InterruptionError):
             fit(QUICK, run, verbose=0)
     monkeypatch.undo()
     found = latest_checkpoint(run / "checkpoints")

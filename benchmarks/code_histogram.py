@@ -1,0 +1,71 @@
+"""Figure: histogram of continuous codes of finished runs, side by side.
+
+Encodes the query images of each run and draws the histogram of all values of their raw
+continuous codes.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from training.datasets import load_dataset
+from training.pipeline import evaluation_batches
+from training.protocols import make_split
+from training.runs import Run, load_run
+
+RANGE = (-3.0, 3.0)
+
+
+def query_codes(run: Run) -> np.ndarray:
+    """Continuous codes of the run's query images, float32 [Q, bits]."""
+    settings = run.config
+    dataset = load_dataset(settings.dataset, settings.data_dir, on_bad_image=settings.on_bad_image)
+    split = make_split(dataset, settings.protocol, settings.seed, **settings.protocol_options)
+    batches = evaluation_batches(dataset, split.query, run.preprocessing, 256)
+    return run.model.encoder.predict(batches.map(lambda images, _: images), verbose=0)
+
+
+def draw(axis: plt.Axes, run: Run) -> None:
+    codes = query_codes(run).ravel()
+    settings, metrics = run.config, run.metrics
+    axis.hist(np.clip(codes, *RANGE), bins=121, range=RANGE, color="#2f6f9f", density=True)
+    for target in (-1, 1):
+        axis.axvline(target, color="#c0392b", linewidth=1, linestyle="--")
+    weight = "" if settings.quantization == "none" else f" × {settings.quantization_weight:g}"
+    axis.set_title(
+        f"{settings.method}, quantization {settings.quantization}{weight}\n"
+        f"mAP {metrics['map']:.3f}, quantization error {metrics['quantization_error']:.3f}",
+        fontsize=10,
+    )
+    axis.set_xlabel("value of the raw continuous code")
+    axis.set_xlim(*RANGE)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, action="append", required=True, help="a finished run")
+    parser.add_argument("--output", type=Path, required=True, help="the PNG file to write")
+    arguments = parser.parse_args()
+    runs = [load_run(path) for path in arguments.run]
+    figure, axes = plt.subplots(
+        1, len(runs), figsize=(4.5 * len(runs), 3.2), sharey=True, squeeze=False
+    )
+    for axis, run in zip(axes[0], runs, strict=True):
+        draw(axis, run)
+    axes[0][0].set_ylabel("density")
+    figure.tight_layout()
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(arguments.output, dpi=110)
+    print(arguments.output)
+
+
+if __name__ == "__main__":
+    main()
