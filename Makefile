@@ -6,8 +6,6 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 QUICKSTART := runs/quickstart
 
-export TF_CPP_MIN_LOG_LEVEL ?= 2
-
 .PHONY: help quickstart test test-all check format benchmark wheel clean
 
 help:
@@ -65,9 +63,9 @@ format: $(READY)
 	$(PY) -m ruff check --fix .
 
 benchmark: $(READY)
-	$(PY) benchmarks/quantization_losses.py
+	PYTHONPATH=. $(PY) benchmarks/quantization_losses.py
 	KERAS_BACKEND=jax $(PY) benchmarks/quantization_losses.py
-	$(PY) benchmarks/mean_average_precision.py
+	PYTHONPATH=. $(PY) benchmarks/mean_average_precision.py
 
 wheel: $(READY)
 	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .

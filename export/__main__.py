@@ -2,8 +2,8 @@
 
 import os
 
-# Before TensorFlow is imported: its start-up notices are not for the user.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Before TensorFlow is imported: what it logs is not for the user; what fails is raised as well.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from export.cli import app
 

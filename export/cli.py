@@ -1,16 +1,15 @@
 """`python -m export`: the command line."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+
+from training.command_line import clear_errors, start_tensorflow, warn
 
 if TYPE_CHECKING:
     from export.served_encoder import EncodedFiles
@@ -24,25 +23,10 @@ app = typer.Typer(
     help="Export trained hash models, and use what was exported.",
 )
 _out = Console()
-_err = Console(stderr=True)
 
 _MODEL = "Model"
 _SEARCH = "Search"
 _OUTPUT = "Output"
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Turns what a user can mend into one clear line and exit code 1."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        _warn("[bold red]Error:[/]", "; ".join(str(error).splitlines()))
-        raise typer.Exit(1) from None
-
-
-def _warn(markup: str, text: str) -> None:
-    _err.print(f"{markup} {escape(text)}", soft_wrap=True, highlight=False)
 
 
 @app.command(
@@ -81,7 +65,8 @@ def saved_model(
     PNG strings → packed codes) and continuous (images → continuous codes). Preprocessing is in
     the graph, which holds standard TensorFlow ops only. assets.extra/card.json describes it.
     """
-    with _clear_errors():
+    with clear_errors():
+        start_tensorflow()
         from export.saved_model import SIGNATURES, export_saved_model
         from training.runs import load_run
 
@@ -158,7 +143,8 @@ def query(
     Prints each image's code in hexadecimal, most significant bit first, and its neighbours by
     Hamming distance; equal distances come in the order of the database.
     """
-    with _clear_errors():
+    with clear_errors():
+        start_tensorflow()
         from export.card import Card
         from export.served_encoder import ServedEncoder, version_folder
 
@@ -168,9 +154,9 @@ def query(
         encoded = ServedEncoder.load(model).encode_files(files, on_bad_image=on_bad_image)
         answers = _answers(encoded, database, k, radius)
         for path, problem in encoded.skipped.items():
-            _warn("[bold yellow]Skipped:[/]", f"{str(path)!r} {problem}")
+            warn("[bold yellow]Skipped:[/]", f"{str(path)!r} {problem}")
         if encoded.skipped:
-            _warn("[bold yellow]Skipped[/]", f"{len(encoded.skipped)} of {len(files)} files")
+            warn("[bold yellow]Skipped[/]", f"{len(encoded.skipped)} of {len(files)} files")
         if as_json:
             print(json.dumps(_as_json(answers, encoded, database), indent=2))
         else:

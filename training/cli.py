@@ -2,9 +2,6 @@
 
 import json
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,14 +9,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from training.command_line import clear_errors, start_tensorflow
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
     help="Train hash models and measure them.",
 )
 _out = Console()
-_err = Console(stderr=True)
 
 _DATA = "Data set"
 _SPLIT = "Split"
@@ -33,21 +32,6 @@ def _option(text: str, panel: str, *names: str) -> Any:
 
 
 RunFolderOption = Annotated[Path, typer.Option("--run", help="Folder of a finished run.")]
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Turns what a user can mend into one clear message and exit code 1."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        _err.print(f"[bold red]Error:[/] {_plain(str(error))}", soft_wrap=True)
-        raise typer.Exit(1) from None
-
-
-def _plain(text: str) -> str:
-    """The text with its square brackets as they are, not as markup."""
-    return re.sub(r"\[", r"\\[", text)
 
 
 @app.command(
@@ -170,11 +154,12 @@ def fit(
     codes of the database and TensorBoard logs. The same settings and seed give the same result
     on one machine. An interrupted run goes on by --resume.
     """
-    from training import fit as fitting
-    from training.settings import FitSettings
+    with clear_errors():
+        start_tensorflow()
+        from training import fit as fitting
+        from training.settings import FitSettings
 
-    values = {name: context.params[name] for name in FitSettings.model_fields}
-    with _clear_errors():
+        values = {name: context.params[name] for name in FitSettings.model_fields}
         if resume:
             _check_same_settings(context, values, output)
             metrics = fitting.resume(output, verbose=_verbosity())
@@ -219,9 +204,10 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a finished run again, from its saved model. Nothing in the run is changed."""
-    from training.evaluate import evaluate_model
+    with clear_errors():
+        start_tensorflow()
+        from training.evaluate import evaluate_model
 
-    with _clear_errors():
         loaded, dataset, split = _run_with_data(run, data_dir)
         settings = loaded.config
         evaluation = evaluate_model(
@@ -254,9 +240,10 @@ def images(
     ] = None,
 ) -> None:
     """Write images of a run's split as files, for example to query a server with them."""
-    import numpy as np
+    with clear_errors():
+        start_tensorflow()
+        import numpy as np
 
-    with _clear_errors():
         _, dataset, split = _run_with_data(run, data_dir)
         positions = getattr(split, part)
         count = min(count, len(positions))

@@ -216,7 +216,21 @@ def test_help_shows_an_example(command: str) -> None:
     assert f"Example: python -m export {command}" in result.stdout
 
 
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    checkout = Path(__file__).resolve().parents[2]
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, cwd=checkout, check=False
+    )
+
+
 def test_help_does_not_wait_for_tensorflow() -> None:
     script = "import sys, export.cli; print('tensorflow' in sys.modules, 'keras' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["False", "False"]
+    assert run_python("-c", script).stdout.split() == ["False", "False"]
+
+
+def test_tensorflow_adds_nothing_to_the_output(tmp_path: Path) -> None:
+    run = run_python(
+        "-m", "export", "saved-model", "--run", str(tmp_path), "--output", str(tmp_path / "m")
+    )
+    assert (run.returncode, run.stdout) == (1, "")
+    assert re.fullmatch(r"Error: Not a run folder .*\n", run.stderr)

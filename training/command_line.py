@@ -1,0 +1,53 @@
+"""What the command lines of `training` and `export` share: clear errors and a quiet start."""
+
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+_err = Console(stderr=True)
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Turns what a user can mend (`ValueError`, `OSError`) into one message and exit code 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # the reader, such as `head`, has seen enough: typer ends quietly
+    except (ValueError, OSError) as error:
+        warn("[bold red]Error:[/]", "; ".join(str(error).splitlines()))
+        raise typer.Exit(1) from None
+
+
+def warn(markup: str, text: str) -> None:
+    """Prints a marked-up word and a plain text on the standard error stream."""
+    _err.print(f"{markup} {escape(text)}", soft_wrap=True, highlight=False)
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and keeps its start-up notices back; they appear if the import fails.
+
+    TensorFlow 2.21 writes them to the standard error stream before it looks at
+    `TF_CPP_MIN_LOG_LEVEL`, so that no setting silences them.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as notices:
+        os.dup2(notices.fileno(), 2)
+        try:
+            importlib.import_module("tensorflow")
+        except BaseException:
+            notices.seek(0)
+            os.write(stderr, notices.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
