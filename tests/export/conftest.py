@@ -1,5 +1,4 @@
 import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,8 +6,6 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from export.saved_model import export_saved_model
 from keras_hashing.layers import HashHead
@@ -18,31 +15,6 @@ from training.datasets import load_dataset
 from training.preprocessing import ImagePreprocessing
 from training.runs import Run, RunFolder
 from training.settings import FitSettings
-
-_CHECKOUT = Path(__file__).resolve().parents[2]
-PREPARED_DATA = Path(os.environ.get("KERAS_HASHING_TFDS_DIR", _CHECKOUT.parent / "shared" / "tfds"))
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "prepared_data(name): needs a data set that TFDS has prepared; else skipped"
-    )
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        for marker in item.iter_markers("prepared_data"):
-            (name,) = marker.args
-            if not (PREPARED_DATA / name).is_dir():
-                reason = (
-                    f"{name} is not prepared: set KERAS_HASHING_TFDS_DIR to a folder that has it"
-                )
-                item.add_marker(pytest.mark.skip(reason=reason))
-
-
-@pytest.fixture
-def prepared_data() -> Path:
-    return PREPARED_DATA
 
 
 @pytest.fixture(scope="session")

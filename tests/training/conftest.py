@@ -1,39 +1,9 @@
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 from training.datasets import ImageDataset, PixelArrays
-
-_CHECKOUT = Path(__file__).resolve().parents[2]
-PREPARED_DATA = Path(os.environ.get("KERAS_HASHING_TFDS_DIR", _CHECKOUT.parent / "shared" / "tfds"))
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "prepared_data(name): needs a data set that TFDS has prepared; else skipped"
-    )
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        for marker in item.iter_markers("prepared_data"):
-            (name,) = marker.args
-            if not (PREPARED_DATA / name).is_dir():
-                reason = (
-                    f"{name} is not prepared: set KERAS_HASHING_TFDS_DIR to a TFDS folder that "
-                    f"has it, or put it at ../shared/tfds beside the checkout"
-                )
-                item.add_marker(pytest.mark.skip(reason=reason))
-
-
-@pytest.fixture
-def prepared_data() -> Path:
-    return PREPARED_DATA
 
 
 @pytest.fixture
