@@ -1,7 +1,7 @@
 """Figure: histogram of continuous codes of finished runs, side by side.
 
 Encodes the query images of each run and draws the histogram of all values of their raw
-continuous codes.
+continuous codes, all on one scale.
 """
 
 import argparse
@@ -21,8 +21,6 @@ from training.pipeline import evaluation_batches
 from training.protocols import make_split
 from training.runs import Run, load_run
 
-RANGE = (-3.0, 3.0)
-
 
 def query_codes(run: Run) -> np.ndarray:
     """Continuous codes of the run's query images, float32 [Q, bits]."""
@@ -33,10 +31,9 @@ def query_codes(run: Run) -> np.ndarray:
     return run.model.encoder.predict(batches.map(lambda images, _: images), verbose=0)
 
 
-def draw(axis: plt.Axes, run: Run) -> None:
-    codes = query_codes(run).ravel()
+def draw(axis: plt.Axes, run: Run, codes: np.ndarray, limit: float) -> None:
     settings, metrics = run.config, run.metrics
-    axis.hist(np.clip(codes, *RANGE), bins=121, range=RANGE, color="#2f6f9f", density=True)
+    axis.hist(codes.ravel(), bins=161, range=(-limit, limit), color="#2f6f9f", density=True)
     for target in (-1, 1):
         axis.axvline(target, color="#c0392b", linewidth=1, linestyle="--")
     weight = "" if settings.quantization == "none" else f" × {settings.quantization_weight:g}"
@@ -46,7 +43,7 @@ def draw(axis: plt.Axes, run: Run) -> None:
         fontsize=10,
     )
     axis.set_xlabel("value of the raw continuous code")
-    axis.set_xlim(*RANGE)
+    axis.set_xlim(-limit, limit)
 
 
 def main() -> None:
@@ -55,11 +52,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="the PNG file to write")
     arguments = parser.parse_args()
     runs = [load_run(path) for path in arguments.run]
+    codes = [query_codes(run) for run in runs]
+    limit = max(1.5, *(float(np.percentile(np.abs(values), 99.9)) for values in codes))
     figure, axes = plt.subplots(
         1, len(runs), figsize=(4.5 * len(runs), 3.2), sharey=True, squeeze=False
     )
-    for axis, run in zip(axes[0], runs, strict=True):
-        draw(axis, run)
+    for axis, run, values in zip(axes[0], runs, codes, strict=True):
+        draw(axis, run, values, limit)
     axes[0][0].set_ylabel("density")
     figure.tight_layout()
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

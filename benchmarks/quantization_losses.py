@@ -18,20 +18,21 @@ from keras import ops
 from rich.console import Console
 from rich.table import Table
 
+from keras_hashing import backend
 from keras_hashing.losses import (
     HashSlicedWasserstein,
     OptimalTransport,
     SignDistance,
     SlicedWasserstein,
 )
+from keras_hashing.losses.quantization.seed_of_batch import seed_of_batch
 
 Loss = Callable[[Any], Any]
 
 
 def draw_targets_and_sort_both(codes: Any) -> Any:
     """The peer: a sampled estimate of HSWD, with the gradient through the sort."""
-    drawn = keras.random.uniform(ops.shape(codes))
-    targets = ops.where(drawn < 0.5, -1.0, 1.0)
+    targets = backend.stateless_signs(tuple(codes.shape), seed_of_batch(0, codes))
     return ops.mean(ops.square(ops.sort(codes, axis=0) - ops.sort(targets, axis=0)))
 
 

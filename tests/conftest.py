@@ -1,4 +1,4 @@
-"""What every test shares: quiet logs, and the data sets that TFDS has prepared, where there are any."""
+"""What every test shares: quiet logs, and the data sets that TFDS has prepared."""
 
 import os
 from pathlib import Path

@@ -49,9 +49,10 @@ def _selection_is_available() -> bool:
 def lower_median(x: tf.Tensor) -> tf.Tensor:
     """The lower of the middle values of each column: (n, K) → (K,)."""
     middle = tf.maximum((tf.shape(x)[0] - 1) // 2, 0)
+    columns = tf.transpose(x)
     if _selection_is_available():
-        return tf.raw_ops.NthElement(input=tf.transpose(x), n=middle)
-    return tf.sort(x, axis=0)[middle]
+        return tf.raw_ops.NthElement(input=columns, n=middle)
+    return tf.sort(columns)[:, middle]
 
 
 def stateless_normal(shape: tuple, seed: tf.Tensor) -> tf.Tensor:
