@@ -69,7 +69,9 @@ class ScaleContinuation(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Sets β for the next batch, when it changes."""
-        step = self._first_step + batch + 1
+        # Executions of several steps may be announced beyond the end of the epoch.
+        done = min(batch + 1, self.params.get("steps") or batch + 1)
+        step = self._first_step + done
         if self.beta_at(step) != self._beta:
             self._set(step)
 

@@ -52,6 +52,7 @@ class CodeMemory(keras.layers.Layer):
         self.codes = add("codes", (self.size, self.bits), "float32")
         self.labels = add("labels", (self.size, self.num_classes), "float32")
         self.count = add("count", (), "int32")
+        self.built = True
 
     def read(self) -> tuple[Tensor, Tensor, Tensor]:
         """What the memory holds, the latest first.

@@ -36,6 +36,10 @@ class HashingMethod(keras.layers.Layer):
         self.bits = check_bits(bits)
         self.num_classes = num_classes
 
+    def build(self, labels_shape: tuple, codes_shape: tuple) -> None:
+        """The constructor has made all state: its shapes are known by then."""
+        self.built = True
+
     def call(self, labels: Tensor, codes: Tensor, training: bool | None = None) -> Tensor:
         """The similarity objective, one value a sample.
 

@@ -76,6 +76,14 @@ def test_scale_grows_as_in_the_formula():
     assert ScaleContinuation(**schedule.get_config()).beta_at(250) == schedule.beta_at(250)
 
 
+def test_scale_counts_steps_when_several_are_executed_at_once(make_backbone, blobs):
+    model = HashingModel(make_backbone(), bits=16)
+    model.compile("adam", steps_per_execution=4)
+    schedule = ScaleContinuation(gamma=1.0, power=1.0, every=2)
+    model.fit(*blobs, batch_size=16, epochs=3, callbacks=[schedule], verbose=0)
+    assert float(np.asarray(model.method.beta.value)) == schedule.beta_at(18)
+
+
 def test_scale_continuation_refuses_a_model_without_a_scale(make_backbone, blobs):
     model = HashingModel(make_backbone(), bits=16, method="dpsh")
     model.compile("adam")

@@ -116,6 +116,26 @@ def test_regularizers_of_head_and_backbone_count(make_backbone, blobs):
     np.testing.assert_allclose(difference, np.sum(kernel**2), rtol=1e-3)
 
 
+def test_a_loss_given_to_compile_is_added(make_backbone, blobs):
+    images, labels = blobs
+    model = HashingModel(make_backbone(), bits=16)
+    model.compile("adam")
+    plain = model.evaluate(images, labels, batch_size=96, verbose=0, return_dict=True)["loss"]
+    model.compile("adam", loss=losses.SignDistance())
+    both = model.evaluate(images, labels, batch_size=96, verbose=0, return_dict=True)["loss"]
+    codes = model.predict(images, verbose=0)
+    np.testing.assert_allclose(both - plain, float(losses.SignDistance()(codes, codes)), rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("error:.*`build")
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_a_method_with_state_trains_inside_xla_and_out_of_it(jit_compile, make_backbone, blobs):
+    model = HashingModel(make_backbone(), bits=16, method=with_memory())
+    model.compile(keras.optimizers.Adam(0.01), jit_compile=jit_compile)
+    history = model.fit(*blobs, epochs=3, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+
+
 def test_memory_is_first_in_first_out_and_bounded(make_backbone, blobs):
     images, labels = blobs
     model = make_model(make_backbone(), method=with_memory(40))
