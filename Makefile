@@ -63,9 +63,9 @@ format: $(READY)
 	$(PY) -m ruff check --fix .
 
 benchmark: $(READY)
-	PYTHONPATH=. $(PY) benchmarks/quantization_losses.py
-	KERAS_BACKEND=jax $(PY) benchmarks/quantization_losses.py
-	PYTHONPATH=. $(PY) benchmarks/mean_average_precision.py
+	$(PY) -m benchmarks.quantization_losses
+	KERAS_BACKEND=jax $(PY) -m benchmarks.quantization_losses
+	$(PY) -m benchmarks.mean_average_precision
 
 wheel: $(READY)
 	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .

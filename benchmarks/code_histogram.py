@@ -16,18 +16,15 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from training.datasets import load_dataset
 from training.pipeline import evaluation_batches
-from training.protocols import make_split
+from training.run_data import RunData
 from training.runs import Run, load_run
 
 
 def query_codes(run: Run) -> np.ndarray:
     """Continuous codes of the run's query images, float32 [Q, bits]."""
-    settings = run.config
-    dataset = load_dataset(settings.dataset, settings.data_dir, on_bad_image=settings.on_bad_image)
-    split = make_split(dataset, settings.protocol, settings.seed, **settings.protocol_options)
-    batches = evaluation_batches(dataset, split.query, run.preprocessing, 256)
+    data = RunData.load(run.config)
+    batches = evaluation_batches(data.dataset, data.split.query, run.preprocessing, 256)
     return run.model.encoder.predict(batches.map(lambda images, _: images), verbose=0)
 
 

@@ -44,7 +44,6 @@ def test_the_library_imports_neither_application():
     assert python(code, "tensorflow").stdout.strip() == "set()"
 
 
-@pytest.mark.slow
 def test_the_wheel_holds_the_library_alone_and_is_typed(tmp_path):
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",

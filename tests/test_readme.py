@@ -1,5 +1,6 @@
 """The README's Python runs as it is written, but for its data."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -19,3 +20,16 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
         exec(block.replace("= ...  #", "= data  #"), names)
     assert names["packed"].shape == (64, 8)
     assert (tmp_path / "model.keras").exists()
+
+
+def test_the_readmes_links_and_scripts_exist():
+    text = README.read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    modules = re.findall(r"python -m ([\w.]+)", text)
+    assert len(links) >= 4
+    assert {"training", "export", "benchmarks.quantization_losses"} <= set(modules)
+    for link in links:
+        assert (README.parent / link).exists(), link
+    for module in modules:
+        assert importlib.util.find_spec(module) is not None, module
+    assert not re.findall(r"[A-Z]+_(?:TABLE|LINE)", text)

@@ -3,13 +3,17 @@
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from training.command_line import clear_errors, start_tensorflow
+
+if TYPE_CHECKING:
+    from training.run_data import RunData
+    from training.runs import Run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -162,7 +166,7 @@ def fit(
         values = {name: context.params[name] for name in FitSettings.model_fields}
         if resume:
             _check_same_settings(context, values, output)
-            metrics = fitting.resume(output, verbose=_verbosity())
+            metrics = fitting.resume(output, data_dir, verbose=_verbosity())
         else:
             metrics = fitting.fit(FitSettings.check(values), output, verbose=_verbosity())
     _print_metrics(metrics, f"Run {output}")
@@ -208,12 +212,12 @@ def evaluate(
         start_tensorflow()
         from training.evaluate import evaluate_model
 
-        loaded, dataset, split = _run_with_data(run, data_dir)
+        loaded, data = _run_with_data(run, data_dir)
         settings = loaded.config
         evaluation = evaluate_model(
             loaded.model,
-            dataset,
-            split,
+            data.dataset,
+            data.split,
             loaded.preprocessing,
             k=settings.k if k is None else k,
             radius=settings.radius if radius is None else radius,
@@ -244,8 +248,8 @@ def images(
         start_tensorflow()
         import numpy as np
 
-        _, dataset, split = _run_with_data(run, data_dir)
-        positions = getattr(split, part)
+        _, data = _run_with_data(run, data_dir)
+        dataset, positions = data.dataset, getattr(data.split, part)
         count = min(count, len(positions))
         output.mkdir(parents=True, exist_ok=True)
         for position in positions[np.linspace(0, len(positions) - 1, count, dtype=int)]:
@@ -257,21 +261,16 @@ def images(
             print(path)
 
 
-def _run_with_data(run: Path, data_dir: str | None) -> tuple[Any, Any, Any]:
-    """A finished run, its data set and its split."""
-    from training.datasets import load_dataset
-    from training.protocols import make_split
-    from training.runs import load_run
+def _run_with_data(run: Path, data_dir: str | None) -> tuple["Run", "RunData"]:
+    """A finished run and the data it was trained on."""
+    from training.run_data import RunData
+    from training.runs import RunFolder, load_run
 
     loaded = load_run(run)
-    settings = loaded.config
-    dataset = load_dataset(
-        settings.dataset,
-        settings.data_dir if data_dir is None else data_dir,
-        on_bad_image=settings.on_bad_image,
-    )
-    split = make_split(dataset, settings.protocol, settings.seed, **settings.protocol_options)
-    return loaded, dataset, split
+    folder = RunFolder(run)
+    data = RunData.load(loaded.config, data_dir)
+    data.check(folder.read_json(folder.config))
+    return loaded, data
 
 
 def _print_metrics(metrics: dict[str, Any], title: str) -> None:

@@ -16,12 +16,15 @@ _err = Console(stderr=True)
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Turns what a user can mend (`ValueError`, `OSError`) into one message and exit code 1."""
+    """Turns what a user can mend into one message and exit code 1: no traceback.
+
+    That is `ValueError`, `OSError` and `ImportError` (another Keras backend, a missing package).
+    """
     try:
         yield
     except BrokenPipeError:
         raise  # the reader, such as `head`, has seen enough: typer ends quietly
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         warn("[bold red]Error:[/]", "; ".join(str(error).splitlines()))
         raise typer.Exit(1) from None
 

@@ -14,14 +14,12 @@ from keras_hashing.retrieval import CodeIndex
 from training.atomic_write import atomic_write
 from training.backbones import make_backbone
 from training.checkpoint import Checkpoint, latest_checkpoint
-from training.datasets import ImageDataset, load_dataset
 from training.evaluate import evaluate_model
 from training.fingerprint import code_space_fingerprint
 from training.history_log import HistoryLog, read_history
 from training.pipeline import evaluation_batches, training_batches
-from training.preprocessing import ImagePreprocessing
-from training.protocols import Split, make_split
 from training.refuse_non_finite_loss import RefuseNonFiniteLoss
+from training.run_data import RunData
 from training.runs import RunFolder
 from training.seed_each_epoch import SeedEachEpoch
 from training.settings import FitSettings
@@ -55,11 +53,12 @@ def fit(settings: FitSettings, output: str | Path, verbose: int = 1) -> dict[str
     return _train_and_measure(training, folder, verbose)
 
 
-def resume(output: str | Path, verbose: int = 1) -> dict[str, Any]:
+def resume(output: str | Path, data_dir: str | None = None, verbose: int = 1) -> dict[str, Any]:
     """Goes on with an interrupted run, just as it would have gone on by itself.
 
     Args:
         output: The run's folder.
+        data_dir: Where the data is now; None for where it was when the run was begun.
         verbose: As in `fit`.
 
     Returns:
@@ -73,21 +72,16 @@ def resume(output: str | Path, verbose: int = 1) -> dict[str, Any]:
     config = folder.read_json(folder.config)
     if folder.finished:
         return folder.read_json(folder.metrics)
-    prepared = _Preparation(FitSettings.check(config["settings"]))
-    for name in ("preprocessing", "class_names", "images"):
-        if config[name] != prepared.configuration()[name]:
-            raise ValueError(
-                f"The data set has changed since the run was begun: `{name}` was {config[name]}. "
-                f"Received: {prepared.configuration()[name]}"
-            )
+    prepared = _Preparation(FitSettings.check(config["settings"]), data_dir)
+    prepared.data.check(config)
     training = _Training(prepared, latest_checkpoint(folder.checkpoints))
     return _train_and_measure(training, folder, verbose)
 
 
 class _Preparation:
-    """Settings, and the data they name."""
+    """Settings that have been checked, and the data they name."""
 
-    def __init__(self, settings: FitSettings) -> None:
+    def __init__(self, settings: FitSettings, data_dir: str | None = None) -> None:
         self.settings = settings
         # What can be refused before the data is read.
         methods.get(settings.method, bits=settings.bits)
@@ -96,18 +90,9 @@ class _Preparation:
                 f"`radius` must be at most `bits`. Received: radius={settings.radius}, "
                 f"bits={settings.bits}"
             )
-        self.dataset: ImageDataset = load_dataset(
-            settings.dataset,
-            settings.data_dir,
-            download=settings.download,
-            on_bad_image=settings.on_bad_image,
-        )
-        self.preprocessing: ImagePreprocessing = self.dataset.preprocessing(
-            settings.height, settings.width, settings.channels
-        )
-        self.split: Split = make_split(
-            self.dataset, settings.protocol, settings.seed, **settings.protocol_options
-        )
+        self.data = RunData.load(settings, data_dir)
+        self.dataset, self.split = self.data.dataset, self.data.split
+        self.preprocessing = self.data.preprocessing
         if settings.k is not None and settings.k > len(self.split.database):
             raise ValueError(
                 f"`k` must be at most the size of the database, {len(self.split.database)}. "
@@ -118,15 +103,7 @@ class _Preparation:
         """The content of `config.json`."""
         return {
             "settings": self.settings.model_dump(mode="json"),
-            "preprocessing": self.preprocessing.to_config(),
-            "class_names": self.dataset.class_names,
-            "images": {
-                "all": len(self.dataset),
-                "query": len(self.split.query),
-                "train": len(self.split.train),
-                "database": len(self.split.database),
-                "skipped": list(self.dataset.skipped),
-            },
+            **self.data.describe(),
             "versions": {
                 "keras_hashing": keras_hashing.__version__,
                 "keras": keras.__version__,
@@ -194,7 +171,10 @@ class _Training:
                 quantize=settings.quantize,
                 num_classes=num_classes,
             )
-            model.compile(_optimizer(settings, self.steps_per_epoch))
+            model.compile(
+                _optimizer(settings, self.steps_per_epoch),
+                jit_compile=False if settings.quantization == "ot" else "auto",
+            )
         finally:
             keras.config.set_dtype_policy(policy)
         return model
@@ -203,8 +183,6 @@ class _Training:
         """What steers and watches the training, in the order that the logs need."""
         settings, prepared = self.settings, self.prepared
         steering = [RefuseNonFiniteLoss(), SeedEachEpoch(settings.seed)]
-        if settings.quantization == "native":
-            steering += self.model.method.native_callbacks()
         watching = [
             HistoryLog(folder.history, self.first_epoch),
             keras.callbacks.TensorBoard(folder.logs),

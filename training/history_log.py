@@ -13,6 +13,8 @@ from training.atomic_write import atomic_write
 class HistoryLog(keras.callbacks.Callback):
     """Appends one JSON line an epoch: its number from 1, its seconds and all of its logs.
 
+    The seconds are those of training: evaluation at the epoch's end does not count.
+
     Args:
         path: The file.
         first_epoch: The number of epochs that are finished; later lines of an interrupted run
@@ -24,6 +26,7 @@ class HistoryLog(keras.callbacks.Callback):
         self.path = path
         self.first_epoch = first_epoch
         self._started = 0.0
+        self._stopped = 0.0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Drops the lines of epochs that will be trained again."""
@@ -35,11 +38,15 @@ class HistoryLog(keras.callbacks.Callback):
         """Starts the clock."""
         self._started = time.perf_counter()
 
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Stops the clock, until the next batch."""
+        self._stopped = time.perf_counter()
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes the epoch's line."""
         line = {
             "epoch": epoch + 1,
-            "seconds": round(time.perf_counter() - self._started, 3),
+            "seconds": round(self._stopped - self._started, 3),
             **{name: float(value) for name, value in (logs or {}).items()},
         }
         with self.path.open("a") as file:

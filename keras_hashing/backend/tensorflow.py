@@ -39,9 +39,13 @@ def replica_key() -> int | None:
     return None if _replica_context() is None else threading.get_ident()
 
 
+def _inside_xla() -> bool:
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
 def _selection_is_available() -> bool:
     """`NthElement` has a CPU kernel only: none on accelerators, none inside XLA."""
-    if control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+    if _inside_xla():
         return False
     return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
 
@@ -71,5 +75,11 @@ def optimal_assignment(cost: tf.Tensor) -> tf.Tensor:
 
     Runs on the host, so neither inside XLA nor in an exported graph.
     """
+    if _inside_xla():
+        raise ValueError(
+            "The exact assignment of OptimalTransport runs on the host, which XLA cannot compile: "
+            "compile the model with jit_compile=False. Received: jit_compile=True (the default "
+            "where there is an accelerator)"
+        )
     columns = tf.numpy_function(solve_assignment, [cost], tf.int32, stateful=False)
     return tf.ensure_shape(columns, cost.shape[:1])

@@ -11,7 +11,7 @@ from keras_hashing import retrieval
 class RetrievalEvaluation(keras.callbacks.Callback):
     """Encodes query and database and puts retrieval figures into the logs.
 
-    Every `every` epochs, and after the last one, the logs get
+    Every `every` epochs, and in the last epoch that `fit` was asked for, the logs get
 
     - `retrieval_map`: tie-aware mean average precision (at `k` where given),
     - `retrieval_precision`: precision within Hamming radius `radius`,
@@ -21,17 +21,20 @@ class RetrievalEvaluation(keras.callbacks.Callback):
     `validation_freq`, epochs in between do not have these keys.
 
     Args:
-        query: pair of arrays (images, labels) or a `tf.data.Dataset` of batches of such pairs;
-            labels are one-hot or multi-hot.
+        query: pair of arrays (images, labels), or batches of such pairs that can be gone through
+            again and again, such as a finite `tf.data.Dataset`; labels are one-hot or multi-hot.
         database: likewise.
         every: epochs between two evaluations, at least 1.
         k: cut of mean average precision, or `None` for the whole ranking.
         radius: Hamming radius of the precision.
         batch_size: batch size for arrays.
         prefix: prefix of the keys in the logs.
+        encoder: `keras.Model` from images to continuous codes; `None` for that of a
+            `HashingModel`, or else the trained model itself.
 
     Raises:
-        ValueError: if an argument breaks its rule.
+        ValueError: if an argument breaks its rule; when training begins, if the encoder does not
+            give codes of shape (batch, bits).
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         radius: int = 2,
         batch_size: int = 256,
         prefix: str = "retrieval_",
+        encoder: keras.Model | None = None,
     ) -> None:
         super().__init__()
         if every < 1:
@@ -54,6 +58,18 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         self.radius = radius
         self.batch_size = batch_size
         self.prefix = prefix
+        self.encoder = encoder
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Checks that there is an encoder, before any epoch is trained."""
+        shape = getattr(self._encoder(), "output_shape", None)
+        bits = shape[-1] if isinstance(shape, tuple) and len(shape) == 2 else None
+        if not isinstance(bits, int) or bits % 8:
+            raise ValueError(
+                "RetrievalEvaluation needs an encoder from images to codes of shape (batch, bits), "
+                "bits a multiple of 8: train a `HashingModel` or a model that ends in a "
+                f"`HashHead`, or give `encoder`. Received: a model of output shape {shape}"
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures, if it is this epoch's turn."""
@@ -74,18 +90,20 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         }
 
     def _encode(self, data: Any) -> tuple[np.ndarray, np.ndarray]:
-        images, labels = images_and_labels(data)
-        return self.model.encode(images, batch_size=self.batch_size), labels
+        """Packed codes and labels, from one pass: a dataset may come in another order each time."""
+        encoder = self._encoder()
+        if isinstance(data, tuple | list):
+            images, labels = data
+            codes = encoder.predict(images, batch_size=self.batch_size, verbose=0)
+            return retrieval.pack_codes(codes), np.asarray(labels)
+        batches = [
+            (encoder.predict_on_batch(np.asarray(images)), np.asarray(labels))
+            for images, labels in data
+        ]
+        codes, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        return retrieval.pack_codes(codes), labels
 
-
-def images_and_labels(data: Any) -> tuple[Any, np.ndarray]:
-    """Splits a pair of arrays or a dataset of batches of pairs.
-
-    Returns:
-        What `HashingModel.encode` takes, and labels of shape (n, classes).
-    """
-    if isinstance(data, tuple):
-        images, labels = data
-        return images, np.asarray(labels)
-    labels = [np.asarray(labels) for _, labels in data]
-    return data.map(lambda images, _: images), np.concatenate(labels)
+    def _encoder(self) -> keras.Model:
+        if self.encoder is not None:
+            return self.encoder
+        return getattr(self.model, "encoder", self.model)

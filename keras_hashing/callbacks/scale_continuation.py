@@ -18,7 +18,7 @@ class ScaleContinuation(keras.callbacks.Callback):
     authors' code.
 
     Args:
-        initial: β at the first step, positive.
+        initial: β at the first step, positive; `None` for the method's own.
         gamma: growth per step, at least 0.
         power: exponent.
         every: steps between two changes of β, at least 1.
@@ -30,14 +30,14 @@ class ScaleContinuation(keras.callbacks.Callback):
 
     def __init__(
         self,
-        initial: float = 1.0,
+        initial: float | None = None,
         gamma: float = 0.005,
         power: float = 0.5,
         every: int = 200,
     ) -> None:
         super().__init__()
-        if not initial > 0:
-            raise ValueError(f"`initial` must be positive. Received: initial={initial}")
+        if initial is not None and not initial > 0:
+            raise ValueError(f"`initial` must be positive or None. Received: initial={initial}")
         if gamma < 0:
             raise ValueError(f"`gamma` must be at least 0. Received: gamma={gamma}")
         if every < 1:
@@ -47,11 +47,12 @@ class ScaleContinuation(keras.callbacks.Callback):
         self.power = power
         self.every = every
         self._first_step = 0
-        self._beta = initial
+        self._beta: float | None = None
 
     def beta_at(self, step: int) -> float:
         """β at a training step."""
-        return self.initial * (1 + self.gamma * (step - step % self.every)) ** self.power
+        initial = self.model.method.initial_beta if self.initial is None else self.initial
+        return initial * (1 + self.gamma * (step - step % self.every)) ** self.power
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks that there is a β."""

@@ -1,5 +1,6 @@
 """The layer that turns features into a continuous code."""
 
+import operator
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ from keras import ops
 from keras_hashing import backend
 from keras_hashing.losses import quantization as quantization_losses
 from keras_hashing.losses.hashing_loss import check_weight
+from keras_hashing.losses.quantization import QuantizationLoss
 
 Tensor = Any
 
@@ -79,7 +81,7 @@ class HashHead(keras.layers.Layer):
         self._losses_of_replica: dict[int | None, list[Tensor]] = {}
         self.input_spec = keras.layers.InputSpec(ndim=2)
         self.projection = keras.layers.Dense(
-            bits,
+            self.bits,
             use_bias=use_bias,
             kernel_initializer=self.kernel_initializer,
             kernel_regularizer=self.kernel_regularizer,
@@ -111,10 +113,12 @@ class HashHead(keras.layers.Layer):
             self._add_quantization(self.quantization, codes)
         return codes
 
-    def _add_quantization(self, quantization: keras.losses.Loss, codes: Tensor) -> None:
+    def _add_quantization(self, quantization: QuantizationLoss, codes: Tensor) -> None:
         # The mean over samples, unreduced by the loss itself: the trainer scales what `add_loss`
-        # gives for tf.distribute.
-        term = self.quantization_weight * ops.mean(quantization.call(codes, codes))
+        # gives for tf.distribute. A replica's share of the last batch may be empty.
+        values = quantization.call(codes, codes)
+        samples = ops.cast(ops.maximum(ops.shape(values)[0], 1), values.dtype)
+        term = self.quantization_weight * ops.sum(values) / samples
         self.add_loss(term)
         self._losses_of_replica.setdefault(backend.replica_key(), []).append(term)
 
@@ -150,7 +154,11 @@ class HashHead(keras.layers.Layer):
 
 
 def check_bits(bits: int) -> int:
-    """`bits` as it is, if codes of that length can be packed in bytes."""
-    if isinstance(bits, bool) or not isinstance(bits, int) or bits < 8 or bits % 8:
+    """`bits` as an int, if codes of that length can be packed in bytes."""
+    try:
+        number = 0 if isinstance(bits, bool) else operator.index(bits)
+    except TypeError:
+        number = 0
+    if number < 8 or number % 8:
         raise ValueError(f"`bits` must be a positive multiple of 8. Received: bits={bits!r}")
-    return bits
+    return number

@@ -66,7 +66,7 @@ class HashNet(PairwiseMethod):
 
     def native_callbacks(self) -> list[keras.callbacks.Callback]:
         """The growth of β, with the schedule of the authors' code."""
-        return [ScaleContinuation(initial=self.initial_beta)]
+        return [ScaleContinuation()]
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal method."""

@@ -30,6 +30,8 @@ class BitCorrelation(keras.metrics.Metric):
     """
 
     def __init__(self, bits: int, name: str = "bit_correlation", dtype: Any = None) -> None:
+        if bits < 2:
+            raise ValueError(f"`bits` must be at least 2. Received: bits={bits}")
         super().__init__(name=name, dtype=dtype)
         self.bits = bits
         self.sum = self.add_variable((bits,), "zeros", name="sum")

@@ -44,13 +44,14 @@ class HashingModel(keras.Model):
 
     Args:
         backbone: `keras.Model` from images to features of shape (batch, features), built, with
-            one input and one output. It is not changed.
+            one input and one output (functional or Sequential). It is not copied: its weights
+            train.
         bits: K, the length of the code, a positive multiple of 8.
         method: a name of `keras_hashing.methods.available()` or a
             `keras_hashing.methods.HashingMethod` of the same `bits`.
         quantization: `"none"`, `"native"` (that of the method's paper), `"hswd"`, `"swd"`,
-            `"ot"`, `"sign"`, or a `keras.losses.Loss` of the codes. Where the native
-            quantization is a schedule, `fit` needs `model.method.native_callbacks()`.
+            `"ot"`, `"sign"`, or a `keras_hashing.losses.QuantizationLoss`. Where the native
+            quantization is a schedule (HashNet's continuation), `fit` adds its callback.
         quantization_weight: weight of the quantization loss, at least 0.
         quantize: the code that quantization acts on: `"raw"` or `"relaxed"`.
         head: `HashHead` of the same `bits`, or `None` for a plain one in float32.
@@ -109,6 +110,36 @@ class HashingModel(keras.Model):
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Images → raw continuous codes, shape (batch, bits)."""
         return self.encoder(inputs, training=training)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """As `keras.Model.fit`; with native quantization, its schedule is among the callbacks.
+
+        A schedule of the same class among `callbacks` takes the place of the default one.
+        """
+        if self._native:
+            given = getattr(callbacks, "callbacks", callbacks) or []
+            given = list(given) if isinstance(given, list | tuple) else [given]
+            schedules = self.method.native_callbacks()
+            missing = [own for own in schedules if not any(type(own) is type(it) for it in given)]
+            callbacks = [*missing, *given]
+        return super().fit(
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            **kwargs,
+        )
 
     def compute_loss(
         self,
@@ -170,6 +201,8 @@ class HashingModel(keras.Model):
         Raises:
             ValueError: if a code is not finite.
         """
+        if hasattr(images, "__len__") and len(images) == 0:
+            return np.zeros((0, self.bits // 8), dtype=np.uint8)
         codes = self.encoder.predict(images, batch_size=batch_size, verbose=verbose)
         return retrieval_functions.pack_codes(codes)
 
@@ -216,12 +249,12 @@ def _check_same_bits(argument: str, received: int, bits: int) -> None:
 
 def _make_encoder(backbone: keras.Model, head: HashHead) -> keras.Model:
     """Images → raw continuous codes."""
-    if not isinstance(backbone, keras.Model) or not backbone.built:
+    inputs, outputs = getattr(backbone, "inputs", None), getattr(backbone, "outputs", None)
+    if not isinstance(backbone, keras.Model) or not inputs or not outputs:
         raise ValueError(
-            "`backbone` must be a built `keras.Model` (give a Sequential model an Input). "
-            f"Received: backbone={backbone!r}"
+            "`backbone` must be a built functional or Sequential `keras.Model` (give a Sequential "
+            f"model an Input). Received: backbone={backbone!r}"
         )
-    inputs, outputs = backbone.inputs, backbone.outputs
     if len(inputs) != 1 or len(outputs) != 1 or len(outputs[0].shape) != 2:
         raise ValueError(
             "`backbone` must have one input and one output of shape (batch, features); end a "

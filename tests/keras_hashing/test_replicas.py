@@ -98,3 +98,36 @@ def test_two_replicas_equal_one_with_twice_the_batch(name, make_backbone, blobs,
             np.testing.assert_allclose(received[key], value, rtol=2e-4, atol=1e-5, err_msg=key)
     for expected, received in zip(alone[2], together[2], strict=True):
         np.testing.assert_allclose(received, expected, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("samples", [33, 35])
+@pytest.mark.parametrize("name", ["hswd", "head", "hashnet"])
+def test_an_uneven_last_batch_is_finite_even_where_a_replica_gets_nothing(
+    name, samples, make_backbone, blobs, two_replicas
+):
+    data = tuple(part[:samples] for part in blobs)
+    history, evaluated, weights = train(MAKERS[name], make_backbone, data, two_replicas)
+    for values in (*history.values(), *evaluated.values(), *weights):
+        assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("loss", [losses.SlicedWasserstein(20), losses.OptimalTransport()])
+def test_replicas_draw_the_same_directions_and_targets(loss, two_replicas, rng):
+    import tensorflow as tf
+
+    from keras_hashing import backend
+
+    codes = tf.constant(rng.normal(size=(8, 16)).astype("float32"))
+
+    @tf.function
+    def draws():
+        def draw():
+            own = codes[:4] + tf.cast(
+                tf.distribute.get_replica_context().replica_id_in_sync_group, tf.float32
+            )
+            return tf.nest.flatten(loss.draw(backend.all_gather(own)))[-1]
+
+        return two_replicas.run(draw)
+
+    first, second = two_replicas.experimental_local_results(draws())
+    np.testing.assert_array_equal(first, second)

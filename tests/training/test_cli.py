@@ -114,3 +114,10 @@ def test_a_folder_of_images_trains(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert [Path(name).name for name in config["images"]["skipped"]] == ["notes.txt"]
     assert config["class_names"] == ["dark", "light"]
+    # The data may move, but not change: another split would query with images trained on.
+    (tmp_path / "images").rename(tmp_path / "moved")
+    moved = ["evaluate", "--run", tmp_path / "run", "--data-dir", tmp_path / "moved"]
+    assert "mAP" in call(*moved)
+    extra = tmp_path / "moved" / "dark" / "0.png"
+    (tmp_path / "moved" / "dark" / "extra.png").write_bytes(extra.read_bytes())
+    assert "data set has changed" in call(*moved, code=1)

@@ -42,9 +42,9 @@ def test_a_finished_run_holds_all_that_it_promises(finished: Path) -> None:
     assert list((finished / "logs").rglob("events*"))
     config = json.loads((finished / "config.json").read_text())
     assert FitSettings(**config["settings"]) == QUICK
-    assert config["images"] == {
-        "all": 1797, "query": 200, "train": 300, "database": 1597, "skipped": []
-    }  # fmt: skip
+    images = config["images"]
+    assert (images["all"], images["query"], images["train"]) == (1797, 200, 300)
+    assert (images["database"], images["skipped"]) == (1597, [])
 
 
 def test_metrics_are_those_of_the_saved_model_and_the_saved_codes(finished: Path) -> None:
@@ -127,7 +127,7 @@ def test_resuming_a_finished_run_gives_its_figures(finished: Path) -> None:
 def test_resuming_on_other_data_is_refused(finished: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     config = json.loads((finished / "config.json").read_text())
-    config["images"]["all"] = 1796
+    config["images"]["digest"] = "of other labels"
     run.write_json(run.config, config)
     with pytest.raises(ValueError, match="data set has changed.*`images`"):
         resume(tmp_path, verbose=0)

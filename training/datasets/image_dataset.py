@@ -85,6 +85,6 @@ class ImageDataset:
         if missing:
             raise ValueError(
                 f"The images of data set {self.name!r} differ in {' and '.join(missing)}: "
-                "say what they should be."
+                "say what they should be (on the command line by --height, --width, --channels)."
             )
         return ImagePreprocessing.from_config(chosen)

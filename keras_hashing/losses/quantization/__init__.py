@@ -18,12 +18,12 @@ QUANTIZATION_LOSSES = {
 }
 
 
-def get(identifier: Any) -> keras.losses.Loss | None:
+def get(identifier: Any) -> QuantizationLoss | None:
     """A quantization loss by name, configuration or as it is.
 
     Args:
         identifier: `None` or `"none"`; a name of `QUANTIZATION_LOSSES`; the dictionary that
-            `keras.saving.serialize_keras_object` makes; or a `keras.losses.Loss`.
+            `keras.saving.serialize_keras_object` makes; or a `QuantizationLoss`.
 
     Returns:
         The loss, or `None` for none.
@@ -33,15 +33,16 @@ def get(identifier: Any) -> keras.losses.Loss | None:
     """
     if identifier is None or identifier == "none":
         return None
-    if isinstance(identifier, keras.losses.Loss):
+    if isinstance(identifier, QuantizationLoss):
         return identifier
     if isinstance(identifier, dict):
         return get(keras.saving.deserialize_keras_object(identifier))
     if isinstance(identifier, str) and identifier in QUANTIZATION_LOSSES:
         return QUANTIZATION_LOSSES[identifier]()
     raise ValueError(
-        f"`quantization` must be one of {['none', *QUANTIZATION_LOSSES]} or a "
-        f"`keras.losses.Loss`. Received: quantization={identifier!r}"
+        f"`quantization` must be one of {['none', *QUANTIZATION_LOSSES]} (a HashingModel also "
+        "takes 'native') or a `keras_hashing.losses.QuantizationLoss`. "
+        f"Received: quantization={identifier!r}"
     )
 
 

@@ -27,7 +27,8 @@ class HashNet(PairwiseSimilarity):
     HashNet's own way to binary codes.
 
     Source: Cao, Long, Wang, Yu, "HashNet: Deep Learning to Hash by Continuation", ICCV 2017,
-    eq. 2-5.
+    eq. 2-5. The paper also allows a factor for the share of labels that a pair has in common; as
+    in the authors' code, all similar pairs count alike here.
 
     Args:
         alpha: α, the steepness of the likelihood. `None` means 10 / bits, as in the authors'

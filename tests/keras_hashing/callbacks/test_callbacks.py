@@ -2,8 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_hashing import retrieval
+from keras_hashing import losses, methods, retrieval
 from keras_hashing.callbacks import RetrievalEvaluation, ScaleContinuation
+from keras_hashing.layers import HashHead
 from keras_hashing.models import HashingModel
 
 
@@ -69,6 +70,60 @@ def test_retrieval_evaluation_takes_datasets(model, blobs):
     assert of_datasets.measure() == of_arrays.measure()
 
 
+def test_a_dataset_that_reshuffles_keeps_images_and_labels_together(model, blobs):
+    tf = pytest.importorskip("tensorflow")
+    query, database = split(blobs)
+    expected = RetrievalEvaluation(query, database)
+    shuffled = RetrievalEvaluation(
+        *(
+            tf.data.Dataset.from_tensor_slices(pair).shuffle(100).batch(7)
+            for pair in (query, database)
+        )
+    )
+    model.fit(*database, epochs=5, verbose=0)
+    expected.set_model(model)
+    shuffled.set_model(model)
+    assert expected.measure()["map"] > 0.8
+    assert shuffled.measure()["map"] == pytest.approx(expected.measure()["map"])
+
+
+def test_retrieval_evaluation_watches_any_model(make_backbone, blobs):
+    query, database = split(blobs)
+    backbone = make_backbone()
+    head = HashHead(16, quantization="hswd")
+    inputs = keras.Input((4, 4, 1))
+    codes = head(backbone(inputs))
+    classifier = keras.Model(inputs, keras.layers.Dense(3, "softmax")(codes))
+    classifier.compile("adam", "categorical_crossentropy")
+    callback = RetrievalEvaluation(query, database, encoder=keras.Model(inputs, codes))
+    history = classifier.fit(*database, callbacks=[callback], verbose=0).history
+    assert 0 < history["retrieval_map"][0] <= 1
+
+    by_compile = keras.Sequential([keras.Input((4, 4, 1)), make_backbone(), HashHead(16)])
+    by_compile.compile("adam", losses.HashingLoss(losses.DPSH()))
+    history = by_compile.fit(
+        *database, callbacks=[RetrievalEvaluation(list(query), list(database))], verbose=0
+    ).history
+    assert 0 < history["retrieval_map"][0] <= 1
+
+
+def test_a_model_without_codes_is_refused_before_it_trains(make_backbone, blobs):
+    query, database = split(blobs)
+    classifier = keras.Sequential([keras.Input((4, 4, 1)), make_backbone()])
+    classifier.add(keras.layers.Dense(3, "softmax"))
+    classifier.compile("adam", "categorical_crossentropy")
+    with pytest.raises(ValueError, match=r"needs an encoder.*output shape \(None, 3\)"):
+        classifier.fit(*database, callbacks=[RetrievalEvaluation(query, database)], verbose=0)
+
+
+def test_scale_starts_at_the_methods_own_beta(make_backbone, blobs):
+    method = methods.HashNet(bits=16, beta=3.0)
+    model = HashingModel(make_backbone(), bits=16, method=method)
+    model.compile("adam")
+    model.fit(*blobs, callbacks=[ScaleContinuation(every=1000)], verbose=0)
+    assert float(np.asarray(method.beta.value)) == 3.0
+
+
 def test_scale_grows_as_in_the_formula():
     schedule = ScaleContinuation(initial=2.0, gamma=0.01, power=0.5, every=100)
     assert schedule.beta_at(99) == 2.0
@@ -101,9 +156,14 @@ def test_bad_arguments_are_refused(blobs):
             ScaleContinuation(**options)
 
 
-def test_native_quantization_of_hashnet_is_its_continuation(model, blobs):
-    (schedule,) = model.method.native_callbacks()
-    assert isinstance(schedule, ScaleContinuation)
-    schedule.every = 1
-    model.fit(*blobs, callbacks=[schedule], verbose=0)
-    assert float(np.asarray(model.method.beta.value)) > 1
+def test_native_quantization_of_hashnet_is_its_continuation(make_backbone, blobs):
+    def beta_after(quantization, *callbacks):
+        model = HashingModel(make_backbone(), bits=16, quantization=quantization)
+        model.compile("adam")
+        options = {"batch_size": 1, "epochs": 3, "verbose": 0}
+        model.fit(*blobs, callbacks=list(callbacks), **options)
+        return float(np.asarray(model.method.beta.value))
+
+    assert beta_after("none") == 1
+    assert beta_after("native") == pytest.approx((1 + 0.005 * 200) ** 0.5)
+    assert beta_after("native", ScaleContinuation(gamma=1.0, power=1.0, every=100)) == 201

@@ -113,6 +113,12 @@ def test_head_refuses_bits_that_do_not_fill_bytes(bits):
         HashHead(bits)
 
 
+def test_head_takes_an_integer_of_numpy():
+    head = HashHead(np.int64(16))
+    assert head.bits == 16
+    assert isinstance(head.bits, int)
+
+
 def test_head_refuses_bad_arguments():
     with pytest.raises(ValueError, match="`quantization` must be one of"):
         HashHead(8, quantization="unknown")

@@ -151,3 +151,13 @@ def test_bad_arguments_are_refused():
         SlicedWasserstein(p=3)
     with pytest.raises(ValueError, match="`p` must be 1 or 2"):
         OptimalTransport(p=3)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX calls the host from XLA")
+def test_optimal_transport_inside_xla_says_what_to_do(rng):
+    import tensorflow as tf
+
+    loss = OptimalTransport()
+    compiled = tf.function(lambda u: loss(u, u), jit_compile=True)
+    with pytest.raises(ValueError, match="compile the model with jit_compile=False"):
+        compiled(tf.constant(rng.normal(size=(8, 8)).astype("float32")))

@@ -58,3 +58,8 @@ def test_works_in_compile(metric, rng):
     x = rng.normal(size=(30, 5)).astype("float32")
     history = model.fit(x, np.zeros((30, 8)), verbose=0).history
     assert np.isfinite(history[metric.name]).all()
+
+
+def test_correlation_of_one_bit_is_refused():
+    with pytest.raises(ValueError, match="`bits` must be at least 2"):
+        BitCorrelation(1)

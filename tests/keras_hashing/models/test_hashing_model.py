@@ -151,9 +151,15 @@ def test_memory_is_first_in_first_out_and_bounded(make_backbone, blobs):
 
 
 def test_a_batch_larger_than_the_memory_keeps_its_first_rows(make_backbone, blobs):
+    images, labels = blobs
     model = make_model(make_backbone(), method=with_memory(10))
-    model.fit(*blobs, batch_size=32, epochs=1, verbose=0)
-    assert memory_of(model)[2] == 10
+    model.optimizer.learning_rate.assign(0.0)
+    codes = model.predict(images, verbose=0)
+    model.train_on_batch(images[:32], labels[:32])
+    stored, stored_labels, count = memory_of(model)
+    assert count == 10
+    np.testing.assert_allclose(stored, codes[:10], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(stored_labels, labels[:10])
 
 
 def test_empty_memory_changes_nothing_and_a_filled_one_adds_its_pairs(make_backbone, blobs):
@@ -266,6 +272,12 @@ def test_encoder_gives_raw_codes_and_encode_packs_their_signs(make_backbone, blo
     np.testing.assert_allclose(ops.convert_to_numpy(model(images)), codes, rtol=1e-4, atol=1e-5)
 
 
+def test_encode_of_no_image_gives_no_code(make_backbone, blobs):
+    codes = make_model(make_backbone()).encode(blobs[0][:0])
+    assert codes.shape == (0, 2)
+    assert codes.dtype == np.uint8
+
+
 def test_encode_takes_a_dataset(make_backbone, blobs):
     tf = pytest.importorskip("tensorflow")
     images, _ = blobs
@@ -323,8 +335,10 @@ def test_bad_arguments_are_refused(make_backbone):
         HashingModel(make_backbone(), bits=16, method=methods.DPSH(bits=8))
     with pytest.raises(ValueError, match="same number of bits"):
         HashingModel(make_backbone(), bits=16, head=HashHead(8))
-    with pytest.raises(ValueError, match="`quantization` must be one of"):
+    with pytest.raises(ValueError, match="`quantization` must be one of .*'native'"):
         HashingModel(make_backbone(), bits=16, quantization="hsd")
+    with pytest.raises(ValueError, match="QuantizationLoss"):
+        HashingModel(make_backbone(), bits=16, quantization=keras.losses.MeanSquaredError())
     with pytest.raises(ValueError, match="`quantize` must be one of"):
         HashingModel(make_backbone(), bits=16, quantize="sign")
     with pytest.raises(ValueError, match="`backbone` must be a built"):
