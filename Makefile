@@ -66,6 +66,7 @@ benchmark: $(READY)
 	$(PY) -m benchmarks.quantization_losses
 	KERAS_BACKEND=jax $(PY) -m benchmarks.quantization_losses
 	$(PY) -m benchmarks.mean_average_precision
+	$(PY) -m benchmarks.hamming_search
 
 wheel: $(READY)
 	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .

@@ -6,6 +6,8 @@ Both modules offer the same functions, so that the rest of the library is writte
 - `lower_median`: selection of a median, O(n), where the backend has it.
 - `stateless_normal`, `stateless_signs`: random numbers from a seed that is itself a tensor.
 - `optimal_assignment`: an exact assignment, solved on the host.
+- `differing_bits`, `map_rows`, `checked_scalar`: xor and population count, rows one after another,
+  and a rule for a number that is itself a tensor.
 """
 
 import importlib
@@ -26,8 +28,11 @@ else:
     )
 
 all_gather = _backend.all_gather
+checked_scalar = _backend.checked_scalar
+differing_bits = _backend.differing_bits
 first_row = _backend.first_row
 lower_median = _backend.lower_median
+map_rows = _backend.map_rows
 optimal_assignment = _backend.optimal_assignment
 replica_key = _backend.replica_key
 stateless_normal = _backend.stateless_normal

@@ -1,6 +1,7 @@
 """TensorFlow's part of the backend: see `keras_hashing.backend`."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -83,3 +84,67 @@ def optimal_assignment(cost: tf.Tensor) -> tf.Tensor:
         )
     columns = tf.numpy_function(solve_assignment, [cost], tf.int32, stateful=False)
     return tf.ensure_shape(columns, cost.shape[:1])
+
+
+_WORDS = {1: tf.uint8, 2: tf.uint16, 4: tf.int32, 8: tf.int64}
+
+
+def differing_bits(database: tf.Tensor, query: tf.Tensor) -> tf.Tensor:
+    """Bits in which bytes differ: uint8 (…, width) against uint8 (width,) → uint8 (…).
+
+    The width is 1, 2, 4 or 8 bytes, so that one instruction handles a word of them.
+    """
+    word = _WORDS[query.shape[-1]]
+    if word == tf.uint8:
+        database, query = database[..., 0], query[0]
+    else:
+        database, query = tf.bitcast(database, word), tf.bitcast(query, word)
+    return tf.raw_ops.PopulationCount(x=tf.bitwise.bitwise_xor(database, query))
+
+
+def map_rows(
+    function: Callable[[Any], Any], rows: Any, dtypes: Any, sizes: tuple[int | tf.Tensor, ...]
+) -> Any:
+    """`function` of one row at a time, so that memory does not grow with the number of rows.
+
+    Args:
+        function: takes a row of each of `rows` and returns vectors.
+        rows: tensor, or a tuple of them, of any number of rows.
+        dtypes: dtype of each vector, in the structure that `function` returns.
+        sizes: shape of every vector; a size may be a tensor.
+
+    Returns:
+        The vectors stacked, (rows, *sizes), in the structure of `dtypes`.
+    """
+    shape = [size if isinstance(size, int) else None for size in sizes]
+    specs = tf.nest.map_structure(lambda dtype: tf.TensorSpec(shape, dtype), dtypes)
+
+    def mapped() -> Any:
+        return tf.map_fn(function, rows, fn_output_signature=specs, parallel_iterations=1)
+
+    if None not in shape:
+        return mapped()
+    # Without a row there is no vector to tell the size.
+    return tf.cond(
+        tf.shape(tf.nest.flatten(rows)[0])[0] > 0,
+        mapped,
+        lambda: tf.nest.map_structure(lambda dtype: tf.zeros((0, *sizes), dtype), dtypes),
+    )
+
+
+def checked_scalar(name: str, value: tf.Tensor, smallest: int, largest: int) -> tf.Tensor:
+    """`value` as int32, once the graph has found it in `smallest..largest`.
+
+    Raises:
+        ValueError: if it is no integer scalar.
+        tf.errors.InvalidArgumentError: when it is outside, as the graph runs.
+    """
+    if not value.dtype.is_integer or value.shape.rank not in (None, 0):
+        raise ValueError(
+            f"`{name}` must be an integer scalar. "
+            f"Received: dtype={value.dtype.name}, shape={value.shape}"
+        )
+    rule = f"`{name}` must be an integer from {smallest} to {largest}"
+    in_range = tf.logical_and(value >= smallest, value <= largest)
+    with tf.control_dependencies([tf.debugging.Assert(in_range, [f"{rule}. Received:", value])]):
+        return tf.ensure_shape(tf.cast(value, tf.int32), ())
