@@ -31,6 +31,24 @@ class PreprocessingCard(BaseModel):
     description: str
 
 
+class IndexCard(BaseModel):
+    """What the signatures `search` and `search_code` search in.
+
+    Attributes:
+        items: the number of items.
+        ids: the type of the ids that they answer with.
+        default_k: answers a query gets where the request does not say.
+        largest_k: the most that a request may ask for.
+        rerank: whether `search` orders the candidates by the query's continuous code.
+    """
+
+    items: int = Field(ge=0)
+    ids: Literal["int64", "string"]
+    default_k: int = Field(ge=1)
+    largest_k: int = Field(ge=1)
+    rerank: bool
+
+
 class Card(BaseModel):
     """What a SavedModel says about itself, kept in it as `assets.extra/card.json`.
 
@@ -44,6 +62,7 @@ class Card(BaseModel):
         training: the configuration of the training.
         metrics: what was measured after it (mAP and others, with their protocol).
         fingerprint: the name of the code space: codes with another fingerprint do not compare.
+        index: what its search signatures search in, or `None` if it has none.
         versions: versions of the libraries that wrote the SavedModel.
         created: when it was written, UTC.
     """
@@ -60,12 +79,13 @@ class Card(BaseModel):
     training: dict[str, Any]
     metrics: dict[str, Any]
     fingerprint: str = Field(min_length=1)
+    index: IndexCard | None = None
     versions: dict[str, str]
     created: AwareDatetime
 
     @classmethod
-    def of_run(cls, run: "Run", signatures: list[str]) -> Self:
-        """Writes the card of a run that is exported now, with these signatures."""
+    def of_run(cls, run: "Run", signatures: list[str], index: IndexCard | None = None) -> Self:
+        """Writes the card of a run that is exported now, with these signatures and this index."""
         import keras
         import tensorflow as tf
 
@@ -81,6 +101,7 @@ class Card(BaseModel):
             training=run.config.model_dump(mode="json"),
             metrics=run.metrics,
             fingerprint=run.fingerprint,
+            index=index,
             versions={
                 "keras_hashing": keras_hashing.__version__,
                 "keras": keras.__version__,

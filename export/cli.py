@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from export import index_cli
+from export.printing import out, print_facts
 from training.command_line import clear_errors, start_tensorflow, warn
 
 if TYPE_CHECKING:
@@ -22,16 +23,38 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Export trained hash models, and use what was exported.",
 )
-_out = Console()
+app.add_typer(index_cli.app, name="index")
 
 _MODEL = "Model"
 _SEARCH = "Search"
 _OUTPUT = "Output"
 
 
+IndexOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--index",
+        help="What `search` and `search_code` search in: an index file (.npz) of `python -m export "
+        "index`, or the folder of the run (its database). It must be of the run's code space. "
+        "(default: no search)",
+        rich_help_panel=_SEARCH,
+    ),
+]
+RerankOption = Annotated[
+    bool,
+    typer.Option(
+        "--rerank",
+        help="`search` orders the nearest 100 (or k) by the query's continuous code, which knows "
+        "more than its bits.",
+        rich_help_panel=_SEARCH,
+    ),
+]
+
+
 @app.command(
     name="saved-model",
-    epilog="Example: python -m export saved-model --run runs/fashion --output models/fashion",
+    epilog="Example: python -m export saved-model --run runs/fashion --output models/fashion "
+    "--index runs/fashion",
 )
 def saved_model(
     run: Annotated[
@@ -58,28 +81,125 @@ def saved_model(
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
+    index: IndexOption = None,
+    rerank: RerankOption = False,
 ) -> None:
     """Write a run as a SavedModel for TensorFlow Serving.
 
     Signatures: encode, also the serving_default (images → packed codes), encode_bytes (JPEG or
-    PNG strings → packed codes) and continuous (images → continuous codes). Preprocessing is in
-    the graph, which holds standard TensorFlow ops only. assets.extra/card.json describes it.
+    PNG strings → packed codes) and continuous (images → continuous codes); with an index, search
+    (JPEG or PNG strings → ids and distances) and search_code (packed codes → the same), both with
+    optional k and max_distance. Preprocessing is in the graph, which holds standard TensorFlow ops
+    only. assets.extra/ has the card, warm-up requests and checksums.
     """
     with clear_errors():
         start_tensorflow()
-        from export.saved_model import SIGNATURES, export_saved_model
+        from export.saved_model import export_saved_model
         from training.runs import load_run
 
         loaded = load_run(run)
-        folder = export_saved_model(loaded, output, version)
-        _print_facts(
-            {
-                "SavedModel": folder,
-                "signatures": ", ".join(SIGNATURES),
-                "bits": loaded.model.bits,
-                "code space": loaded.fingerprint,
-            }
-        )
+        database = _optional_index(index)
+        folder = export_saved_model(loaded, output, version, database, rerank)
+        _print_version(folder)
+
+
+@app.command(
+    epilog="Example: python -m export publish --run runs/shop --index shop.npz --output "
+    "models/shop --keep 3"
+)
+def publish(
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="Folder that TensorFlow Serving watches (its model_base_path); made if need be.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ],
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a finished run. For a changed index, publish the same run again.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    index: IndexOption = None,
+    rerank: RerankOption = False,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Versions to keep, the new one among them; older ones and those that were rolled "
+            "back are deleted. (default: all)",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    rollback: Annotated[
+        bool,
+        typer.Option(
+            "--rollback",
+            help="Take the highest version away instead, so that the one before is served again.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
+    wait: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Seconds to wait for another publisher at work in the folder.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = 600,
+) -> None:
+    """Publish a run as the next version under a running server, or roll back.
+
+    By default TensorFlow Serving serves the version with the highest number, and looks for a higher
+    one every second or so: it loads that and then lets the old one go, so no request is lost. A new
+    version appears whole or not at all, whatever happens to this process; what a killed one has
+    left is cleared away by the next. Rolled back, version N is renamed to N.rolled-back, which the
+    server ignores; its number is not used again while it is there.
+    """
+    with clear_errors():
+        if rollback and (run or index or keep or rerank):
+            raise ValueError("--rollback takes --output and --wait only")
+        if not rollback and run is None:
+            raise ValueError("Name what to publish, --run, or --rollback")
+        start_tensorflow()
+        from export import publish as publishing
+
+        if rollback:
+            back = publishing.rollback(output, wait)
+            print_facts({"served": back.served, "rolled back": back.kept_as})
+            return
+        from training.runs import load_run
+
+        assert run is not None
+        database = _optional_index(index)
+        published = publishing.publish(load_run(run), output, database, keep, rerank, wait)
+        _print_version(published.folder)
+        if published.removed:
+            print_facts({"deleted": "version " + ", ".join(map(str, published.removed))})
+
+
+def _optional_index(path: Path | None) -> "CodeIndex | None":
+    from export.load_index import load_index
+
+    return None if path is None else load_index(path)
+
+
+def _print_version(folder: Path) -> None:
+    """Prints what a version is."""
+    from export.card import Card
+
+    card = Card.load(folder)
+    facts: dict[str, Any] = {
+        "SavedModel": folder,
+        "signatures": ", ".join(card.signatures),
+        "bits": card.bits,
+        "code space": card.fingerprint,
+    }
+    if card.index is not None:
+        facts["index"] = f"{card.index.items:,} items, ids {card.index.ids}"
+    print_facts(facts)
 
 
 @app.command(
@@ -146,10 +266,11 @@ def query(
     with clear_errors():
         start_tensorflow()
         from export.card import Card
+        from export.load_index import load_index
         from export.served_encoder import ServedEncoder, version_folder
 
         files = _image_files(images)
-        database = _load_index(index)
+        database = load_index(index)
         database.check_fingerprint(Card.load(version_folder(model)).fingerprint)
         encoded = ServedEncoder.load(model).encode_files(files, on_bad_image=on_bad_image)
         answers = _answers(encoded, database, k, radius)
@@ -182,18 +303,6 @@ def _files_of(folder: Path) -> list[Path]:
     if not files:
         raise ValueError(f"The folder {str(folder)!r} holds no file")
     return files
-
-
-def _load_index(path: Path) -> "CodeIndex":
-    """The index in a file, or that of a finished run's database."""
-    from keras_hashing.retrieval import CodeIndex
-    from training.runs import RunFolder
-
-    if not path.is_dir():
-        return CodeIndex.load(path)
-    run = RunFolder(path)
-    run.read_json(run.metrics)  # says so when the folder is no run, or the run is not finished
-    return CodeIndex.load(run.database)
 
 
 def _answers(
@@ -238,9 +347,9 @@ def _as_json(
 
 def _print_answer(answer: dict[str, Any]) -> None:
     title = Text.assemble((answer["image"], "bold"), "  code ", (answer["code"], "cyan"))
-    _out.print(title, soft_wrap=True)
+    out.print(title, soft_wrap=True)
     if not answer["neighbours"]:
-        _out.print("  nothing within the radius")
+        out.print("  nothing within the radius")
         return
     table = Table()
     table.add_column("rank", justify="right")
@@ -250,9 +359,4 @@ def _print_answer(answer: dict[str, Any]) -> None:
     for found in answer["neighbours"]:
         cells = (found["rank"], found["id"], found["label"] or "", found["distance"])
         table.add_row(*(Text(str(cell)) for cell in cells))
-    _out.print(table)
-
-
-def _print_facts(facts: dict[str, Any]) -> None:
-    for name, value in facts.items():
-        _out.print(Text.assemble((f"{name:>12}  ", "bold"), str(value)), soft_wrap=True)
+    out.print(table)

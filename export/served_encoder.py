@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from export.card import Card
+from export.checksums import verify_files
 from export.version_folders import version_folders
 
 OnBadImage = Literal["error", "skip"]
@@ -50,19 +51,22 @@ class ServedEncoder:
         self._encode_bytes = model.signatures["encode_bytes"]
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Self:
+    def load(cls, folder: str | os.PathLike[str], verify: bool = True) -> Self:
         """Loads a SavedModel that `export_saved_model` wrote.
 
         Args:
             folder: a version's folder, or the folder of the versions, of which the highest is
                 taken.
+            verify: whether to check its files against their checksums first.
 
         Raises:
             FileNotFoundError: if there is no SavedModel, or it has no card.
-            ValueError: if card or SavedModel are damaged.
+            ValueError: if card or SavedModel are damaged; a file that has changed is named.
         """
         version = version_folder(Path(folder))
         card = Card.load(version)
+        if verify:
+            verify_files(version)
         try:
             return cls(version, card, tf.saved_model.load(str(version)))
         except (OSError, KeyError, ValueError, tf.errors.OpError) as error:

@@ -4,8 +4,8 @@ import os
 import secrets
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +16,7 @@ from keras_hashing.retrieval.bit_words import Words, bit_words
 from keras_hashing.retrieval.hamming import HammingKernel
 from keras_hashing.retrieval.precision import check_radius
 from keras_hashing.retrieval.query_blocks import for_query_blocks
+from keras_hashing.retrieval.text_column import TextColumn, check_strings
 from keras_hashing.retrieval.validation import check_cut, check_packed_codes, check_same_width
 
 FORMAT = "keras_hashing.CodeIndex/1"
@@ -26,6 +27,8 @@ TILE = 1 << 16  # items of the database at a time: the scratch of a tile stays i
 _DAMAGE = (ValueError, KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
 _MEMBERS = {"format", "fingerprint", "codes", "ids_text", "ids_bytes"}
 _LABEL_MEMBERS = {"labels_text", "labels_bytes"}
+_INTEGER_MEMBERS = {"ids_are_int64"}  # there, and true, if the ids are integers
+_NAMED_AT_MOST = 5  # ids in a message
 
 
 class CodeIndex:
@@ -34,18 +37,26 @@ class CodeIndex:
     Codes of two models do not mix: the index carries the fingerprint of the code space its codes
     come from, and who searches compares it (`check_fingerprint`).
 
+    An index does not change: `add` and `remove` give another one, which shares nothing that can be
+    written to with the first. Save it under the same name to replace it.
+
     Args:
-        codes: packed codes, uint8, shape [n, K/8]; n may be 0. They are copied.
+        codes: packed codes, uint8, shape [n, K/8]; n may be 0. They are copied
+            unless they are read-only.
         ids: the name of each item, n different strings.
         fingerprint: names the code space; not empty.
         labels: what to show as the label of each item, n strings such as "cat" or "cat, dog"; or
             `None`.
+        integer_ids: whether every id is an integer of 64 bits, written as `str(int)` writes it. A
+            server then answers with int64 ids, and with strings otherwise; here they are strings
+            in either case.
 
     Attributes:
         codes: packed codes, uint8, shape [n, K/8], read-only.
-        ids: n strings.
-        labels: n strings, or `None`.
+        ids: n strings, a `TextColumn`.
+        labels: n strings, a `TextColumn`, or `None`.
         fingerprint: the name of the code space.
+        integer_ids: whether the ids stand for integers.
 
     Raises:
         ValueError: if an argument breaks one of these rules; the message names it.
@@ -55,6 +66,8 @@ class CodeIndex:
     >>> index = CodeIndex(np.array([[0b1100], [0b0001]], np.uint8), ["a", "b"], fingerprint="f")
     >>> index.search(np.array([[0b0011]], np.uint8), k=2)
     (array([[1, 0]]), array([[1, 4]], dtype=int32))
+    >>> len(index.remove(["a"]).add(np.array([[7], [9]], np.uint8), ["c", "d"]))
+    3
     """
 
     def __init__(
@@ -63,14 +76,20 @@ class CodeIndex:
         ids: Sequence[str],
         fingerprint: str,
         labels: Sequence[str] | None = None,
+        integer_ids: bool = False,
     ) -> None:
-        self.codes = check_packed_codes("codes", codes, allow_empty=True).copy()
-        self.codes.flags.writeable = False
-        self.ids = _check_strings("ids", ids, len(self.codes))
-        _check_different(self.ids)
-        self.labels = None if labels is None else _check_strings("labels", labels, len(self.codes))
+        self.codes = _read_only(check_packed_codes("codes", codes, allow_empty=True))
+        self.ids = check_strings("ids", ids, len(self.codes))
+        _refuse("`ids` must differ. Received several times", self.ids.repeated())
+        self.labels = None if labels is None else check_strings("labels", labels, len(self.codes))
         self.fingerprint = _check_fingerprint(fingerprint)
-        self._words = bit_words(self.codes)
+        self.integer_ids = bool(integer_ids)
+        if self.integer_ids:
+            _check_integers(self.ids)
+
+    @cached_property
+    def _words(self) -> Words:
+        return bit_words(self.codes)
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -79,6 +98,70 @@ class CodeIndex:
     def bits(self) -> int:
         """The number of bits of a code, K."""
         return 8 * self.codes.shape[1]
+
+    def id_numbers(self) -> NDArray[np.int64]:
+        """Returns the ids as int64 [n]; raises `ValueError` unless the index says they are."""
+        if not self.integer_ids:
+            raise ValueError("The ids of the index are strings: it has integer_ids=False")
+        return np.fromiter(map(int, self.ids), dtype=np.int64, count=len(self))
+
+    def add(
+        self, codes: ArrayLike, ids: Sequence[str], labels: Sequence[str] | None = None
+    ) -> "CodeIndex":
+        """Returns an index of these items and, after them, new ones.
+
+        Args:
+            codes: packed codes of the same code space, uint8, shape [m, K/8].
+            ids: the names of the new items, m different strings, none of them in the index;
+                integers as strings if the index has `integer_ids`.
+            labels: m strings if the index has labels, else `None`.
+
+        Raises:
+            ValueError: if an argument breaks one of these rules; ids that are known already or
+                given twice are named.
+        """
+        new_codes = check_packed_codes("codes", codes, allow_empty=True)
+        if new_codes.shape[1] != self.codes.shape[1]:
+            raise ValueError(
+                f"`codes` must have the {self.bits} bits of the index. "
+                f"Received: {8 * new_codes.shape[1]} bits"
+            )
+        if (labels is None) != (self.labels is None):
+            has, given = ("has", "none") if labels is None else ("has no", "some")
+            raise ValueError(f"The index {has} labels. Received: {given} for the items to add")
+        new_ids = check_strings("ids", ids, len(new_codes))
+        _refuse("These ids are in the index already", list(self.ids.positions_of(list(new_ids))))
+        return CodeIndex(
+            np.concatenate([self.codes, new_codes]),
+            self.ids.followed_by(new_ids),
+            self.fingerprint,
+            None
+            if self.labels is None
+            else self.labels.followed_by(check_strings("labels", labels, len(new_codes))),
+            self.integer_ids,
+        )
+
+    def remove(self, ids: Sequence[str]) -> "CodeIndex":
+        """Returns an index of the items but for these; the others keep their order.
+
+        Args:
+            ids: names of items in the index; naming one twice removes it once.
+
+        Raises:
+            ValueError: if `ids` are no strings, or some are not in the index; they are named.
+        """
+        names = list(dict.fromkeys(check_strings("ids", ids, len(ids))))
+        found = self.ids.positions_of(names)
+        _refuse("These ids are not in the index", [name for name in names if name not in found])
+        kept = np.ones(len(self), dtype=bool)
+        kept[list(found.values())] = False
+        return CodeIndex(
+            self.codes[kept],
+            self.ids.where(kept),
+            self.fingerprint,
+            None if self.labels is None else self.labels.where(kept),
+            self.integer_ids,
+        )
 
     def search(
         self, query_codes: ArrayLike, k: int = 10, radius: int | None = None
@@ -212,7 +295,9 @@ class CodeIndex:
             "codes": self.codes,
             **_text_arrays("ids", self.ids),
         }
-        return arrays if self.labels is None else arrays | _text_arrays("labels", self.labels)
+        if self.labels is not None:
+            arrays |= _text_arrays("labels", self.labels)
+        return arrays | {"ids_are_int64": np.array(True)} if self.integer_ids else arrays
 
     @classmethod
     def _from_arrays(cls, arrays: dict[str, NDArray], path: Path) -> Self:
@@ -222,14 +307,17 @@ class CodeIndex:
                 f"{str(path)!r} is no index that this version can read: its format must be "
                 f"{FORMAT!r}. Received: {found}"
             )
-        if set(arrays) not in (_MEMBERS, _MEMBERS | _LABEL_MEMBERS):
+        members = set(arrays) - _INTEGER_MEMBERS
+        if members not in (_MEMBERS, _MEMBERS | _LABEL_MEMBERS):
             raise ValueError(f"The index {str(path)!r} is damaged: it holds {sorted(arrays)}")
         try:
+            arrays["codes"].flags.writeable = False
             return cls(
                 codes=arrays["codes"],
-                ids=_strings(arrays, "ids"),
+                ids=_text_column(arrays, "ids"),
                 fingerprint=str(arrays["fingerprint"]),
-                labels=_strings(arrays, "labels") if "labels_text" in arrays else None,
+                labels=_text_column(arrays, "labels") if "labels_text" in arrays else None,
+                integer_ids=bool(arrays.get("ids_are_int64", False)),
             )
         except ValueError as error:
             raise ValueError(f"The index {str(path)!r} is damaged: {error}") from None
@@ -251,44 +339,47 @@ def _smallest(distances: NDArray, count: int) -> NDArray[np.int64]:
 # As bytes and lengths: an array of str would give every item the width of the longest.
 
 
-def _text_arrays(name: str, strings: list[str]) -> dict[str, NDArray]:
-    # Any str: file names that are not UTF-8 reach Python as lone surrogates.
-    encoded = [string.encode("utf-8", "surrogatepass") for string in strings]
-    return {
-        f"{name}_text": np.frombuffer(b"".join(encoded), dtype=np.uint8),
-        f"{name}_bytes": np.array([len(text) for text in encoded], dtype=np.int64),
-    }
+def _text_arrays(name: str, strings: TextColumn) -> dict[str, NDArray]:
+    return {f"{name}_text": strings.text, f"{name}_bytes": strings.lengths}
 
 
-def _strings(arrays: dict[str, NDArray], name: str) -> list[str]:
-    text, lengths = arrays[f"{name}_text"].tobytes(), arrays[f"{name}_bytes"]
-    if lengths.ndim != 1 or lengths.dtype != np.int64 or (lengths < 0).any():
-        raise ValueError(f"the lengths of `{name}` are no lengths")
-    ends = np.cumsum(lengths).tolist()
-    if len(text) != lengths.sum():
-        raise ValueError(f"the text of `{name}` has another length than it should")
-    starts = [0, *ends][: len(ends)]
-    return [
-        text[start:end].decode("utf-8", "surrogatepass")
-        for start, end in zip(starts, ends, strict=True)
-    ]
+def _text_column(arrays: dict[str, NDArray], name: str) -> TextColumn:
+    try:
+        return TextColumn(arrays[f"{name}_text"], arrays.pop(f"{name}_bytes"))
+    except ValueError as error:
+        raise ValueError(f"`{name}`: {error}") from None
 
 
-def _check_strings(name: str, strings: Sequence[str], rows: int) -> list[str]:
-    if isinstance(strings, str) or not all(isinstance(string, str) for string in strings):
-        raise ValueError(f"`{name}` must be a list of str. Received: {strings!r:.100}")
-    if len(strings) != rows:
-        raise ValueError(
-            f"`{name}` must have one string a code. "
-            f"Received: {len(strings)} strings for {rows} codes"
-        )
-    return list(map(str, strings))  # str itself, where NumPy gives a subclass
+def _read_only(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Codes that nobody else can write to."""
+    if codes.flags.writeable or not codes.flags.owndata:
+        codes = codes.copy()
+        codes.flags.writeable = False
+    return codes
 
 
-def _check_different(ids: list[str]) -> None:
-    repeated = [name for name, count in Counter(ids).most_common(3) if count > 1]
-    if repeated:
-        raise ValueError(f"`ids` must differ. Received several times: {', '.join(repeated)}")
+def _refuse(problem: str, names: list[str]) -> None:
+    """Raises `ValueError` if there are any such names."""
+    if names:
+        more = len(names) - _NAMED_AT_MOST
+        shown = ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+        raise ValueError(f"{problem}: {shown}")
+
+
+def is_int64(name: str) -> bool:
+    """Whether a string is an integer of 64 bits as `str(int)` writes it."""
+    try:
+        number = int(name)
+    except ValueError:
+        return False
+    return -(2**63) <= number < 2**63 and str(number) == name
+
+
+def _check_integers(ids: TextColumn) -> None:
+    _refuse(
+        "With integer_ids, `ids` must be integers of 64 bits. Received",
+        [repr(name) for name in ids if not is_int64(name)],
+    )
 
 
 def _check_fingerprint(fingerprint: str) -> str:

@@ -209,7 +209,7 @@ def test_a_wrong_command_line_exits_with_2(arguments: list[str]) -> None:
     assert "Usage:" in result.output
 
 
-@pytest.mark.parametrize("command", ["saved-model", "query"])
+@pytest.mark.parametrize("command", ["saved-model", "publish", "query"])
 def test_help_shows_an_example(command: str) -> None:
     result = call(command, "--help")
     assert result.exit_code == 0

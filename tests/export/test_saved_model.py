@@ -134,6 +134,9 @@ def full_disk_of_tensorflow(archive: object, folder: str, **options: object) -> 
     [
         (type(keras.export.ExportArchive()), "write_out", full_disk_of_tensorflow),
         (Card, "save", full_disk),
+        (exporting, "write_warm_up", full_disk),
+        (exporting, "write_checksums", full_disk),
+        (os, "fsync", full_disk),
         (os, "rename", full_disk),
     ],
 )

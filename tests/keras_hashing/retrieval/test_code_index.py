@@ -266,8 +266,8 @@ def test_damage_anywhere_is_noticed(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ids_text": np.zeros(1, np.uint8)}, "text of `ids` has another length"),
-        ({"ids_bytes": np.array([-1, 13], np.int64)}, "lengths of `ids`"),
+        ({"ids_text": np.zeros(1, np.uint8)}, "`ids`: the text has another length"),
+        ({"ids_bytes": np.array([-1, 13], np.int64)}, "`ids`: the lengths of the strings"),
         ({"codes": np.zeros((2, 2))}, "`codes` must be packed codes"),
         ({"codes": np.zeros((3, 2), np.uint8)}, "`ids` must have one string a code"),
     ],
@@ -278,3 +278,106 @@ def test_contents_that_do_not_fit_each_other_are_damage(tmp_path, change, messag
     np.savez(path, **{**dict(np.load(path)), **change})
     with pytest.raises(ValueError, match=rf"database\.npz' is damaged: .*{message}"):
         CodeIndex.load(path)
+
+
+def contents(index):
+    """What is in an index, as a dictionary from ids to codes and labels."""
+    labels = index.labels or [None] * len(index)
+    return dict(zip(index.ids, zip(index.codes.tolist(), labels, strict=True), strict=True))
+
+
+@pytest.mark.parametrize("labels", [None, NAMES])
+def test_adding_and_removing_is_that_of_a_dictionary(labels):
+    codes, more = random_codes(8, 16, 1), random_codes(3, 16, 2)
+    index = CodeIndex(codes, NAMES, "space", labels)
+    before = contents(index)
+    changed = index.add(more, ["a", "b", "c"], None if labels is None else ["A", "", "C"])
+    changed = changed.remove([NAMES[2], "b", NAMES[2], NAMES[7]])
+    expected = before | dict(
+        zip(
+            ["a", "b", "c"],
+            zip(more.tolist(), [None] * 3 if labels is None else ["A", "", "C"], strict=True),
+            strict=True,
+        )
+    )
+    for name in (NAMES[2], "b", NAMES[7]):
+        del expected[name]
+    assert contents(changed) == expected
+    assert list(changed.ids) == list(expected)  # in order
+    assert contents(index) == before
+    assert changed.fingerprint == "space"
+
+
+def test_a_changed_index_is_searched_as_one_that_was_made_so():
+    codes, more = random_codes(30, 16, 1), random_codes(10, 16, 2)
+    index = make_index(codes)
+    index.search(codes)  # whatever it keeps for the search is not taken over
+    changed = index.remove(["item/0", "item/29"]).add(more, [f"new/{i}" for i in range(10)])
+    expected = make_index(np.concatenate([codes[1:29], more]))
+    for found, wanted in zip(changed.search(codes), expected.search(codes), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_an_index_may_be_emptied_and_filled():
+    index = make_index(random_codes(3, 16)).remove([f"item/{i}" for i in range(3)])
+    assert (len(index), index.bits) == (0, 16)
+    assert len(index.add(random_codes(2, 16), ["a", "b"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((random_codes(2, 16), ["item/1", "item/4"]), "in the index already: item/1, item/4$"),
+        ((random_codes(2, 16), ["a", "a"]), "`ids` must differ. Received several times: a"),
+        ((random_codes(1, 24), ["a"]), "the 16 bits of the index. Received: 24 bits"),
+        ((random_codes(1, 16), ["a"], ["A"]), "has no labels. Received: some"),
+        ((random_codes(1, 16), []), "`ids` must have one string a code"),
+        ((random_codes(7, 16), [f"item/{i}" for i in range(7)]), "item/4 and 2 more$"),
+    ],
+)
+def test_what_cannot_be_added_is_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make_index(random_codes(9, 16)).add(*arguments)
+
+
+def test_labels_are_needed_where_the_index_has_them():
+    index = CodeIndex(random_codes(1, 16), ["a"], "space", ["A"])
+    with pytest.raises(ValueError, match="The index has labels. Received: none"):
+        index.add(random_codes(1, 16), ["b"])
+
+
+def test_what_cannot_be_removed_is_named():
+    index = make_index(random_codes(3, 16))
+    with pytest.raises(ValueError, match="These ids are not in the index: dog, item/3$"):
+        index.remove(["item/1", "dog", "item/3"])
+    with pytest.raises(ValueError, match="`ids` must be a list of str"):
+        index.remove("item/1")
+
+
+def test_integer_ids_are_said_and_saved(tmp_path):
+    ids = ["17", "-3", "0", str(2**63 - 1), str(-(2**63))]
+    index = CodeIndex(random_codes(5, 16), ids, "space", integer_ids=True)
+    index.save(tmp_path / "index.npz")
+    loaded = CodeIndex.load(tmp_path / "index.npz")
+    assert loaded.integer_ids
+    assert loaded.ids == ids
+    assert loaded.id_numbers().dtype == np.int64
+    assert loaded.id_numbers().tolist() == [int(name) for name in ids]
+    assert loaded.remove(["0"]).integer_ids
+    with pytest.raises(ValueError, match="Received: '1.5'"):
+        loaded.add(random_codes(1, 16), ["1.5"])
+
+
+def test_ids_are_strings_unless_it_is_said(tmp_path):
+    CodeIndex(random_codes(1, 16), ["17"], "space").save(tmp_path / "index.npz")
+    loaded = CodeIndex.load(tmp_path / "index.npz")
+    assert not loaded.integer_ids
+    with pytest.raises(ValueError, match="ids of the index are strings"):
+        loaded.id_numbers()
+
+
+@pytest.mark.parametrize("name", ["", "a", "1.0", "+1", "01", "-0", " 1", "1_000", "²", str(2**63)])
+def test_what_is_no_integer_is_named(name):
+    with pytest.raises(ValueError, match="`ids` must be integers of 64 bits") as caught:
+        CodeIndex(random_codes(2, 16), ["1", name], "space", integer_ids=True)
+    assert str(caught.value).endswith(f"Received: {name!r}")
