@@ -2,22 +2,32 @@
 
 from keras_hashing.losses.hashing_loss import HashingLoss
 from keras_hashing.losses.quantization import (
+    CauchyDistance,
+    CubicDistance,
     HashSlicedWasserstein,
+    LogCoshDistance,
     OptimalTransport,
     QuantizationLoss,
     SignDistance,
     SlicedWasserstein,
+    TargetDistance,
 )
-from keras_hashing.losses.similarity import DPSH, HashNet, PairwiseSimilarity
+from keras_hashing.losses.similarity import DCH, DHN, DPSH, HashNet, PairwiseSimilarity
 
 __all__ = [
+    "DCH",
+    "DHN",
     "DPSH",
+    "CauchyDistance",
+    "CubicDistance",
     "HashNet",
     "HashSlicedWasserstein",
     "HashingLoss",
+    "LogCoshDistance",
     "OptimalTransport",
     "PairwiseSimilarity",
     "QuantizationLoss",
     "SignDistance",
     "SlicedWasserstein",
+    "TargetDistance",
 ]

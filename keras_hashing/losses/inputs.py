@@ -60,10 +60,16 @@ def check_labels(labels: Tensor, num_classes: int | None = None) -> Tensor:
     return ops.cast(labels, "float32")
 
 
-def nan_where_labels_are_not_finite(values: Tensor, labels: Tensor) -> Tensor:
-    """Per-sample `values`, but NaN for a sample whose labels hold a NaN or an infinity.
+def nan_where_not_finite(values: Tensor, inputs: Tensor) -> Tensor:
+    """Per-sample `values`, but NaN for a sample whose row of `inputs` holds a NaN or an infinity.
 
-    Similarity is a comparison, which would turn a NaN label into a plausible number.
+    A comparison of labels or the tanh of a code would turn it into a plausible number.
     """
-    finite = ops.all(ops.isfinite(labels), axis=-1)
+    finite = ops.all(ops.isfinite(inputs), axis=-1)
     return ops.where(finite, values, ops.full_like(values, float("nan")))
+
+
+def unit_length(codes: Tensor) -> Tensor:
+    """Codes scaled to Euclidean length 1, shape (batch, bits); a zero code stays zero."""
+    squared_length = ops.sum(ops.square(codes), axis=-1, keepdims=True)
+    return codes * ops.rsqrt(ops.maximum(squared_length, 1e-12))

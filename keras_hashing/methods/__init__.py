@@ -5,14 +5,27 @@ from typing import Any
 import keras
 
 from keras_hashing.methods.code_memory import CodeMemory
+from keras_hashing.methods.csq import CSQ
+from keras_hashing.methods.dch import DCH
+from keras_hashing.methods.dhn import DHN
 from keras_hashing.methods.dpsh import DPSH
+from keras_hashing.methods.dsdh import DSDH
+from keras_hashing.methods.greedy_hash import GreedyHash
+from keras_hashing.methods.hash_centres import hash_centres
 from keras_hashing.methods.hashing_method import HashingMethod
 from keras_hashing.methods.hashnet import HashNet
+from keras_hashing.methods.ortho_hash import OrthoHash
 from keras_hashing.methods.pairwise_method import PairwiseMethod
 
 METHODS: dict[str, type[HashingMethod]] = {
+    "csq": CSQ,
+    "dch": DCH,
+    "dhn": DHN,
     "dpsh": DPSH,
+    "dsdh": DSDH,
+    "greedyhash": GreedyHash,
     "hashnet": HashNet,
+    "orthohash": OrthoHash,
 }
 
 
@@ -46,12 +59,19 @@ def get(identifier: Any, **options: Any) -> HashingMethod:
 
 
 __all__ = [
+    "CSQ",
+    "DCH",
+    "DHN",
     "DPSH",
+    "DSDH",
     "METHODS",
     "CodeMemory",
+    "GreedyHash",
     "HashNet",
     "HashingMethod",
+    "OrthoHash",
     "PairwiseMethod",
     "available",
     "get",
+    "hash_centres",
 ]

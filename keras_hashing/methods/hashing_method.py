@@ -3,12 +3,15 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_hashing.layers.hash_head import check_bits
-from keras_hashing.losses.inputs import check_codes, check_labels
+from keras_hashing.losses.inputs import check_codes, check_labels, nan_where_not_finite
 
 Tensor = Any
+
+_ROUNDING = 1e-3  # smoothed labels add up to 1 within this
 
 
 class HashingMethod(keras.layers.Layer):
@@ -20,24 +23,64 @@ class HashingMethod(keras.layers.Layer):
 
     - `relax(codes)`: the relaxed code that quantization can act on (default: tanh u),
     - `native_quantization()`: the quantization loss of the method's paper (default: none),
-    - `native_callbacks()`: the schedules that belong to the native quantization.
+    - `native_targets(labels, codes)`: what that loss gets as `y_true`,
+    - `native_callbacks()`: the schedules that belong to the native quantization,
 
-    Computation is in float32, whatever the model's dtype policy.
+    and the class attributes
+
+    - `native_place`: the code that the paper's own quantization acts on, `"raw"` or `"relaxed"`,
+    - `needs_num_classes`: whether the method keeps something for each class,
+    - `normalizes_codes`: whether the model's default head has batch normalization,
+    - `single_label_only`: why the method is not defined for several labels an image, if so.
+
+    Computation is in float32, whatever the model's dtype policy. A sample with a non-finite code
+    or label, and one with several labels where the method takes one, has a NaN loss.
 
     Args:
         bits: K, the length of the code, a positive multiple of 8.
         num_classes: number of label columns, where the method needs to know it.
+        memory_size: for methods that compare pairs: see `PairwiseMethod`.
         **kwargs: as in `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if an argument breaks its rule.
     """
 
-    def __init__(self, bits: int, num_classes: int | None = None, **kwargs: Any) -> None:
+    native_place: str = "raw"
+    needs_num_classes: bool = False
+    normalizes_codes: bool = False
+    single_label_only: str | None = None
+
+    def __init__(
+        self, bits: int, num_classes: int | None = None, memory_size: int = 0, **kwargs: Any
+    ) -> None:
         kwargs.setdefault("dtype", "float32")
+        kwargs.setdefault("autocast", False)  # inputs keep their precision under a mixed policy
         super().__init__(**kwargs)
         self.bits = check_bits(bits)
+        if self.needs_num_classes and (num_classes is None or num_classes < 2):
+            raise ValueError(
+                f"`num_classes` must be given, at least 2: {type(self).__name__} keeps weights for "
+                f"each class. Received: num_classes={num_classes}"
+            )
+        if memory_size:
+            raise ValueError(
+                f"`memory_size` must be 0: {type(self).__name__} compares no pairs, so it has no "
+                f"use for a memory of codes. Received: memory_size={memory_size}"
+            )
         self.num_classes = num_classes
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
+        """A weight that a mixed dtype policy does not read in half precision."""
+        kwargs.setdefault("autocast", False)
+        return super().add_weight(*args, **kwargs)
 
     def build(self, labels_shape: tuple, codes_shape: tuple) -> None:
         """The constructor has made all state: its shapes are known by then."""
+        self.built = True
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Nothing is left to build, whatever shapes a saved model names, of both inputs or one."""
         self.built = True
 
     def call(self, labels: Tensor, codes: Tensor, training: bool | None = None) -> Tensor:
@@ -52,7 +95,30 @@ class HashingMethod(keras.layers.Layer):
             float32 tensor of shape (batch,).
         """
         labels = check_labels(labels, self.num_classes)
-        return self.similarity(labels, check_codes(codes), bool(training))
+        codes = check_codes(codes)
+        values = self.similarity(labels, codes, bool(training))
+        values = nan_where_not_finite(nan_where_not_finite(values, codes), labels)
+        if self.single_label_only is None:
+            return values
+        one_label = ops.abs(ops.sum(labels, axis=-1) - 1) < _ROUNDING
+        return ops.where(one_label, values, ops.full_like(values, float("nan")))
+
+    def check_kind_of_labels(self, labels: np.ndarray) -> None:
+        """Refuses labels that the method is not defined for, before anything is trained on them.
+
+        Args:
+            labels: one-hot or multi-hot, shape (n, classes).
+
+        Raises:
+            ValueError: if there are images with several labels or with none, and the method is
+                for one label an image.
+        """
+        several = int(np.sum(np.abs(np.sum(np.asarray(labels), axis=1) - 1) >= _ROUNDING))
+        if self.single_label_only is not None and several:
+            raise ValueError(
+                f"{type(self).__name__} needs exactly one label an image: "
+                f"{self.single_label_only}. Received: {several} images with none or several"
+            )
 
     def similarity(self, labels: Tensor, codes: Tensor, training: bool) -> Tensor:
         """The objective, to be implemented by the subclass: (batch,)."""
@@ -65,6 +131,18 @@ class HashingMethod(keras.layers.Layer):
     def native_quantization(self) -> keras.losses.Loss | None:
         """The quantization loss of the method's own paper, if it is a loss."""
         return None
+
+    def native_targets(self, labels: Tensor, codes: Tensor) -> Tensor:
+        """What the native quantization gets as `y_true`; most ignore it.
+
+        Args:
+            labels: one-hot or multi-hot, shape (batch, classes).
+            codes: the code that the quantization acts on, shape (batch, bits).
+
+        Returns:
+            Tensor of shape (batch, bits).
+        """
+        return codes
 
     def native_callbacks(self) -> list[keras.callbacks.Callback]:
         """New callbacks that carry out the native quantization, if it is a schedule."""

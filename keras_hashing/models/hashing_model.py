@@ -53,9 +53,11 @@ class HashingModel(keras.Model):
             `"ot"`, `"sign"`, or a `keras_hashing.losses.QuantizationLoss`. Where the native
             quantization is a schedule (HashNet's continuation), `fit` adds its callback.
         quantization_weight: weight of the quantization loss, at least 0.
-        quantize: the code that quantization acts on: `"raw"` or `"relaxed"`.
-        head: `HashHead` of the same `bits`, or `None` for a plain one in float32.
-        num_classes: number of label columns, for methods that need to know it.
+        quantize: the code that quantization acts on: `"raw"`, `"relaxed"`, or `None`: raw, but
+            for native quantization the code that it acts on in the method's paper.
+        head: `HashHead` of the same `bits`, or `None` for a plain one in float32, with batch
+            normalization if the method asks for it (OrthoHash).
+        num_classes: number of label columns; most methods without pairs need to know it.
         **kwargs: as in `keras.Model`.
 
     Raises:
@@ -69,7 +71,7 @@ class HashingModel(keras.Model):
         method: Any = "hashnet",
         quantization: Any = "hswd",
         quantization_weight: float = 0.1,
-        quantize: str = "raw",
+        quantize: str | None = None,
         head: HashHead | None = None,
         num_classes: int | None = None,
         **kwargs: Any,
@@ -77,7 +79,6 @@ class HashingModel(keras.Model):
         super().__init__(**kwargs)
         self.bits = check_bits(bits)
         self.num_classes = num_classes
-        self.quantize = check_place(quantize)
         self.quantization_weight = check_weight(quantization_weight)
         self.method = methods.get(method, bits=bits, num_classes=num_classes)
         _check_same_bits("method", self.method.bits, bits)
@@ -87,8 +88,10 @@ class HashingModel(keras.Model):
             if self._native
             else quantization_losses.get(quantization)
         )
+        default_place = self.method.native_place if self._native else "raw"
+        self.quantize = check_place(default_place if quantize is None else quantize)
         self.backbone = backbone
-        self.head = HashHead(bits, dtype="float32", name="hash_head") if head is None else head
+        self.head = _default_head(self.method) if head is None else head
         _check_same_bits("head", self.head.bits, bits)
         self.encoder = _make_encoder(self.backbone, self.head)
 
@@ -124,7 +127,13 @@ class HashingModel(keras.Model):
         """As `keras.Model.fit`; with native quantization, its schedule is among the callbacks.
 
         A schedule of the same class among `callbacks` takes the place of the default one.
+
+        Raises:
+            ValueError: if `y` is an array of labels that the method is not defined for. (Labels
+                that come in batches have a NaN loss instead.)
         """
+        if isinstance(y, np.ndarray) and y.ndim == 2:
+            self.method.check_kind_of_labels(y)
         if self._native:
             given = getattr(callbacks, "callbacks", callbacks) or []
             given = list(given) if isinstance(given, list | tuple) else [given]
@@ -175,7 +184,8 @@ class HashingModel(keras.Model):
         self._similarity_loss.update_state(_weighted(similarity, sample_weight))
         if self.quantization is not None:
             place = codes if self.quantize == "raw" else self.method.relax(codes)
-            quantization = self.quantization.call(place, place)
+            targets = self.method.native_targets(y, place) if self._native else place
+            quantization = self.quantization.call(targets, place)
             self._quantization_loss.update_state(_weighted(quantization, sample_weight))
             loss += self.quantization_weight * self._reduction(
                 quantization, quantization, sample_weight
@@ -245,6 +255,16 @@ def _check_same_bits(argument: str, received: int, bits: int) -> None:
             f"`{argument}` must have the same number of bits as the model. "
             f"Received: {argument}.bits={received}, bits={bits}"
         )
+
+
+def _default_head(method: methods.HashingMethod) -> HashHead:
+    """A plain head in float32, normalized if the method asks for it."""
+    return HashHead(
+        method.bits,
+        batch_normalization=method.normalizes_codes,
+        dtype="float32",
+        name="hash_head",
+    )
 
 
 def _make_encoder(backbone: keras.Model, head: HashHead) -> keras.Model:

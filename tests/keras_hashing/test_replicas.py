@@ -65,6 +65,10 @@ MAKERS = {
     "head": with_head_quantization,
     "dpsh": hashing_model(method="dpsh"),
     "hashnet": hashing_model(method="hashnet", quantize="relaxed"),
+    **{
+        name: hashing_model(method=name, quantization="native", num_classes=3)
+        for name in ("dch", "dsdh", "greedyhash")
+    },
     "memory": lambda backbone: HashingModel(
         backbone, bits=16, method=methods.HashNet(bits=16, num_classes=3, memory_size=50)
     ),

@@ -4,11 +4,15 @@ from typing import Any
 
 import keras
 
+from keras_hashing.losses.quantization.cauchy_distance import CauchyDistance
+from keras_hashing.losses.quantization.cubic_distance import CubicDistance
 from keras_hashing.losses.quantization.hash_sliced_wasserstein import HashSlicedWasserstein
+from keras_hashing.losses.quantization.log_cosh_distance import LogCoshDistance
 from keras_hashing.losses.quantization.optimal_transport import OptimalTransport
 from keras_hashing.losses.quantization.quantization_loss import QuantizationLoss
 from keras_hashing.losses.quantization.sign_distance import SignDistance
 from keras_hashing.losses.quantization.sliced_wasserstein import SlicedWasserstein
+from keras_hashing.losses.quantization.target_distance import TargetDistance
 
 QUANTIZATION_LOSSES = {
     "hswd": HashSlicedWasserstein,
@@ -48,10 +52,14 @@ def get(identifier: Any) -> QuantizationLoss | None:
 
 __all__ = [
     "QUANTIZATION_LOSSES",
+    "CauchyDistance",
+    "CubicDistance",
     "HashSlicedWasserstein",
+    "LogCoshDistance",
     "OptimalTransport",
     "QuantizationLoss",
     "SignDistance",
     "SlicedWasserstein",
+    "TargetDistance",
     "get",
 ]

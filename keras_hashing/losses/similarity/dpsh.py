@@ -38,7 +38,7 @@ class DPSH(PairwiseSimilarity):
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
-    def pair_loss(self, inner_products: Tensor, similar: Tensor) -> Tensor:
+    def pair_loss(self, inner_products: Tensor, similar: Tensor, bits: int) -> Tensor:
         """softplus(θ) - s θ with θ half the inner product."""
         theta = inner_products / 2
         return ops.softplus(theta) - similar * theta

@@ -5,8 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_hashing import backend
-from keras_hashing.losses.similarity.pairwise_similarity import PairwiseSimilarity
+from keras_hashing.losses.similarity.pairwise_similarity import (
+    PairwiseSimilarity,
+    balanced_weights,
+)
 
 Tensor = Any
 
@@ -71,21 +73,13 @@ class HashNet(PairwiseSimilarity):
         alpha = 10.0 / relaxed.shape[-1] if self.alpha is None else self.alpha
         return alpha**0.5 * relaxed
 
-    def pair_loss(self, inner_products: Tensor, similar: Tensor) -> Tensor:
+    def pair_loss(self, inner_products: Tensor, similar: Tensor, bits: int) -> Tensor:
         """softplus(θ) - s θ, with θ the inner product of the scaled codes."""
         return ops.softplus(inner_products) - similar * inner_products
 
     def pair_weights(self, similar: Tensor, valid: Tensor) -> Tensor:
         """S/S1 and S/S0, counted over the pairs of the global batch."""
-        counts = ops.stack([ops.sum(valid * similar), ops.sum(valid * (1 - similar))])
-        counts = ops.sum(backend.all_gather(ops.expand_dims(counts, 0)), axis=0)
-        similar_pairs, dissimilar_pairs = counts[0], counts[1]
-        pairs = similar_pairs + dissimilar_pairs
-        return ops.where(
-            similar > 0,
-            pairs / ops.maximum(similar_pairs, 1),
-            pairs / ops.maximum(dissimilar_pairs, 1),
-        )
+        return balanced_weights(similar, valid)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal loss."""

@@ -9,7 +9,7 @@ from keras_hashing import backend
 from keras_hashing.losses.inputs import (
     check_codes,
     check_labels,
-    nan_where_labels_are_not_finite,
+    nan_where_not_finite,
 )
 
 Tensor = Any
@@ -18,7 +18,7 @@ Tensor = Any
 class PairwiseSimilarity(keras.losses.Loss):
     """Base class: a loss of all pairs of the batch, s_ij = 1 where i and j share a label.
 
-    A subclass implements `pair_loss(inner_products, similar)`, and may override
+    A subclass implements `pair_loss(inner_products, similar, bits)`, and may override
 
     - `similarity_code(codes)`: the code whose inner products it compares (default: raw),
     - `relax(codes)`: the relaxed code that quantization can act on (default: tanh u),
@@ -48,7 +48,8 @@ class PairwiseSimilarity(keras.losses.Loss):
             Tensor of shape (batch,).
         """
         codes = check_codes(y_pred)
-        return self.compare(check_labels(y_true), self.similarity_code(codes))
+        values = self.compare(check_labels(y_true), self.similarity_code(codes))
+        return nan_where_not_finite(values, codes)
 
     def similarity_code(self, codes: Tensor) -> Tensor:
         """The code whose inner products are compared: the raw continuous code."""
@@ -58,12 +59,13 @@ class PairwiseSimilarity(keras.losses.Loss):
         """The relaxed code: tanh u."""
         return ops.tanh(codes)
 
-    def pair_loss(self, inner_products: Tensor, similar: Tensor) -> Tensor:
+    def pair_loss(self, inner_products: Tensor, similar: Tensor, bits: int) -> Tensor:
         """Loss of each pair, to be implemented by the subclass.
 
         Args:
             inner_products: of the two codes of each pair, shape (n, m).
             similar: 1 where the pair shares a label, else 0, shape (n, m).
+            bits: K, the length of the codes.
 
         Returns:
             Tensor of shape (n, m).
@@ -71,7 +73,7 @@ class PairwiseSimilarity(keras.losses.Loss):
         raise NotImplementedError(f"{type(self).__name__} must implement `pair_loss`.")
 
     def pair_weights(self, similar: Tensor, valid: Tensor) -> Tensor:
-        """Weight of each pair, of mean 1 over the valid pairs, shape (n, m)."""
+        """Weight of each pair, shape (n, m): 1, or `balanced_weights(similar, valid)`."""
         return ops.ones_like(valid)
 
     def compare(
@@ -114,6 +116,31 @@ class PairwiseSimilarity(keras.losses.Loss):
         inner_products = ops.matmul(codes, ops.transpose(partner_codes))
         weights = valid * self.pair_weights(similar, valid)
         partners = ops.maximum(ops.sum(valid, axis=1), 1)
-        losses = self.pair_loss(inner_products, similar)
+        losses = self.pair_loss(inner_products, similar, codes.shape[-1])
         values = ops.sum(weights * losses, axis=1) / partners
-        return nan_where_labels_are_not_finite(values, labels)
+        return nan_where_not_finite(values, labels)
+
+
+def balanced_weights(similar: Tensor, valid: Tensor) -> Tensor:
+    """Weights that make similar and dissimilar pairs count the same, however rare one kind is.
+
+        w_ij = S/S1 where s_ij = 1, S/S0 where s_ij = 0
+
+    S1 and S0 count the similar and the dissimilar pairs of the global batch, S = S1 + S0.
+
+    Args:
+        similar: 1 where the pair shares a label, else 0, shape (n, m).
+        valid: 1 where there is a pair, else 0, shape (n, m).
+
+    Returns:
+        Tensor of shape (n, m).
+    """
+    counts = ops.stack([ops.sum(valid * similar), ops.sum(valid * (1 - similar))])
+    counts = ops.sum(backend.all_gather(ops.expand_dims(counts, 0)), axis=0)
+    similar_pairs, dissimilar_pairs = counts[0], counts[1]
+    pairs = similar_pairs + dissimilar_pairs
+    return ops.where(
+        similar > 0,
+        pairs / ops.maximum(similar_pairs, 1),
+        pairs / ops.maximum(dissimilar_pairs, 1),
+    )

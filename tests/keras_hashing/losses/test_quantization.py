@@ -5,15 +5,20 @@ import pytest
 from keras import ops
 
 from keras_hashing.losses import (
+    CauchyDistance,
+    CubicDistance,
     HashSlicedWasserstein,
+    LogCoshDistance,
     OptimalTransport,
     SignDistance,
     SlicedWasserstein,
+    TargetDistance,
 )
 from keras_hashing.losses import quantization as quantization_losses
 
 SAMPLED = [SlicedWasserstein(num_projections=64), OptimalTransport()]
-EVERY = [HashSlicedWasserstein(p=1), SignDistance(), *SAMPLED]
+NATIVE = [SignDistance(), LogCoshDistance(), CubicDistance(), CauchyDistance(gamma=3.0)]
+EVERY = [HashSlicedWasserstein(p=1), *NATIVE, *SAMPLED]
 
 
 def numpy(x):
@@ -86,6 +91,72 @@ def test_gradient_of_sampled_losses_equals_finite_difference(loss, rng, value_an
         np.testing.assert_allclose(gradient[index], slope, rtol=0.1, atol=2e-3)
 
 
+def formula(loss, u):
+    """The penalty of the method's paper, as a mean over bits where the paper sums."""
+    bits = u.shape[1]
+    if isinstance(loss, SignDistance):
+        return ((u - np.where(u > 0, 1, -1)) ** 2).mean(axis=1)
+    if isinstance(loss, LogCoshDistance):
+        return np.log(np.cosh(np.abs(u) - 1)).mean(axis=1)
+    if isinstance(loss, CubicDistance):
+        return (np.abs(np.abs(u) - 1) ** 3).mean(axis=1)
+    cosine = np.abs(u).sum(axis=1) / np.linalg.norm(u, axis=1) / np.sqrt(bits)
+    return np.log(1 + bits / 2 * (1 - cosine) / loss.gamma)
+
+
+@pytest.mark.parametrize("loss", NATIVE, ids=lambda loss: loss.name)
+def test_native_penalty_equals_the_formula_of_its_paper(loss, rng, value_and_gradient):
+    codes = rng.normal(size=(9, 16))
+    values = numpy(loss.call(None, ops.convert_to_tensor(codes.astype("float32"))))
+    np.testing.assert_allclose(values, formula(loss, codes), rtol=1e-4, atol=1e-6)
+    _, gradient = value_and_gradient(lambda u: loss(u, u), codes.astype("float32"))
+    step = 1e-6
+    for index in [(0, 0), (4, 9), (8, 15)]:
+        up, down = codes.copy(), codes.copy()
+        up[index] += step
+        down[index] -= step
+        slope = (formula(loss, up) - formula(loss, down)).mean() / (2 * step)
+        np.testing.assert_allclose(gradient[index], slope, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", NATIVE, ids=lambda loss: loss.name)
+def test_native_penalty_of_binary_codes_is_zero_with_a_finite_gradient(
+    loss, rng, value_and_gradient
+):
+    codes = rng.choice([-1.0, 1.0], (9, 16)).astype("float32")
+    value, gradient = value_and_gradient(lambda u: loss(u, u), codes)
+    np.testing.assert_allclose(value, 0, atol=1e-6)
+    assert np.isfinite(gradient).all()
+    value, gradient = value_and_gradient(lambda u: loss(u, u), 0 * codes)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+def test_log_cosh_is_csqs_quantization_in_its_own_letters(rng):
+    codes = rng.normal(size=(9, 16))
+    h = 1 / (1 + np.exp(-2 * codes))
+    expected = np.log(np.cosh(np.abs(2 * h - 1) - 1)).mean()
+    relaxed = np.tanh(codes).astype("float32")
+    np.testing.assert_allclose(float(LogCoshDistance()(relaxed, relaxed)), expected, rtol=1e-4)
+
+
+def test_log_cosh_of_large_codes_does_not_overflow():
+    codes = np.full((2, 8), 1e6, "float32")
+    np.testing.assert_allclose(float(LogCoshDistance()(codes, codes)), 1e6, rtol=1e-5)
+
+
+def test_target_distance_pulls_to_its_targets_and_not_the_other_way(rng, value_and_gradient):
+    codes = rng.normal(size=(9, 16)).astype("float32")
+    targets = rng.choice([-1.0, 1.0], (9, 16)).astype("float32")
+    value, gradient = value_and_gradient(lambda u: TargetDistance()(targets, u), codes)
+    np.testing.assert_allclose(value, ((targets - codes) ** 2).mean(), rtol=1e-5)
+    np.testing.assert_allclose(gradient, 2 * (codes - targets) / codes.size, rtol=1e-4, atol=1e-6)
+    _, gradient = value_and_gradient(lambda b: TargetDistance()(b, codes), targets)
+    assert gradient is None or not np.any(gradient)
+    with pytest.raises(ValueError, match="a binary code for each code"):
+        TargetDistance()(targets[:, :8], codes)
+
+
 def test_sign_distance_is_the_squared_distance_to_the_sign(rng):
     codes = rng.normal(size=(24, 16)).astype("float32")
     signs = np.where(codes > 0, 1.0, -1.0)
@@ -151,6 +222,8 @@ def test_bad_arguments_are_refused():
         SlicedWasserstein(p=3)
     with pytest.raises(ValueError, match="`p` must be 1 or 2"):
         OptimalTransport(p=3)
+    with pytest.raises(ValueError, match="`gamma` must be positive"):
+        CauchyDistance(gamma=0)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX calls the host from XLA")

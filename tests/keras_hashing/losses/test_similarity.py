@@ -3,14 +3,21 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_hashing.losses import DPSH, HashingLoss, HashNet, HashSlicedWasserstein
+from keras_hashing.losses import DCH, DHN, DPSH, HashingLoss, HashNet, HashSlicedWasserstein
 
-OBJECTIVES = [DPSH(), HashNet(), HashNet(alpha=0.3, beta=2.0)]
+OBJECTIVES = [
+    DPSH(),
+    DHN(),
+    HashNet(),
+    HashNet(alpha=0.3, beta=2.0),
+    DCH(),
+    DCH(gamma=3.0),
+]
 MULTI_HOT = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [0, 1, 1]], "float32")
 
 
 def name_of(objective):
-    return f"{objective.name}-{getattr(objective, 'beta', '')}"
+    return f"{objective.name}-{getattr(objective, 'beta', getattr(objective, 'gamma', ''))}"
 
 
 def pair_by_pair(objective, labels, codes):
@@ -19,13 +26,21 @@ def pair_by_pair(objective, labels, codes):
     similar = {(i, j): labels[i] @ labels[j] > 0 for i in range(n) for j in range(n) if i != j}
     total = 0.0
     for (i, j), s in similar.items():
-        if isinstance(objective, DPSH):
-            theta, weight = codes[i] @ codes[j] / 2, 1.0
-        else:
-            alpha = objective.alpha or 10 / bits
-            v = np.tanh(objective.beta * codes)
-            theta = alpha * (v[i] @ v[j])
+        weight = 1.0
+        if isinstance(objective, HashNet | DCH):
             weight = len(similar) / sum(t == s for t in similar.values())
+        if isinstance(objective, DCH):
+            v, gamma = np.tanh(codes), objective.gamma
+            cosine = v[i] @ v[j] / np.linalg.norm(v[i]) / np.linalg.norm(v[j])
+            distance = bits / 2 * (1 - cosine)
+            total += weight * (s * np.log(distance / gamma) + np.log(1 + gamma / distance))
+            continue
+        if isinstance(objective, HashNet):
+            v = np.tanh(objective.beta * codes)
+            theta = (objective.alpha or 10 / bits) * (v[i] @ v[j])
+        else:
+            u = np.tanh(codes) if isinstance(objective, DHN) else codes
+            theta = u[i] @ u[j] / 2
         total += weight * (np.log1p(np.exp(theta)) - s * theta)
     return total / len(similar)
 
@@ -76,11 +91,13 @@ def test_large_codes_do_not_overflow(objective, rng):
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=name_of)
 def test_non_finite_codes_or_labels_give_a_non_finite_loss(objective, rng):
     codes = rng.normal(size=(6, 8)).astype("float32")
-    bad_codes, bad_labels = codes.copy(), MULTI_HOT.copy()
-    bad_codes[1, 1] = np.nan
+    bad_labels = MULTI_HOT.copy()
     bad_labels[2, 0] = np.nan
-    assert not np.isfinite(float(objective(MULTI_HOT, bad_codes)))
     assert not np.isfinite(float(objective(bad_labels, codes)))
+    for bad in (np.nan, np.inf):
+        bad_codes = codes.copy()
+        bad_codes[1, 1] = bad
+        assert not np.isfinite(float(objective(MULTI_HOT, bad_codes)))
 
 
 @pytest.mark.parametrize("labels", [np.arange(6), np.arange(6)[:, None]])
@@ -94,6 +111,24 @@ def test_similar_and_dissimilar_pairs_weigh_the_same_in_hashnet():
     codes = np.zeros((16, 8), "float32")
     # At θ = 0 each pair costs log 2: each kind's mean is log 2, and both kinds add up.
     np.testing.assert_allclose(float(HashNet()(labels, codes)), 2 * np.log(2), rtol=1e-6)
+
+
+def test_dch_is_finite_where_dissimilar_codes_are_equal(value_and_gradient):
+    codes = np.ones((4, 8), "float32")
+    value, gradient = value_and_gradient(lambda u: DCH()(np.eye(4, dtype="float32"), u), codes)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+    value, gradient = value_and_gradient(
+        lambda u: DCH()(np.eye(4, dtype="float32"), u), np.zeros_like(codes)
+    )
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+def test_dch_sees_the_hamming_distance_of_binary_codes():
+    codes = np.array([[9, 9, 9, 9], [9, 9, 9, -9]], "float32")  # tanh 9 is 1 in float32
+    similar = float(DCH(gamma=2.0)(np.tile([[1.0, 0.0]], (2, 1)), codes))
+    np.testing.assert_allclose(similar, np.log((2 + 1) / 2), rtol=1e-5)
 
 
 def test_hashing_loss_adds_weighted_quantization_at_its_place(rng):
@@ -132,11 +167,19 @@ def test_hashing_loss_refuses_bad_arguments():
         HashNet(alpha=0)
     with pytest.raises(ValueError, match="`beta` must be positive"):
         HashNet(beta=-1)
+    with pytest.raises(ValueError, match="`gamma` must be positive"):
+        DCH(gamma=0)
 
 
 @pytest.mark.parametrize(
     "loss",
-    [DPSH(), HashNet(alpha=0.2, beta=3.0), HashingLoss(HashNet(beta=2.0), "sign", 0.7, "relaxed")],
+    [
+        DPSH(),
+        DHN(),
+        DCH(gamma=5.0),
+        HashNet(alpha=0.2, beta=3.0),
+        HashingLoss(HashNet(beta=2.0), "sign", 0.7, "relaxed"),
+    ],
     ids=lambda loss: loss.name,
 )
 def test_objectives_train_save_and_reload_in_a_compiled_model(loss, tmp_path, blobs):

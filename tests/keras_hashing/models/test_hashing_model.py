@@ -1,3 +1,7 @@
+import itertools
+import json
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -14,7 +18,7 @@ STATISTICS = {"bit_balance", "bit_correlation", "quantization_error"}
 
 
 def make_model(backbone, **options):
-    options.setdefault("bits", 16)
+    options = {"bits": 16, "num_classes": 3, **options}
     model = HashingModel(backbone, **options)
     model.compile(keras.optimizers.Adam(0.01))
     return model
@@ -44,8 +48,10 @@ def with_memory(size=40):
 
 
 @pytest.mark.parametrize("method", methods.available())
-@pytest.mark.parametrize("quantization", ["none", "native", "sign", "hswd", "swd"])
-@pytest.mark.parametrize("quantize", ["raw", "relaxed"])
+@pytest.mark.parametrize(
+    ("quantization", "quantize"),
+    [*itertools.product(["none", "native", "sign", "hswd", "swd"], [None]), ("hswd", "relaxed")],
+)
 def test_every_method_trains_with_every_quantization(
     method, quantization, quantize, make_backbone, blobs
 ):
@@ -53,6 +59,46 @@ def test_every_method_trains_with_every_quantization(
     history = model.fit(*blobs, epochs=4, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     assert np.isfinite(list(history.values())).all()
+
+
+@pytest.mark.parametrize("method", methods.available())
+def test_every_method_trains_inside_xla(method, make_backbone, blobs):
+    model = HashingModel(make_backbone(), 16, method, quantization="native", num_classes=3)
+    model.compile(keras.optimizers.Adam(0.01), jit_compile=True)
+    history = model.fit(*blobs, epochs=3, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+
+
+@pytest.mark.parametrize("method", [m for m in methods.available() if m != "greedyhash"])
+def test_every_method_for_several_labels_trains_on_them(method, make_backbone, blobs):
+    images, labels = blobs
+    several = np.maximum(labels, np.roll(labels, 1, axis=1) * (np.arange(96) % 2)[:, None])
+    model = make_model(make_backbone(), method=method, quantization="native")
+    history = model.fit(images, several, epochs=4, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+
+
+def test_method_that_takes_one_label_shows_several_in_the_loss(make_backbone, blobs):
+    images, labels = blobs
+    model = make_model(make_backbone(), method="greedyhash")
+    value = model.evaluate(images, np.ones_like(labels), verbose=0, return_dict=True)
+    assert np.isnan(value["loss"])
+
+
+def test_native_quantization_acts_where_the_paper_says_unless_told_otherwise(make_backbone):
+    def place(method, **options):
+        return make_model(make_backbone(), method=method, **options).quantize
+
+    assert place("csq", quantization="native") == "relaxed"
+    assert place("csq", quantization="native", quantize="raw") == "raw"
+    assert place("csq") == place("dpsh", quantization="native") == "raw"
+
+
+def test_head_is_normalized_where_the_method_asks_for_it(make_backbone):
+    assert make_model(make_backbone(), method="orthohash").head.batch_normalization
+    assert not make_model(make_backbone(), method="csq").head.batch_normalization
+    own = HashHead(16, dtype="float32")
+    assert make_model(make_backbone(), method="orthohash", head=own).head is own
 
 
 def test_optimal_transport_trains(make_backbone, blobs):
@@ -200,6 +246,23 @@ def test_evaluation_and_prediction_change_no_state(make_backbone, blobs):
         np.testing.assert_array_equal(old, new)
 
 
+def test_evaluation_leaves_the_classifier_of_dsdh_alone(make_backbone, blobs):
+    model = make_model(make_backbone(), method="dsdh", quantization="native")
+    model.fit(*blobs, batch_size=32, epochs=1, verbose=0)
+    before = state_of(model)
+    assert np.any(ops.convert_to_numpy(model.method.classifier))
+    model.evaluate(*blobs, verbose=0)
+    for old, new in zip(before, state_of(model), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_classifier_of_greedy_hash_trains(make_backbone, blobs):
+    model = make_model(make_backbone(), method="greedyhash", quantization="none")
+    before = ops.convert_to_numpy(model.method.classifier).copy()
+    model.fit(*blobs, epochs=1, verbose=0)
+    assert np.any(ops.convert_to_numpy(model.method.classifier) != before)
+
+
 def test_beta_changed_by_a_callback_acts_in_fit_and_shows_in_the_loss(make_backbone, blobs):
     images, labels = blobs
     model = make_model(make_backbone(), quantization="none")
@@ -235,6 +298,11 @@ def test_continuation_resumes_from_the_optimizers_step(make_backbone, blobs, tmp
     "options",
     [
         {"method": "dpsh", "quantization": "native"},
+        {"method": "dsdh", "quantization": "native"},
+        {"method": "dch", "quantization": "native"},
+        {"method": "greedyhash", "quantization": "native"},
+        {"method": lambda: methods.CSQ(16, 3, seed=5), "quantization": "native"},
+        {"method": lambda: methods.OrthoHash(16, 3, margin=0.3, seed=5)},
         {"method": with_memory, "quantization": losses.HashSlicedWasserstein(p=1)},
         {"method": "hashnet", "quantization": "none", "quantize": "relaxed"},
         {"head": lambda: HashHead(16, batch_normalization=True, dtype="float32")},
@@ -319,9 +387,10 @@ def test_terminate_on_nan_sees_non_finite_labels(make_backbone, blobs):
     assert len(history.epoch) == 1
 
 
-def test_batch_of_one_trains(make_backbone, blobs):
+@pytest.mark.parametrize("method", methods.available())
+def test_batch_of_one_trains(method, make_backbone, blobs):
     images, labels = blobs
-    model = make_model(make_backbone())
+    model = make_model(make_backbone(), method=method, quantization="native")
     history = model.fit(images[:3], labels[:3], batch_size=1, epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()
 
@@ -345,6 +414,8 @@ def test_bad_arguments_are_refused(make_backbone):
         HashingModel(keras.Sequential([keras.layers.Dense(3)]), bits=16)
     with pytest.raises(ValueError, match="global pooling"):
         HashingModel(keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(3, 3)]), bits=16)
+    with pytest.raises(ValueError, match="`num_classes` must be given, at least 2: CSQ keeps"):
+        HashingModel(make_backbone(), bits=16, method="csq")
     with pytest.raises(ValueError, match="`num_classes` must be given"):
         methods.HashNet(bits=16, memory_size=5)
     with pytest.raises(ValueError, match="`memory_size` must be at least 0"):
@@ -363,3 +434,38 @@ def test_labels_of_another_shape_are_refused(make_backbone, blobs):
         fit(labels[:, :2])
     with pytest.raises(ValueError, match="no labels"):
         fit(None)
+
+
+@pytest.mark.parametrize(
+    "build_config", [{"input_shape": [32, 3]}, {"shapes_dict": {"labels_shape": [32, 3]}}, None]
+)
+@pytest.mark.parametrize("method", ["dpsh", with_memory])
+def test_model_whose_file_tells_the_methods_shapes_otherwise_loads(
+    method, build_config, make_backbone, blobs, tmp_path
+):
+    # The first version had no `build`, so Keras wrote the shape of the labels alone.
+    model = make_model(make_backbone(), method=method() if callable(method) else method)
+    model.fit(*blobs, epochs=1, verbose=0)
+    model.save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    config = json.loads(parts["config.json"])
+    assert config["config"]["method"].pop("build_config")
+    if build_config is not None:
+        config["config"]["method"]["build_config"] = build_config
+    parts["config.json"] = json.dumps(config)
+    with zipfile.ZipFile(tmp_path / "old.keras", "w") as file:
+        for name, content in parts.items():
+            file.writestr(name, content)
+    again = keras.saving.load_model(tmp_path / "old.keras")
+    for expected, received in zip(state_of(model), state_of(again), strict=True):
+        np.testing.assert_array_equal(received, expected)
+    assert again.evaluate(*blobs, verbose=0) == pytest.approx(model.evaluate(*blobs, verbose=0))
+    again.fit(*blobs, epochs=1, verbose=0)
+
+
+def test_labels_that_the_method_is_not_defined_for_are_refused_by_fit(make_backbone, blobs):
+    images, labels = blobs
+    model = make_model(make_backbone(), method="greedyhash")
+    with pytest.raises(ValueError, match="GreedyHash needs exactly one label an image.*96 images"):
+        model.fit(images, np.ones_like(labels), verbose=0)

@@ -1,0 +1,43 @@
+"""DHN's similarity objective."""
+
+from typing import Any
+
+import keras
+
+from keras_hashing.losses.similarity.dpsh import DPSH
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_hashing")
+class DHN(DPSH):
+    """Deep hashing network: DPSH's pairwise likelihood, on v = tanh u.
+
+        θ_ij = ½ v_i·v_j
+        L    = mean over pairs of  log(1 + exp θ_ij) - s_ij θ_ij
+
+    Labels are one-hot or multi-hot, shape (batch, classes).
+
+    Source: Zhu, Long, Wang, Cao, "Deep Hashing Network for Efficient Similarity Retrieval", AAAI
+    2016, the pairwise cross-entropy of a hash layer with tanh. The authors' code
+    (thulab/DeepHash) has the same factor ½ as its default `alpha`, but clips inner products to
+    ±15, which stops their gradient, multiplies similar pairs by S/S1, and counts the pairs of a
+    sample with itself.
+
+    Args:
+        reduction: as in `keras.losses.Loss`.
+        name: optional name.
+        dtype: dtype of the computation; half precision is widened to float32.
+    """
+
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "dhn",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def similarity_code(self, codes: Tensor) -> Tensor:
+        """v = tanh u."""
+        return self.relax(codes)
