@@ -11,9 +11,22 @@ from keras_hashing import (
     methods,
     metrics,
     models,
+    optimizers,
     retrieval,
+    rotation,
 )
 
 __version__ = "0.1.0"
 
-__all__ = ["backend", "callbacks", "layers", "losses", "methods", "metrics", "models", "retrieval"]
+__all__ = [
+    "backend",
+    "callbacks",
+    "layers",
+    "losses",
+    "methods",
+    "metrics",
+    "models",
+    "optimizers",
+    "retrieval",
+    "rotation",
+]

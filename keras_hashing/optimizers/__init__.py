@@ -1,0 +1,5 @@
+"""Optimizers for pretrained backbones."""
+
+from keras_hashing.optimizers.discriminative_adamw import DiscriminativeAdamW
+
+__all__ = ["DiscriminativeAdamW"]
