@@ -9,47 +9,21 @@ set, protocol and seed give the same split on every machine.
 rarest to the most frequent; each takes images until `n` of those drawn carry its label, counting
 what earlier classes took. So every class gets at least `n` (with one label an image: exactly `n`),
 and query and train stay disjoint. Images without a label are only ever in the database.
+
+**Lists.** The protocols `lists`, `nus-wide-21`, `coco` and `imagenet-100` draw nothing: the split
+is the one that list files gave (`training.datasets.list_files`), and the seed does not matter.
 """
 
 import inspect
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from training.datasets.image_dataset import ImageDataset
+from training.split import Split
 
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Positions in a data set, each int64, ascending and without repetition.
-
-    Args:
-        query: The images searched with, int64 [Q].
-        train: The images trained on, int64 [T]; in the database or not, as the protocol says.
-        database: The images searched in, int64 [N].
-
-    Raises:
-        ValueError: when one is empty or not ascending, or the query shares an image with another.
-    """
-
-    query: np.ndarray
-    train: np.ndarray
-    database: np.ndarray
-
-    def __post_init__(self) -> None:
-        for name in ("query", "train", "database"):
-            positions = getattr(self, name)
-            if len(positions) == 0:
-                raise ValueError(f"The split leaves no image for `{name}`")
-            if (np.diff(positions) <= 0).any():
-                raise ValueError(f"`{name}` must be ascending, each position once")
-        for name in ("train", "database"):
-            shared = np.intersect1d(self.query, getattr(self, name))
-            if len(shared):
-                raise ValueError(
-                    f"`query` and `{name}` must be disjoint. Received: {len(shared)} shared images"
-                )
+__all__ = ["MAP_AT", "PROTOCOLS", "Split", "make_split"]
 
 
 def make_split(
@@ -145,12 +119,112 @@ def per_class(
     return Split(query, _draw(dataset, rest, train_per_class, "train"), database)
 
 
+def lists(dataset: ImageDataset, seed: int) -> Split:
+    """The query, training and database images that list files name.
+
+    Args:
+        dataset: A data set that was loaded from list files.
+        seed: Not used: nothing is drawn.
+
+    Raises:
+        ValueError: when the data set does not say its split.
+    """
+    if dataset.given_split is None:
+        raise ValueError(
+            "This protocol takes the split that list files give. "
+            f"Received: data set {dataset.name!r}, which gives none; use the data set 'lists', or "
+            "another protocol"
+        )
+    return dataset.given_split
+
+
+def nus_wide_21(dataset: ImageDataset, seed: int) -> Split:
+    """NUS-WIDE's 21 most frequent concepts by list files: 2,100 query, 10,500 train; mAP@5000.
+
+    100 query and 500 training images a concept, the latter drawn from the database of all others
+    among the 195,834 images with one of the concepts: the rule and figures of
+    swuxyj/DeepHash-pytorch (README.md, data/nuswide_21/code.py, utils/tools.py). HashNet's own
+    lists have all 81 concepts (thuml/HashNet, data/nuswide_81): use `lists` for them.
+
+    Args:
+        dataset: A data set that was loaded from list files.
+        seed: Not used: nothing is drawn.
+
+    Raises:
+        ValueError: when the data set does not say its split, or has not 21 classes. Other sizes
+            than those published are a warning: figures do not compare then.
+    """
+    return _published(dataset, seed, "NUS-WIDE-21", classes=21, query=[2100], train=[10_500])
+
+
+def coco(dataset: ImageDataset, seed: int) -> Split:
+    """MS-COCO 2014's 80 classes by list files: 5,000 query, 10,000 train; mAP@5000.
+
+    The training list is that of thuml/HashNet (pytorch/data/coco/train.txt); classes and cut are
+    those of swuxyj/DeepHash-pytorch, utils/tools.py. Arguments and errors are those of
+    `nus_wide_21`.
+    """
+    return _published(dataset, seed, "COCO", classes=80, query=[5000], train=[10_000])
+
+
+def imagenet_100(dataset: ImageDataset, seed: int) -> Split:
+    """100 classes of ImageNet by list files: 5,000 query, 10,000 or 13,000 train; mAP@1000.
+
+    The query are the 5,000 validation images. HashNet's paper (ICCV 2017) trains on 100 images a
+    class; the list that its code hands on, and swuxyj/DeepHash-pytorch with it
+    (data/imagenet/train.txt), has 13,000. The cut is that of utils/tools.py there. Arguments and
+    errors are those of `nus_wide_21`; several labels an image are refused, too.
+    """
+    if not dataset.single_label:
+        raise ValueError(
+            "ImageNet-100 has one label an image. "
+            f"Received: data set {dataset.name!r}, which has images with several or none"
+        )
+    return _published(
+        dataset, seed, "ImageNet-100", classes=100, query=[5000], train=[10_000, 13_000]
+    )
+
+
 PROTOCOLS: dict[str, Callable[..., Split]] = {
     "cifar10": cifar10,
     "cifar10-1": cifar10_1,
     "cifar10-2": cifar10_2,
     "per-class": per_class,
+    "lists": lists,
+    "nus-wide-21": nus_wide_21,
+    "coco": coco,
+    "imagenet-100": imagenet_100,
 }
+
+MAP_AT: dict[str, int] = {"nus-wide-21": 5000, "coco": 5000, "imagenet-100": 1000}
+"""The cut of mAP@k that papers use with a protocol, where they use one."""
+
+
+def _published(
+    dataset: ImageDataset,
+    seed: int,
+    benchmark: str,
+    classes: int,
+    query: list[int],
+    train: list[int],
+) -> Split:
+    """The split of the lists, after a look at whether they are those of the benchmark."""
+    if len(dataset.class_names) != classes:
+        raise ValueError(
+            f"{benchmark} has {classes} classes. Received: data set {dataset.name!r} with "
+            f"{len(dataset.class_names)}; use the protocol 'lists'"
+        )
+    split = lists(dataset, seed)
+    for name, published in (("query", query), ("train", train)):
+        count = len(getattr(split, name))
+        if count not in published:
+            sizes = " or ".join(f"{size:,}" for size in published)
+            warnings.warn(
+                f"{benchmark} is published with {sizes} images for `{name}`, and these lists have "
+                f"{count:,}: figures do not compare with papers",
+                stacklevel=5,
+            )
+    return split
 
 
 def _draw_cifar10(

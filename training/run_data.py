@@ -25,12 +25,15 @@ class RunData:
     split: Split
 
     @classmethod
-    def load(cls, settings: FitSettings, data_dir: str | None = None) -> Self:
+    def load(
+        cls, settings: FitSettings, data_dir: str | None = None, image_root: str | None = None
+    ) -> Self:
         """Reads the data that settings name.
 
         Args:
             settings: The run's settings.
             data_dir: Where the data is now; None for where the settings say.
+            image_root: Where the images of list files are now; None for where the settings say.
 
         Raises:
             ValueError: when settings, data set and protocol do not fit each other.
@@ -41,6 +44,7 @@ class RunData:
             settings.data_dir if data_dir is None else data_dir,
             download=settings.download,
             on_bad_image=settings.on_bad_image,
+            image_root=settings.image_root if image_root is None else image_root,
         )
         preprocessing = dataset.preprocessing(settings.height, settings.width, settings.channels)
         split = make_split(dataset, settings.protocol, settings.seed, **settings.protocol_options)
@@ -49,10 +53,15 @@ class RunData:
     def describe(self) -> dict[str, Any]:
         """What `config.json` keeps of the data.
 
-        `digest` is SHA-256 over ids and labels in their order, cut to 16 hexadecimal digits.
+        `digest` is SHA-256 over ids and labels in their order, and over the split where it came
+        with the data, cut to 16 hexadecimal digits.
         """
         digest = hashlib.sha256("\n".join(self.dataset.ids).encode("utf-8", "surrogatepass"))
         digest.update(self.dataset.labels.tobytes())
+        if self.dataset.given_split is not None:
+            for name in ("query", "train", "database"):
+                positions = getattr(self.dataset.given_split, name)
+                digest.update(positions.astype("<i8").tobytes())
         return {
             "preprocessing": self.preprocessing.to_config(),
             "class_names": self.dataset.class_names,

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from training.datasets import EncodedImages, ImageDataset, ImageFiles, PixelArrays
 from training.preprocessing import ImagePreprocessing
+from training.split import Split
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3), dtype=np.uint8)
 
@@ -77,6 +78,10 @@ def test_single_label_tells_one_hot_from_multi_hot() -> None:
         ({"ids": list("abc")}, "`ids` must have one entry for each of the 4"),
         ({"part": np.full(5, "train")}, "`part` must have one entry"),
         ({"ids": list("abca")}, "1 repeated"),
+        (
+            {"given_split": Split(np.array([0]), np.array([1]), np.array([1, 4]))},
+            r"`given_split.database` must be positions from 0 to 3. Received: 1 to 4",
+        ),
     ],
 )
 def test_inconsistent_parts_are_refused(changes: dict[str, Any], message: str) -> None:

@@ -1,12 +1,17 @@
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from training.datasets import ImageDataset, load_dataset
-from training.protocols import PROTOCOLS, Split, make_split
+from training.protocols import MAP_AT, PROTOCOLS, Split, make_split
+from training.settings import FitSettings
 
 MakeDataset = Callable[..., ImageDataset]
+
+OF_LISTS = ["lists", "nus-wide-21", "coco", "imagenet-100"]
 
 
 @pytest.fixture
@@ -71,7 +76,7 @@ def test_the_seed_decides_the_split(like_cifar10: ImageDataset, protocol: str) -
     assert not np.array_equal(first.query, other.query)
 
 
-@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+@pytest.mark.parametrize("protocol", [name for name in PROTOCOLS if name not in OF_LISTS])
 def test_splits_are_ascending_int64(like_cifar10: ImageDataset, protocol: str) -> None:
     split = make_split(like_cifar10, protocol, seed=0)
     for positions in (split.query, split.train, split.database):
@@ -160,6 +165,84 @@ def test_too_few_images_counts_the_part_asked_for(labelled: MakeDataset) -> None
 def test_a_query_that_takes_every_image_is_refused(labelled: MakeDataset) -> None:
     with pytest.raises(ValueError, match="no image for `train`"):
         make_split(labelled([0, 1] * 4), "per-class", 0, query_per_class=4)
+
+
+@pytest.fixture
+def listed(labelled: MakeDataset) -> MakeDataset:
+    """Makes a data set with a split of the given sizes; the training set is in the database."""
+
+    def make(query: int, train: int, classes: int, single_label: bool = False) -> ImageDataset:
+        labels = np.eye(classes, dtype=int)[np.arange(query + train + 5) % classes]
+        if not single_label:
+            labels[0, :2] = 1
+        split = Split(
+            query=np.arange(query),
+            train=np.arange(query, query + train),
+            database=np.arange(query, query + train + 5),
+        )
+        return replace(labelled(labels), given_split=split)
+
+    return make
+
+
+def test_lists_takes_the_split_that_came_with_the_data(listed: MakeDataset) -> None:
+    dataset = listed(query=3, train=4, classes=2)
+    assert make_split(dataset, "lists", seed=7) is dataset.given_split
+
+
+@pytest.mark.parametrize("protocol", OF_LISTS)
+def test_data_without_a_split_has_no_lists(labelled: MakeDataset, protocol: str) -> None:
+    classes = {"nus-wide-21": 21, "coco": 80}.get(protocol, 100)
+    with pytest.raises(ValueError, match=r"'labelled', which gives none; use the data set 'lists'"):
+        make_split(labelled(np.arange(classes)), protocol, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "query", "train", "classes"),
+    [
+        ("nus-wide-21", 2100, 10_500, 21),
+        ("coco", 5000, 10_000, 80),
+        ("imagenet-100", 5000, 10_000, 100),
+        ("imagenet-100", 5000, 13_000, 100),
+    ],
+)
+def test_presets_know_the_published_lists(
+    listed: MakeDataset, protocol: str, query: int, train: int, classes: int
+) -> None:
+    single_label = protocol == "imagenet-100"
+    dataset = listed(query, train, classes, single_label)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert make_split(dataset, protocol, seed=0) is dataset.given_split
+    with pytest.warns(UserWarning, match=f"{query:,} images for `query`, and these lists have 7"):
+        make_split(listed(7, train, classes, single_label), protocol, seed=0)
+    with pytest.warns(UserWarning, match="images for `train`, and these lists have 9"):
+        make_split(listed(query, 9, classes, single_label), protocol, seed=0)
+    with pytest.raises(ValueError, match=rf"has {classes} classes. Received: .* with 20"):
+        make_split(listed(query, train, 20, single_label), protocol, seed=0)
+
+
+def test_imagenet_100_has_one_label_an_image(listed: MakeDataset) -> None:
+    with pytest.raises(ValueError, match="ImageNet-100 has one label an image"):
+        make_split(listed(7, 9, 100), "imagenet-100", seed=0)
+
+
+def test_a_preset_sets_the_cut_of_map() -> None:
+    assert {name: FitSettings(protocol=name).k for name in PROTOCOLS} == {
+        **dict.fromkeys(PROTOCOLS),
+        "nus-wide-21": 5000,
+        "coco": 5000,
+        "imagenet-100": 1000,
+    }
+    assert set(MAP_AT) <= set(PROTOCOLS)
+    assert FitSettings(protocol="coco", k=100).k == 100
+
+
+def test_per_class_draws_from_several_lists_as_from_any_data(listed: MakeDataset) -> None:
+    dataset = listed(query=20, train=30, classes=2)
+    split = make_split(dataset, "per-class", seed=0, query_per_class=3, train_per_class=5)
+    assert min(class_counts(dataset, split.query)) >= 3
+    assert_partition(dataset, split.query, split.database)
 
 
 def test_unknown_protocols_options_and_parts_are_named(labelled: MakeDataset) -> None:

@@ -1,4 +1,4 @@
-"""Data sets of labelled images: scikit-learn's digits, any TFDS data set, a folder of images."""
+"""Data sets of labelled images: scikit-learn's digits, TFDS, a folder of images, list files."""
 
 from training.datasets.encoded_images import EncodedImages
 from training.datasets.image_dataset import ImageDataset

@@ -6,6 +6,7 @@ import numpy as np
 
 from training.datasets.image_source import ImageSource
 from training.preprocessing import ImagePreprocessing
+from training.split import Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,9 +22,12 @@ class ImageDataset:
         part: The original split of each image, str [n], such as "train" or "test".
         image_shape: (height, width, channels) of the originals; None where they differ.
         skipped: Files that could not be read and were left out.
+        given_split: The split that came with the data, if it says one: an image may be in both
+            its training set and its database, which `part` cannot say.
 
     Raises:
-        ValueError: when the lengths disagree, labels are not uint8 zeros and ones, or ids repeat.
+        ValueError: when the lengths disagree, labels are not uint8 zeros and ones, ids repeat, or
+            the split has positions that there are not.
     """
 
     name: str
@@ -34,6 +38,7 @@ class ImageDataset:
     part: np.ndarray
     image_shape: tuple[int | None, int | None, int | None] = (None, None, None)
     skipped: tuple[str, ...] = ()
+    given_split: Split | None = None
 
     def __post_init__(self) -> None:
         count, classes = len(self.images), len(self.class_names)
@@ -52,6 +57,14 @@ class ImageDataset:
                 )
         if len(set(self.ids)) != count:
             raise ValueError(f"`ids` must differ. Received: {count - len(set(self.ids))} repeated")
+        if self.given_split is not None:
+            for name in ("query", "train", "database"):
+                positions = getattr(self.given_split, name)
+                if positions[0] < 0 or positions[-1] >= count:
+                    raise ValueError(
+                        f"`given_split.{name}` must be positions from 0 to {count - 1}. "
+                        f"Received: {positions[0]} to {positions[-1]}"
+                    )
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,30 +1,20 @@
 """A folder of images, one subfolder a class."""
 
 import os
-import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from training.datasets.image_dataset import ImageDataset
 from training.datasets.image_files import ImageFiles
-from training.datasets.progress import loading_progress
-
-OnBadImage = Literal["error", "skip"]
-
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b"GIF89a")
-_NAMED_AT_MOST = 20
-
-
-class _Probe(NamedTuple):
-    """What decoding a file showed: its shape, or the reason why it is no image."""
-
-    shape: tuple[int, int, int] | None
-    problem: str | None
+from training.datasets.image_probe import (
+    OnBadImage,
+    check_on_bad_image,
+    common_shape,
+    probe_images,
+    report_bad_images,
+)
 
 
 def load_image_folder(
@@ -53,12 +43,11 @@ def load_image_folder(
         NotADirectoryError: when it is a file.
         ValueError: on a bad file (unless skipped), an empty class, or fewer than two classes.
     """
-    if on_bad_image not in ("error", "skip"):
-        raise ValueError(f"`on_bad_image` must be 'error' or 'skip'. Received: {on_bad_image!r}")
+    check_on_bad_image(on_bad_image)
     root = Path(folder)
     class_names = _class_names(root)
     files = [(path, label) for label, name in enumerate(class_names) for path in _walk(root / name)]
-    probes = _probe_all([path for path, _ in files])
+    probes = probe_images([path for path, _ in files])
 
     ids = [path.relative_to(root).as_posix() for path, _ in files]
     problems = {
@@ -67,7 +56,11 @@ def load_image_folder(
         if probe.problem
     }
     if problems:
-        _report(problems, len(files), root, on_bad_image)
+        report_bad_images(
+            [f"{image_id} {problem}" for image_id, problem in problems.items()],
+            f"{len(files)} files of {str(root)!r}",
+            on_bad_image,
+        )
 
     kept = [position for position, image_id in enumerate(ids) if image_id not in problems]
     targets = np.array([files[position][1] for position in kept], dtype=np.int64)
@@ -79,7 +72,7 @@ def load_image_folder(
         ids=[ids[position] for position in kept],
         class_names=class_names,
         part=np.full(len(kept), "train"),
-        image_shape=_common_shape([shape for shape, _ in probes if shape is not None]),
+        image_shape=common_shape([shape for shape, _ in probes if shape is not None]),
         skipped=tuple(problems),
     )
 
@@ -115,82 +108,8 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".")
 
 
-def _probe_all(paths: list[Path]) -> list[_Probe]:
-    probes = []
-    with (
-        loading_progress("Checking images", len(paths)) as advance,
-        ThreadPoolExecutor(max_workers=os.cpu_count()) as threads,
-    ):
-        for probe in threads.map(_probe, paths):
-            probes.append(probe)
-            advance(1)
-    return probes
-
-
-def _probe(path: Path) -> _Probe:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        return _Probe(None, f"cannot be read ({error.strerror})")
-    if not content.startswith(_SIGNATURES):
-        return _Probe(None, "is not a JPEG, PNG, BMP or GIF image")
-    if _is_colour_palette_bmp(content):
-        return _Probe(None, "is a BMP with a colour palette, whose colours TensorFlow cannot read")
-    try:
-        with tf.device("CPU"):
-            # As preprocessing does it.
-            image = tf.io.decode_image(content, channels=3, expand_animations=False).numpy()
-    except tf.errors.OpError:
-        return _Probe(None, "cannot be decoded: it is damaged or of a kind TensorFlow cannot read")
-    height, width = image.shape[:2]
-    has_colour = bool((image != image[..., :1]).any())
-    return _Probe((height, width, 3 if has_colour else 1), None)
-
-
-def _is_colour_palette_bmp(content: bytes) -> bool:
-    if not content.startswith(b"BM") or int.from_bytes(content[28:30], "little") > 8:
-        return False
-    start = 14 + int.from_bytes(content[14:18], "little")
-    end = int.from_bytes(content[10:14], "little")
-    palette = np.frombuffer(content[start:end], dtype=np.uint8)
-    entries = palette[: len(palette) // 4 * 4].reshape(-1, 4)[:, :3]
-    grey_ramp = np.arange(len(entries))[:, np.newaxis]
-    return not np.array_equal(entries, np.broadcast_to(grey_ramp, entries.shape))
-
-
-def _report(
-    problems: dict[str, str], file_count: int, root: Path, on_bad_image: OnBadImage
-) -> None:
-    listed = [f"  {image_id} {problem}" for image_id, problem in problems.items()]
-    if on_bad_image == "skip":
-        warnings.warn(
-            f"Skipped {len(problems)} of {file_count} files of {str(root)!r}:\n"
-            + "\n".join(listed),
-            stacklevel=3,
-        )
-        return
-    if len(listed) > _NAMED_AT_MOST:
-        listed[_NAMED_AT_MOST:] = [f"  and {len(listed) - _NAMED_AT_MOST} more"]
-    raise ValueError(
-        f"{len(problems)} of {file_count} files of {str(root)!r} are no usable images:\n"
-        + "\n".join(listed)
-        + "\nRemove them, or leave them out with on_bad_image='skip'."
-    )
-
-
 def _require_images_in_each_class(targets: np.ndarray, class_names: list[str], root: Path) -> None:
     counts = np.bincount(targets, minlength=len(class_names))
     empty = [name for name, count in zip(class_names, counts, strict=True) if count == 0]
     if empty:
         raise ValueError(f"The folder {str(root)!r} has classes without an image: {empty}")
-
-
-def _common_shape(
-    shapes: list[tuple[int, int, int]],
-) -> tuple[int | None, int | None, int | None]:
-    heights, widths, channels = (set(values) for values in zip(*shapes, strict=True))
-    return (
-        heights.pop() if len(heights) == 1 else None,
-        widths.pop() if len(widths) == 1 else None,
-        max(channels),
-    )

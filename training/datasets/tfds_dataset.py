@@ -73,7 +73,7 @@ def _builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
     try:
         return tfds.builder(name, data_dir=data_dir)
     except (ValueError, AssertionError) as error:  # TFDS raises either for a name it cannot use.
-        known = [*tfds.list_builders(with_community_datasets=False), "digits", "folder"]
+        known = [*tfds.list_builders(with_community_datasets=False), "digits", "folder", "lists"]
         if name.split("/")[0].split(":")[0] in known:
             reason = str(error).splitlines()[0]
             raise ValueError(f"Data set {name!r} cannot be loaded: {reason}") from error
@@ -81,8 +81,9 @@ def _builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
         meant = f" Did you mean one of {close}?" if close else ""
         raise ValueError(
             f"Unknown data set {name!r}.{meant} Possible are 'digits', 'folder' (with `data_dir`, "
-            f"a folder that holds a subfolder of images for each class) and the {len(known) - 2} "
-            "image and other data sets of TFDS (tfds.list_builders())."
+            "a folder that holds a subfolder of images for each class), 'lists' (with `data_dir`, "
+            f"a folder that holds HashNet's list files) and the {len(known) - 3} image and other "
+            "data sets of TFDS (tfds.list_builders())."
         ) from error
 
 
