@@ -5,6 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from training.image_header import check_size, check_sizes
+
 # ITU-R 601 luma, what Pillow's "L" mode uses as well.
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -52,7 +54,8 @@ class ImagePreprocessing:
     def decode(self, encoded: tf.Tensor) -> tf.Tensor:
         """Decode one JPEG, PNG, BMP or GIF (first frame) and bring it to the model's size.
 
-        Alpha is dropped, 16-bit PNG keeps its high bytes, EXIF orientation is ignored.
+        Alpha is dropped, 16-bit PNG keeps its high bytes, EXIF orientation is ignored. The
+        header is looked at first: a small file of a huge image takes no memory.
 
         Args:
             encoded: The encoded image, string, scalar.
@@ -61,8 +64,12 @@ class ImagePreprocessing:
             Pixels, uint8 [height, width, channels].
 
         Raises:
-            tf.errors.InvalidArgumentError: when `encoded` is not an image TensorFlow can decode.
+            tf.errors.InvalidArgumentError: when `encoded` is no such image, or has more than 2^26
+                pixels.
         """
+        return self._decode_checked(check_size(encoded))
+
+    def _decode_checked(self, encoded: tf.Tensor) -> tf.Tensor:
         # Asking for RGB is what every format of DecodeImage supports: for grey, GIF and BMP fail.
         image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
         image.set_shape([None, None, 3])
@@ -78,10 +85,12 @@ class ImagePreprocessing:
             Pixels, uint8 [n, height, width, channels].
 
         Raises:
-            tf.errors.InvalidArgumentError: when one of them is not an image.
+            tf.errors.InvalidArgumentError: when one of them is no such image, or has more than
+                2^26 pixels; none is decoded then.
         """
         one_image = tf.TensorSpec(self.shape, tf.uint8)
-        return tf.map_fn(self.decode, encoded, fn_output_signature=one_image)
+        checked = check_sizes(encoded)
+        return tf.map_fn(self._decode_checked, checked, fn_output_signature=one_image)
 
     def match_channels(self, images: tf.Tensor) -> tf.Tensor:
         """Make grey of RGB or RGB of grey, and drop alpha.
