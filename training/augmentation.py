@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Augmentation(BaseModel):
-    """Horizontal flip and shift; all off by default.
+    """Flip, shift, crop, colour and erasing, in this order; all off by default.
 
     It runs in the training pipeline, never in the model, so no augmentation reaches the serving
     graph.
@@ -14,20 +14,30 @@ class Augmentation(BaseModel):
         flip: Mirror each image left to right with probability one half.
         shift: Move each image by up to this many pixels along both axes, uniformly, filling the
             border by reflection.
+        crop: Cut out a random part and stretch it to the size of the image. The part has at least
+            this share of the image's area, and sides between 3:4 and 4:3; 1 is off. (Szegedy et
+            al., "Going Deeper with Convolutions", CVPR 2015.)
+        colour: Multiply brightness, contrast and, of RGB, saturation by a factor of its own from
+            [1 - colour, 1 + colour].
+        erase: Probability that a rectangle, each side 20 to 50% of the image's, becomes mid-grey.
+            (Zhong et al., "Random Erasing Data Augmentation", AAAI 2020, with grey for noise.)
 
     Raises:
-        pydantic.ValidationError: (a `ValueError`) when `shift` is negative or a setting is unknown.
+        pydantic.ValidationError: (a `ValueError`) when a setting breaks its rule or is unknown.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     flip: bool = False
     shift: int = Field(default=0, ge=0)
+    crop: float = Field(default=1.0, gt=0, le=1)
+    colour: float = Field(default=0.0, ge=0, lt=1)
+    erase: float = Field(default=0.0, ge=0, le=1)
 
     @property
     def changes_images(self) -> bool:
         """Whether anything is on."""
-        return self.flip or self.shift > 0
+        return self != Augmentation()
 
     def apply(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Augment a batch; the same images and seed give the same result.
@@ -47,6 +57,16 @@ class Augmentation(BaseModel):
             images = _flip_half(images, flip_seed)
         if self.shift:
             images = _shift(images, self.shift, shift_seed)
+        # Folded in one by one, so that a new change leaves the draws of the others as they were.
+        crop_seed, colour_seed, erase_seed = (
+            tf.random.fold_in(tf.cast(seed, tf.int32), number) for number in range(3)
+        )
+        if self.crop < 1:
+            images = _crop(images, self.crop, crop_seed)
+        if self.colour:
+            images = _recolour(images, self.colour, colour_seed)
+        if self.erase:
+            images = _erase(images, self.erase, erase_seed)
         return images
 
 
@@ -72,3 +92,49 @@ def _shift(images: tf.Tensor, shift: int, seed: tf.Tensor) -> tf.Tensor:
         tf.transpose(cropped, [0, 2, 1, 3]), corners[:, 1] + tf.range(width), axis=1, batch_dims=1
     )
     return tf.ensure_shape(tf.transpose(columns, [0, 2, 1, 3]), images.shape)
+
+
+_LONGEST_SIDES = 4 / 3
+
+
+def _crop(images: tf.Tensor, smallest: float, seed: tf.Tensor) -> tf.Tensor:
+    count, (height, width) = tf.shape(images)[0], images.shape[1:3]
+    drawn = tf.random.stateless_uniform([4, count], seed)
+    area = smallest + (1 - smallest) * drawn[0]
+    ratio = _LONGEST_SIDES ** (2 * drawn[1] - 1)
+    tall, wide = tf.minimum(tf.sqrt(area / ratio), 1.0), tf.minimum(tf.sqrt(area * ratio), 1.0)
+    top, left = (1 - tall) * drawn[2], (1 - wide) * drawn[3]
+    boxes = tf.stack([top, left, top + tall, left + wide], axis=1)
+    parts = tf.image.crop_and_resize(images, boxes, tf.range(count), [height, width])
+    return _pixels(parts, images)
+
+
+def _recolour(images: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
+    factors = tf.random.stateless_uniform(
+        [3, tf.shape(images)[0], 1, 1, 1], seed, 1 - strength, 1 + strength
+    )
+    pixels = tf.cast(images, tf.float32) * factors[0]
+    mean = tf.reduce_mean(pixels, axis=[1, 2, 3], keepdims=True)
+    pixels = (pixels - mean) * factors[1] + mean
+    grey = tf.reduce_mean(pixels, axis=3, keepdims=True)
+    return _pixels((pixels - grey) * factors[2] + grey, images)
+
+
+def _erase(images: tf.Tensor, probability: float, seed: tf.Tensor) -> tf.Tensor:
+    drawn = tf.random.stateless_uniform([5, tf.shape(images)[0], 1], seed)
+    erased = drawn[0] < probability
+
+    def inside(length: int, centre: tf.Tensor, side: tf.Tensor) -> tf.Tensor:
+        places = (tf.range(length, dtype=tf.float32) + 0.5) / length
+        return tf.abs(places - centre) < (0.2 + 0.3 * side) / 2
+
+    rows = inside(images.shape[1], drawn[1], drawn[2]) & erased
+    columns = inside(images.shape[2], drawn[3], drawn[4])
+    inside_both = (rows[:, :, None] & columns[:, None, :])[..., None]
+    return tf.where(inside_both, tf.cast(127, images.dtype), images)
+
+
+def _pixels(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """Rounded, in 0 to 255, with shape and dtype of `like`."""
+    rounded = tf.clip_by_value(tf.round(values), 0.0, 255.0)
+    return tf.ensure_shape(tf.cast(rounded, like.dtype), like.shape)

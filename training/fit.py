@@ -10,6 +10,7 @@ import keras_hashing
 from keras_hashing import methods
 from keras_hashing.callbacks import RetrievalEvaluation
 from keras_hashing.models import HashingModel
+from keras_hashing.optimizers import DiscriminativeAdamW
 from keras_hashing.retrieval import CodeIndex
 from training.atomic_write import atomic_write
 from training.backbones import make_backbone
@@ -84,7 +85,7 @@ class _Preparation:
     def __init__(self, settings: FitSettings, data_dir: str | None = None) -> None:
         self.settings = settings
         # What can be refused before the data is read.
-        methods.get(settings.method, bits=settings.bits)
+        self.make_method(num_classes=2)
         if settings.radius > settings.bits:
             raise ValueError(
                 f"`radius` must be at most `bits`. Received: radius={settings.radius}, "
@@ -93,11 +94,22 @@ class _Preparation:
         self.data = RunData.load(settings, data_dir)
         self.dataset, self.split = self.data.dataset, self.data.split
         self.preprocessing = self.data.preprocessing
+        self.num_classes = len(self.dataset.class_names)
+        self.make_method(self.num_classes).check_kind_of_labels(self.dataset.labels)
         if settings.k is not None and settings.k > len(self.split.database):
             raise ValueError(
                 f"`k` must be at most the size of the database, {len(self.split.database)}. "
                 f"Received: k={settings.k}"
             )
+
+    def make_method(self, num_classes: int) -> methods.HashingMethod:
+        """The method that the settings name, at its first step."""
+        return methods.get(
+            self.settings.method,
+            bits=self.settings.bits,
+            num_classes=num_classes,
+            memory_size=self.settings.memory_size,
+        )
 
     def configuration(self) -> dict[str, Any]:
         """The content of `config.json`."""
@@ -137,42 +149,42 @@ class _Training:
 
     def run(self, folder: RunFolder, verbose: int) -> None:
         """Trains the epochs that are left."""
-        if self.first_epoch == self.settings.epochs:
-            return
-        self.model.fit(
-            self.batches,
-            epochs=self.settings.epochs,
-            initial_epoch=self.first_epoch,
-            steps_per_epoch=self.steps_per_epoch,
-            shuffle=False,
-            callbacks=self.callbacks(folder),
-            verbose=verbose,
-        )
+        if self.first_epoch < self.settings.epochs:
+            self.model.fit(
+                self.batches,
+                epochs=self.settings.epochs,
+                initial_epoch=self.first_epoch,
+                steps_per_epoch=self.steps_per_epoch,
+                shuffle=False,
+                callbacks=self.callbacks(folder),
+                verbose=verbose,
+            )
+        # `fit` has done so, but not if the run was interrupted after its last epoch.
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
 
     def _new_model(self) -> HashingModel:
         """The model at its first step."""
         settings, prepared = self.settings, self.prepared
         keras.utils.set_random_seed(settings.seed)
-        num_classes = len(prepared.dataset.class_names)
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy(settings.precision)
         try:
             model = HashingModel(
-                make_backbone(settings.backbone, prepared.preprocessing.shape, settings.dropout),
-                bits=settings.bits,
-                method=methods.get(
-                    settings.method,
-                    bits=settings.bits,
-                    num_classes=num_classes,
-                    memory_size=settings.memory_size,
+                make_backbone(
+                    settings.backbone,
+                    prepared.preprocessing.shape,
+                    settings.dropout,
+                    settings.weights,
                 ),
+                bits=settings.bits,
+                method=prepared.make_method(prepared.num_classes),
                 quantization=settings.quantization,
                 quantization_weight=settings.quantization_weight,
                 quantize=settings.quantize,
-                num_classes=num_classes,
+                num_classes=prepared.num_classes,
             )
             model.compile(
-                _optimizer(settings, self.steps_per_epoch),
+                _optimizer(settings, self.steps_per_epoch, model),
                 jit_compile=False if settings.quantization == "ot" else "auto",
             )
         finally:
@@ -204,7 +216,9 @@ class _Training:
         return [*steering, *watching]
 
 
-def _optimizer(settings: FitSettings, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+def _optimizer(
+    settings: FitSettings, steps_per_epoch: int, model: HashingModel
+) -> keras.optimizers.Optimizer:
     """AdamW with a linear warm-up and a cosine decay to zero over the whole run."""
     steps = settings.epochs * steps_per_epoch
     warm_up = max(1, round(_WARM_UP_SHARE * steps))
@@ -214,7 +228,17 @@ def _optimizer(settings: FitSettings, steps_per_epoch: int) -> keras.optimizers.
         warmup_steps=warm_up,
         decay_steps=max(1, steps - warm_up),
     )
-    return keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay)
+    options: dict[str, Any] = {"weight_decay": settings.weight_decay}
+    if settings.average_weights:
+        options |= {"use_ema": True, "ema_momentum": settings.average_weights}
+    if settings.backbone_rate == 1:
+        return keras.optimizers.AdamW(schedule, **options)
+    return DiscriminativeAdamW(
+        schedule,
+        backbone_rate=settings.backbone_rate,
+        full_rate=(model.head.name, model.method.name),
+        **options,
+    )
 
 
 def _train_and_measure(training: _Training, folder: RunFolder, verbose: int) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from training.augmentation import Augmentation
 from training.pipeline import Cache
+from training.protocols import MAP_AT
 
 
 class FitSettings(BaseModel):
@@ -19,6 +20,7 @@ class FitSettings(BaseModel):
 
     dataset: str = "digits"
     data_dir: str | None = None
+    image_root: str | None = None
     download: bool = False
     on_bad_image: Literal["error", "skip"] = "error"
     height: int | None = Field(None, ge=1)
@@ -31,21 +33,27 @@ class FitSettings(BaseModel):
     query_part: str | None = None
 
     backbone: str = "small-cnn"
+    weights: str | None = None
     dropout: float = Field(0.2, ge=0, lt=1)
     bits: int = 32
     method: str = "hashnet"
     memory_size: int = Field(0, ge=0)
     quantization: str = "hswd"
     quantization_weight: float = Field(0.1, ge=0)
-    quantize: Literal["raw", "relaxed"] = "raw"
+    quantize: Literal["raw", "relaxed"] | None = None
 
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(128, ge=1)
     class_balanced: bool = False
     learning_rate: float = Field(1e-3, gt=0)
+    backbone_rate: float = Field(1.0, ge=0, le=1)
     weight_decay: float = Field(1e-4, ge=0)
+    average_weights: float = Field(0.0, ge=0, lt=1)
     flip: bool = False
     shift: int = Field(0, ge=0)
+    crop: float = Field(1.0, gt=0, le=1)
+    colour: float = Field(0.0, ge=0, lt=1)
+    erase: float = Field(0.0, ge=0, le=1)
     cache: Cache = "memory"
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     seed: int = Field(0, ge=0)
@@ -54,10 +62,20 @@ class FitSettings(BaseModel):
     k: int | None = Field(None, ge=1)
     radius: int = Field(2, ge=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _cut_of_the_protocol(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`k` where it is not given: the cut that papers use with the protocol."""
+        if values.get("k") is None and values.get("protocol") in MAP_AT:
+            return {**values, "k": MAP_AT[values["protocol"]]}
+        return values
+
     @property
     def augmentation(self) -> Augmentation:
         """The random changes to training images."""
-        return Augmentation(flip=self.flip, shift=self.shift)
+        return Augmentation(
+            flip=self.flip, shift=self.shift, crop=self.crop, colour=self.colour, erase=self.erase
+        )
 
     @property
     def protocol_options(self) -> dict[str, int | str | None]:

@@ -12,7 +12,7 @@ import pytest
 from keras_hashing import retrieval
 from keras_hashing.retrieval import CodeIndex
 from training.checkpoint import Checkpoint, latest_checkpoint
-from training.fit import fit, resume
+from training.fit import _Preparation, _Training, fit, resume
 from training.history_log import read_history
 from training.runs import RunFolder, load_run
 from training.settings import FitSettings
@@ -82,8 +82,6 @@ class InterruptAt(keras.callbacks.Callback):
 @pytest.fixture
 def interrupt(monkeypatch: pytest.MonkeyPatch):
     """Makes the next training stop in the middle of an epoch."""
-    from training.fit import _Training
-
     original = _Training.callbacks
 
     def at(epoch: int) -> None:
@@ -120,6 +118,23 @@ def test_an_interrupted_run_resumes_to_what_it_would_have_been(
     ]
 
 
+def test_weights_are_averaged_at_the_end_also_of_a_resumed_run(tmp_path: Path) -> None:
+    averaged = {"average_weights": 0.9, "backbone_rate": 0.5}
+    whole = fit(QUICK.model_copy(update=averaged), tmp_path / "whole", verbose=0)
+    last = fit(QUICK.model_copy(update={"backbone_rate": 0.5}), tmp_path / "last", verbose=0)
+    assert whole["fingerprint"] != last["fingerprint"]
+
+    # Interrupted between the last epoch and the end: the checkpoint has the last weights.
+    begun = _Training(_Preparation(QUICK.model_copy(update=averaged)), checkpoint=None)
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    folder.write_json(folder.config, begun.prepared.configuration())
+    begun.model.optimizer.finalize_variable_values = lambda variables: None
+    begun.run(folder, verbose=0)
+    assert latest_checkpoint(folder.checkpoints)[1] == QUICK.epochs
+    assert figures(resume(tmp_path / "run", verbose=0)) == figures(whole)
+
+
 def test_resuming_a_finished_run_gives_its_figures(finished: Path) -> None:
     assert resume(finished, verbose=0) == load_run(finished).metrics
 
@@ -145,6 +160,7 @@ def test_an_existing_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
     [
         ({"bits": 12}, "`bits` must be a positive multiple of 8"),
         ({"method": "hashnett"}, "`method` must be one of"),
+        ({"method": "csq"}, "`memory_size` must be 0: CSQ compares no pairs"),
         ({"quantization": "hsdw"}, "`quantization` must be one of"),
         ({"dataset": "digitz"}, "digits"),
         ({"protocol": "cifar11"}, "Unknown protocol"),
@@ -164,6 +180,20 @@ def test_bad_settings_are_refused_before_a_folder_is_made(
     with pytest.raises(ValueError, match=message):
         fit(QUICK.model_copy(update=changes), tmp_path / "run", verbose=0)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_method_for_one_label_refuses_images_with_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labelled
+) -> None:
+    labels = np.eye(3)[np.arange(90) % 3]
+    labels[:5, :2] = 1
+    dataset = labelled(labels, size=8)
+    monkeypatch.setattr("training.run_data.load_dataset", lambda *args, **options: dataset)
+    settings = QUICK.model_copy(
+        update={"method": "greedyhash", "memory_size": 0, "train_per_class": 5, "batch_size": 5}
+    )
+    with pytest.raises(ValueError, match=r"exactly one label an image: .* 5 images"):
+        fit(settings, tmp_path / "run", verbose=0)
 
 
 def test_settings_name_the_rule_and_what_was_received() -> None:
@@ -226,10 +256,15 @@ def test_retrieval_is_measured_every_so_many_epochs(tmp_path: Path) -> None:
     [
         {"quantization": "native"},
         {"method": "dpsh", "quantization": "native"},
+        {"method": "orthohash", "memory_size": 0},
+        {"method": "dsdh", "quantization": "native", "memory_size": 0},
         {"precision": "mixed_bfloat16"},
         {"precision": "mixed_float16", "quantization": "native"},
         {"class_balanced": True},
         {"height": 16, "width": 12, "channels": 3, "cache": "none"},
+        {"crop": 0.5, "colour": 0.3, "erase": 0.5, "shift": 1},
+        {"backbone": "efficientnet-lite0", "weights": "none", "channels": 3, "height": 32}
+        | {"width": 32, "backbone_rate": 0.1, "batch_size": 16},
     ],
     ids=str,
 )

@@ -1,14 +1,14 @@
-"""Backbones: networks from uint8 images to features."""
-
-from collections.abc import Callable
+"""A small convolutional network, trained from scratch."""
 
 import keras
+
+from training.backbones.weights_file import load_weights_file
 
 _SMALLEST_MAP = 4
 _WIDTHS = (32, 64, 128, 256)
 
 
-def small_cnn(shape: tuple[int, int, int], dropout: float) -> keras.Model:
+def small_cnn(shape: tuple[int, int, int], weights: str | None = None) -> keras.Model:
     """A small convolutional network, made to be trained from scratch.
 
     Stages of 3×3 convolutions with batch normalization and ReLU, each but the last followed by
@@ -17,10 +17,14 @@ def small_cnn(shape: tuple[int, int, int], dropout: float) -> keras.Model:
 
     Args:
         shape: (height, width, channels) of the images.
-        dropout: share of the features that is dropped in training.
+        weights: None or "none" for random weights, or a weights file.
 
     Returns:
         A model from uint8 images [n, height, width, channels] to features [n, features].
+
+    Raises:
+        ValueError: when other weights are asked for, or the file does not fit.
+        FileNotFoundError: when there is no such weights file.
     """
     images = keras.Input(shape, dtype="uint8", name="image")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
@@ -35,21 +39,9 @@ def small_cnn(shape: tuple[int, int, int], dropout: float) -> keras.Model:
         x = keras.layers.MaxPooling2D()(x)
         size //= 2
     x = keras.layers.GlobalAveragePooling2D()(x)
-    x = keras.layers.Dropout(dropout)(x)
-    return keras.Model(images, x, name="small_cnn")
-
-
-BACKBONES: dict[str, Callable[[tuple[int, int, int], float], keras.Model]] = {
-    "small-cnn": small_cnn,
-}
-
-
-def make_backbone(name: str, shape: tuple[int, int, int], dropout: float) -> keras.Model:
-    """The backbone of that name.
-
-    Raises:
-        ValueError: when the name is unknown.
-    """
-    if name not in BACKBONES:
-        raise ValueError(f"Unknown backbone {name!r}. Known: {', '.join(BACKBONES)}")
-    return BACKBONES[name](shape, dropout)
+    network = keras.Model(images, x, name="small_cnn")
+    if weights == "imagenet":
+        raise ValueError("The backbone 'small-cnn' has no ImageNet weights: use weights 'none'")
+    if weights not in (None, "none"):
+        load_weights_file(network, weights)
+    return network

@@ -1,0 +1,42 @@
+import keras
+import numpy as np
+import pytest
+
+from training.backbones import make_backbone
+
+SHAPE = (32, 32, 3)
+
+
+# One of each scaling: [-1, 1], BGR less a mean, mean and deviation of ImageNet, none.
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("MobileNetV2", "mobilenet_v2"),
+        ("VGG16", "vgg16"),
+        ("DenseNet121", "densenet"),
+        ("EfficientNetB0", "efficientnet"),
+    ],
+)
+def test_pixels_are_scaled_as_the_model_was_trained(name: str, module: str, tmp_path) -> None:
+    keras.utils.set_random_seed(0)
+    backbone = make_backbone(name, SHAPE, weights="none")
+    inner = next(layer for layer in backbone.layers if isinstance(layer, keras.Model))
+    images = np.random.default_rng(0).integers(0, 256, (2, *SHAPE), dtype=np.uint8)
+    scaled = getattr(keras.applications, module).preprocess_input(images.astype("float32"))
+    probe = keras.Model(backbone.input, backbone.layers[-3].output)
+    np.testing.assert_allclose(probe.predict(images, verbose=0), scaled, rtol=1e-5, atol=1e-4)
+    features = backbone.predict(images, verbose=0)
+    np.testing.assert_allclose(features, inner.predict(scaled, verbose=0), rtol=1e-4, atol=1e-6)
+    backbone.save(tmp_path / "backbone.keras")
+    loaded = keras.saving.load_model(tmp_path / "backbone.keras")
+    np.testing.assert_array_equal(loaded.predict(images, verbose=0), features)
+
+
+def test_unknown_names_are_refused_with_the_known() -> None:
+    with pytest.raises(ValueError, match="Unknown backbone 'resnet'.*efficientnet-lite0.*ResNet50"):
+        make_backbone("resnet", SHAPE)
+
+
+def test_grey_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="take RGB images. Received: 1"):
+        make_backbone("VGG16", (32, 32, 1), weights="none")

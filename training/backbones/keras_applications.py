@@ -1,0 +1,70 @@
+"""The models of `keras.applications`, each with the scaling of pixels that it was trained with."""
+
+import sys
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from training.backbones.weights_file import load_weights_file
+
+
+def application_names() -> list[str]:
+    """The names that `application` takes, such as "MobileNetV2"."""
+    return sorted(
+        name
+        for name, value in vars(keras.applications).items()
+        if name[0].isupper() and callable(value)
+    )
+
+
+def application(name: str, shape: tuple[int, int, int], weights: str | None = None) -> keras.Model:
+    """A model of `keras.applications` up to its pooled features.
+
+    Args:
+        name: Its name in `keras.applications`.
+        shape: (height, width, channels) of the images.
+        weights: "imagenet" or None for Keras' own, which it downloads unless they are in its
+            cache; "none" for random weights; or a weights file of the same network.
+
+    Returns:
+        A model from uint8 images [n, height, width, channels] to features [n, features].
+
+    Raises:
+        ValueError: when the images or the weights do not fit the model.
+        FileNotFoundError: when there is no such weights file.
+    """
+    make = getattr(keras.applications, name)
+    weights = "imagenet" if weights is None else weights
+    pretrained = weights == "imagenet"
+    network = make(
+        include_top=False,
+        weights="imagenet" if pretrained else None,
+        input_shape=shape,
+        pooling="avg",
+    )
+    if not pretrained and weights != "none":
+        load_weights_file(network, weights)
+    images = keras.Input(shape, dtype="uint8", name="image")
+    return keras.Model(images, network(_scaled(images, make, shape[2])), name=network.name)
+
+
+def _scaled(
+    images: keras.KerasTensor, make: Callable[..., keras.Model], channels: int
+) -> keras.KerasTensor:
+    """What the model's own `preprocess_input` does, as layers that are saved and exported.
+
+    All of Keras' are a scale and an offset a channel, some after turning RGB to BGR, so that a
+    black, a white and a red pixel tell which.
+    """
+    preprocess = sys.modules[make.__module__].preprocess_input
+    if channels != 3:
+        raise ValueError(
+            f"Models of keras.applications take RGB images. Received: {channels} channel(s)"
+        )
+    pixels = np.array([[0, 0, 0], [255, 255, 255], [255, 0, 0]], dtype=np.float32)
+    black, white, red = np.asarray(preprocess(pixels.reshape(3, 1, 1, 3).copy())).reshape(3, 3)
+    if np.argmax(red - black) == 2:
+        images = keras.layers.Rescaling(1.0)(images)[..., ::-1]
+    scale, offset = (white - black) / 255, black
+    return keras.layers.Rescaling(scale.tolist(), offset.tolist())(images)
