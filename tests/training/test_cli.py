@@ -7,6 +7,8 @@ import pytest
 import tensorflow as tf
 from typer.testing import CliRunner
 
+from keras_hashing import methods
+from keras_hashing.losses.quantization import QUANTIZATION_LOSSES
 from training.cli import app
 
 RUNNER = CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1"})
@@ -30,6 +32,12 @@ def test_help_names_every_command_and_shows_an_example() -> None:
     assert all(name in call("--help") for name in ("fit", "evaluate", "images"))
     for name in ("fit", "evaluate", "images"):
         assert f"python -m training {name}" in call(name, "--help")
+
+
+def test_help_names_every_method_and_every_quantization() -> None:
+    text = call("fit", "--help")
+    for name in (*methods.available(), *QUANTIZATION_LOSSES, "none", "native"):
+        assert f"'{name}'" in text
 
 
 def test_fit_prints_the_figures_and_the_protocol(tmp_path: Path) -> None:

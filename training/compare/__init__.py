@@ -1,0 +1,1 @@
+"""Comparison of methods and quantizations on frozen features: grid, tuning, report."""

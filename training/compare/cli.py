@@ -1,0 +1,176 @@
+"""`python -m training compare`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from training.command_line import clear_errors, start_tensorflow
+
+compare = typer.Typer(
+    invoke_without_command=True,
+    rich_markup_mode="markdown",
+    help="Compare methods and quantizations on frozen features.",
+)
+
+_DATA = "Data and backbone"
+_GRID = "Grid"
+_RECIPE = "Recipe"
+
+
+def _option(text: str, panel: str, *names: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel)
+
+
+@compare.callback(
+    epilog="Example: python -m training compare --data-dir ../shared/tfds --height 128 --width 128 "
+    "--tune --output runs/compare"
+)
+def run(
+    context: typer.Context,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the comparison: made here, or gone on with."),
+    ] = None,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune",
+            help="Choose weight and place of each quantization on a validation part of the "
+            "training set, write them, and stop.",
+        ),
+    ] = False,
+    features_only: Annotated[
+        bool, typer.Option("--features-only", help="Compute the features, and stop.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes. (default: one a core)", min=1)
+    ] = None,
+    dataset: Annotated[str, _option("As in `fit`.", _DATA)] = "cifar10",
+    data_dir: Annotated[str | None, _option("Where the images are.", _DATA)] = None,
+    image_root: Annotated[
+        str | None, _option("Where relative paths of list files start.", _DATA)
+    ] = None,
+    download: Annotated[bool, _option("Let TFDS download the data.", _DATA, "--download")] = False,
+    protocol: Annotated[str, _option("As in `fit`.", _DATA)] = "cifar10",
+    query_per_class: Annotated[int | None, _option("As in `fit`.", _DATA)] = None,
+    train_per_class: Annotated[int | None, _option("As in `fit`.", _DATA)] = None,
+    query_part: Annotated[str | None, _option("As in `fit`.", _DATA)] = None,
+    backbone: Annotated[
+        str, _option("Frozen network that gives the features.", _DATA)
+    ] = "efficientnet-lite0",
+    height: Annotated[int | None, _option("Height that images are resized to.", _DATA)] = None,
+    width: Annotated[int | None, _option("Width that images are resized to.", _DATA)] = None,
+    channels: Annotated[int | None, _option("1 or 3.", _DATA)] = None,
+    features_dir: Annotated[
+        Path, _option("Where computed features are kept, for other comparisons too.", _DATA)
+    ] = Path("runs/features"),
+    methods: Annotated[
+        str,
+        _option(
+            "'all', or some of csq, dch, dhn, dpsh, dsdh, greedyhash, hashnet, orthohash, with "
+            "commas between.",
+            _GRID,
+        ),
+    ] = "all",
+    quantizations: Annotated[
+        str, _option("Among none, native, sign, hswd, swd, ot.", _GRID)
+    ] = "none,native,sign,hswd,swd",
+    bits: Annotated[str, _option("Lengths of the code, multiples of 8.", _GRID)] = "16,32,64",
+    seeds: Annotated[
+        str, _option("Seeds: each draws a split and initial weights.", _GRID)
+    ] = "0,1,2",
+    hidden: Annotated[int, _option("Units of the head's hidden layer.", _RECIPE)] = 512,
+    dropout: Annotated[float, _option("Dropout after the hidden layer.", _RECIPE)] = 0.3,
+    epochs: Annotated[int, _option("Epochs.", _RECIPE)] = 25,
+    batch_size: Annotated[int, _option("Images in a batch.", _RECIPE)] = 128,
+    learning_rate: Annotated[
+        float, _option("Adam's learning rate; cosine decay to 0.", _RECIPE)
+    ] = 1e-3,
+    k: Annotated[
+        int | None,
+        _option("Cut of mAP@k and precision@k. (default: the protocol's, or 1000)", _RECIPE),
+    ] = None,
+    radius: Annotated[int, _option("Hamming radius of precision in it.", _RECIPE)] = 2,
+) -> None:
+    """Train a grid of methods × quantizations × bits × seeds on frozen features.
+
+    Each finished run is on the disk at once: the same command goes on where an interrupted one
+    was. With --tune first, weight and place of each quantization are chosen with the same budget
+    for every column; without, they are 0.1 on the raw code, native as in the method's paper.
+    `compare report` makes tables, figures and a page.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    with clear_errors():
+        if output is None:
+            raise ValueError("--output must be given: the folder of the comparison")
+        start_tensorflow()
+        from training.compare.comparison import Comparison, default_workers
+        from training.compare.grid import Grid
+        from training.compare.recipe import Recipe
+        from training.protocols import MAP_AT
+
+        values = {name: context.params[name] for name in Recipe.model_fields}
+        if k is None:
+            values["k"] = MAP_AT.get(protocol, 1000)
+        recipe = Recipe.check(values)
+        grid = Grid(
+            methods=_method_names(methods),
+            quantizations=_names(quantizations),
+            bits=_numbers("bits", bits),
+            seeds=_numbers("seeds", seeds),
+        )
+        comparison = Comparison(
+            recipe,
+            grid,
+            output,
+            features_dir,
+            data_dir,
+            image_root,
+            download,
+            workers=default_workers() if workers is None else workers,
+        )
+        if features_only:
+            return
+        if tune:
+            for (method, quantization), (choice, value) in comparison.tune().items():
+                print(f"{method:12}{quantization:8}{choice.weight:<6g}{choice.place:10}{value:.4f}")
+            return
+        comparison.run()
+        _report(output)
+
+
+@compare.command(epilog="Example: python -m training compare report --output runs/compare")
+def report(
+    output: Annotated[Path, typer.Option(help="Folder of the comparison, finished or not.")],
+) -> None:
+    """Write tables (Markdown, CSV), figures and one page (HTML) of a comparison."""
+    with clear_errors():
+        start_tensorflow()
+        _report(output)
+
+
+def _report(output: Path) -> None:
+    from training.compare.report import write_report
+
+    print(f"Report: {write_report(output)}")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _method_names(text: str) -> tuple[str, ...]:
+    from keras_hashing import methods
+
+    return tuple(methods.available()) if text.strip() == "all" else _names(text)
+
+
+def _numbers(name: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in _names(text))
+    except ValueError:
+        raise ValueError(
+            f"`{name}` must be whole numbers with commas between. Received: {text!r}"
+        ) from None

@@ -1,0 +1,186 @@
+"""A comparison in its folder: prepare, tune, run the grid."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from training.backbones import make_backbone
+from training.compare.comparison_folder import ComparisonFolder
+from training.compare.frozen_data import FrozenData
+from training.compare.grid import (
+    Choice,
+    Column,
+    Grid,
+    by_cell,
+    default_choice,
+    grid_runs,
+    reason_not_run,
+    tuning_runs,
+)
+from training.compare.pool import run_all
+from training.compare.progress import run_progress
+from training.compare.recipe import Recipe
+from training.compare.results_file import ResultsFile
+from training.compare.run import Run
+from training.datasets import ImageDataset, load_dataset
+from training.epoch_order import steps_per_epoch
+from training.feature_cache import cached_features, features_key
+from training.protocols import make_split
+
+
+class Comparison:
+    """A prepared comparison.
+
+    Args:
+        recipe: How every run is trained.
+        grid: What is compared.
+        output: The folder.
+        features_dir: Where features are kept.
+        data_dir: Where the images are.
+        image_root: Where relative paths of list files start.
+        download: Whether TFDS may download.
+        workers: The number of processes.
+        verbose: 0 for silence, 1 or 2 for progress.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        grid: Grid,
+        output: Path,
+        features_dir: Path,
+        data_dir: str | None = None,
+        image_root: str | None = None,
+        download: bool = False,
+        workers: int = 1,
+        verbose: int = 1,
+    ) -> None:
+        self.recipe, self.grid, self.folder = recipe, grid, ComparisonFolder(output)
+        self.workers, self.verbose = workers, verbose
+        with self.folder.opened():
+            dataset = load_dataset(
+                recipe.dataset, data_dir, download=download, image_root=image_root
+            )
+            self._prepare(dataset, features_dir)
+
+    def _prepare(self, dataset: ImageDataset, features_dir: Path) -> None:
+        recipe = self.recipe
+        splits = {}
+        for seed in self.grid.seeds:
+            split = make_split(dataset, recipe.protocol, seed, **recipe.protocol_options)
+            steps_per_epoch(len(split.train), recipe.batch_size)  # refuses too large a batch
+            splits[seed] = split
+        self.single_label = dataset.single_label
+        preprocessing = dataset.preprocessing(recipe.height, recipe.width, recipe.channels)
+        keras.utils.set_random_seed(0)  # of a backbone without pretrained weights
+        backbone = make_backbone(recipe.backbone, preprocessing.shape, dropout=0.0)
+        key = features_key(dataset, preprocessing, backbone)
+        features = cached_features(
+            dataset, preprocessing, backbone, features_dir, verbose=self.verbose
+        )
+        self.digest = self.folder.keep_settings(
+            {
+                "recipe": recipe.model_dump(mode="json"),
+                "data": {
+                    "features": key,
+                    "width": int(features.shape[1]),
+                    "images": len(dataset),
+                    "digest": _data_digest(dataset),
+                    "classes": len(dataset.class_names),
+                    "single_label": self.single_label,
+                },
+            }
+        )
+        data = FrozenData(np.asarray(features), dataset.labels, splits, recipe)
+        data.write(self.folder.work, Path(features_dir) / f"{key}.npy")
+
+    def tune(self) -> dict[Column, tuple[Choice, float]]:
+        """Chooses weight and place of each column on the validation split, and writes them.
+
+        Returns:
+            The choice of each column, with its validation mAP.
+
+        Raises:
+            ValueError: when no setting of a column could be trained.
+        """
+        runs = tuning_runs(self.grid, self.single_label)
+        found = self._finish(runs, ResultsFile(self.folder.tuning, self.digest), "Tuning")
+        chosen = best_choices(runs, found)
+        with self.folder.opened():
+            self.folder.write_choices({**self.folder.read_choices(), **chosen})
+        return chosen
+
+    def run(self) -> dict[Run, dict[str, Any]]:
+        """Trains the grid with the chosen settings, those not chosen with the default ones."""
+        tuned = self.folder.read_choices()
+        choices = {
+            column: tuned[column][0] if column in tuned else default_choice(column)
+            for column in self.grid.columns
+        }
+        runs = grid_runs(self.grid, choices, self.single_label)
+        return self._finish(runs, ResultsFile(self.folder.results, self.digest), "Grid")
+
+    def not_run(self) -> dict[Column, str]:
+        """The cells that do not exist, and why."""
+        reasons = {
+            column: reason_not_run(column, self.single_label) for column in self.grid.columns
+        }
+        return {column: reason for column, reason in reasons.items() if reason is not None}
+
+    def _finish(
+        self, runs: list[Run], results: ResultsFile, title: str
+    ) -> dict[Run, dict[str, Any]]:
+        """Trains the runs that have no result yet."""
+        with self.folder.opened():
+            found = results.read()
+            left = [run for run in runs if found.get(run, {}).get("status") != "done"]
+            with run_progress(title, runs, left, self.workers, self.verbose) as advance:
+
+                def finished(run: Run, result: dict[str, Any]) -> None:
+                    results.append(run, result)
+                    advance(run, result)
+
+                if left:
+                    run_all(
+                        by_cell(left), self.folder.work, self.folder.arrays, self.workers, finished
+                    )
+            found = results.read()
+        return {run: found[run] for run in runs}
+
+
+def _data_digest(dataset: ImageDataset) -> str:
+    """Names the images, their labels, and the split where it comes with the data."""
+    digest = hashlib.sha256("\n".join(dataset.ids).encode("utf-8", "surrogatepass"))
+    digest.update(dataset.labels.tobytes())
+    if dataset.given_split is not None:
+        for part in ("query", "train", "database"):
+            digest.update(getattr(dataset.given_split, part).astype("<i8").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def best_choices(
+    runs: list[Run], found: dict[Run, dict[str, Any]]
+) -> dict[Column, tuple[Choice, float]]:
+    """The setting of each column with the highest validation mAP; of equals the first tried.
+
+    Raises:
+        ValueError: when no setting of a column could be trained.
+    """
+    best: dict[Column, tuple[Choice, float]] = {}
+    for run in runs:
+        value = found[run].get("map")
+        if value is not None and (run.column not in best or value > best[run.column][1]):
+            best[run.column] = (Choice(run.weight, run.place), value)
+    missing = sorted({run.column for run in runs} - set(best))
+    if missing:
+        raise ValueError(f"No setting could be trained for {', '.join(map(' '.join, missing))}")
+    return best
+
+
+def default_workers() -> int:
+    """As many processes as the machine has cores for this one."""
+    return len(os.sched_getaffinity(0))

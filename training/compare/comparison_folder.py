@@ -1,0 +1,127 @@
+"""The folder of a comparison, and its small files."""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from training.atomic_write import atomic_write
+from training.compare.grid import Choice, Column
+from training.compare.recipe import digest_of
+
+
+class ComparisonFolder:
+    """The files of a comparison.
+
+        settings.json    recipe, data, versions; results of another recipe are refused
+        results.jsonl    a line a run of the grid
+        tuning.jsonl     a line a run of the tuning
+        choices.json     weight and place by method and quantization, once tuning has ended
+        arrays/          curves, histograms and bit statistics, a file a run
+        report/          tables, figures and page
+        work/            what the workers read; may be deleted
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.settings = path / "settings.json"
+        self.results = path / "results.jsonl"
+        self.tuning = path / "tuning.jsonl"
+        self.choices = path / "choices.json"
+        self.arrays = path / "arrays"
+        self.report = path / "report"
+        self.work = path / "work"
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Makes the folder and keeps other comparisons out of it.
+
+        Raises:
+            OSError: when it cannot be written.
+            ValueError: when another process compares in it.
+        """
+        for folder in (self.arrays, self.work):
+            folder.mkdir(parents=True, exist_ok=True)
+        with (self.work / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f"Another process is comparing in {self.path}: wait for it, or choose another "
+                    "--output (one command uses several processes by --workers)"
+                ) from None
+            yield
+
+    def read_settings(self) -> dict[str, Any]:
+        """The content of `settings.json`.
+
+        Raises:
+            FileNotFoundError: when the folder holds no comparison.
+            ValueError: when the file cannot be read.
+        """
+        if not self.settings.exists():
+            raise FileNotFoundError(f"Not the folder of a comparison: {self.path}")
+        try:
+            return json.loads(self.settings.read_text())
+        except ValueError as error:
+            raise ValueError(f"Not a JSON file: {self.settings} ({error})") from None
+
+    def keep_settings(self, settings: dict[str, Any]) -> str:
+        """Writes the settings, or refuses those that the folder was not begun with.
+
+        Returns:
+            Their digest.
+
+        Raises:
+            ValueError: naming the first difference.
+        """
+        if not self.settings.exists():
+            with atomic_write(self.settings) as temporary:
+                temporary.write_text(json.dumps(settings, indent=2) + "\n")
+            return digest_of(settings)
+        begun = self.read_settings()
+        for part in settings:
+            for name, value in settings[part].items():
+                was = begun.get(part, {}).get(name)
+                if was != value:
+                    raise ValueError(
+                        f"The results in {self.path} are of other settings, and do not mix: "
+                        f"`{name}` was {was!r}. Received: {value!r}; choose another --output"
+                    )
+        return digest_of(settings)
+
+    def read_choices(self) -> dict[Column, tuple[Choice, float]]:
+        """Weight and place by column as tuning chose them, with their validation mAP.
+
+        Empty without tuning.
+        """
+        if not self.choices.exists():
+            return {}
+        content = json.loads(self.choices.read_text())
+        return {
+            (entry["method"], entry["quantization"]): (
+                Choice(entry["weight"], entry["place"]),
+                entry["validation_map"],
+            )
+            for entry in content["choices"]
+        }
+
+    def write_choices(self, choices: dict[Column, tuple[Choice, float]]) -> None:
+        """Writes what `read_choices` reads."""
+        entries = [
+            {
+                "method": method,
+                "quantization": quantization,
+                **asdict(choice),
+                "validation_map": value,
+            }
+            for (method, quantization), (choice, value) in sorted(choices.items())
+        ]
+        with atomic_write(self.choices) as temporary:
+            temporary.write_text(json.dumps({"choices": entries}, indent=2) + "\n")

@@ -1,0 +1,149 @@
+"""Which runs make a comparison: cells, what is not defined, and the settings tried in tuning."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+from keras_hashing import methods
+from keras_hashing.layers.hash_head import check_bits
+from keras_hashing.losses.quantization import QUANTIZATION_LOSSES
+from training.compare.run import Run
+
+QUANTIZATIONS = ("none", "native", "sign", "hswd", "swd", "ot")
+DEFAULT_QUANTIZATIONS = ("none", "native", "sign", "hswd", "swd")
+TUNED_WEIGHTS = (0.01, 0.1, 1.0)
+TUNED_GROWTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+TUNING_BITS = 32
+assert set(QUANTIZATIONS) == {"none", "native", *QUANTIZATION_LOSSES}
+
+Column = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Weight and place of a quantization: see `Run`."""
+
+    weight: float
+    place: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Methods × quantizations × bits × seeds.
+
+    Raises:
+        ValueError: when a name is unknown, a list is empty or repeats, a number of bits is no
+            multiple of 8, or a seed is negative.
+    """
+
+    methods: tuple[str, ...]
+    quantizations: tuple[str, ...]
+    bits: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        _check_names("methods", self.methods, methods.available())
+        _check_names("quantizations", self.quantizations, QUANTIZATIONS)
+        for name in ("bits", "seeds"):
+            _check_list(name, getattr(self, name))
+        for bits in self.bits:
+            check_bits(bits)
+        for seed in self.seeds:
+            if seed < 0:
+                raise ValueError(f"`seeds` must be 0 or more. Received: {seed}")
+
+    @property
+    def columns(self) -> list[Column]:
+        """Methods × quantizations."""
+        return [(method, name) for method in self.methods for name in self.quantizations]
+
+
+def _check_names(name: str, received: tuple[str, ...], known: Iterable[str]) -> None:
+    _check_list(name, received)
+    unknown = [value for value in received if value not in known]
+    if unknown:
+        raise ValueError(
+            f"`{name}` must be among {', '.join(known)}. Received: {', '.join(unknown)}"
+        )
+
+
+def _check_list(name: str, received: tuple) -> None:
+    if not received:
+        raise ValueError(f"`{name}` must name at least one. Received: none")
+    if len(set(received)) != len(received):
+        raise ValueError(f"`{name}` must not repeat. Received: {', '.join(map(str, received))}")
+
+
+def reason_not_run(column: Column, single_label: bool) -> str | None:
+    """Why a cell does not exist, or None if it does."""
+    method, quantization = column
+    kind = methods.METHODS[method]
+    if kind.single_label_only is not None and not single_label:
+        return f"one label an image only: {kind.single_label_only}"
+    if quantization == "native" and not has_native(method):
+        return "the method's paper has no quantization term: native is none"
+    return None
+
+
+def has_native(method: str) -> bool:
+    """Whether the method's paper has a quantization, as a loss or as a schedule."""
+    probe = methods.get(method, bits=16, num_classes=2)
+    return probe.native_quantization() is not None or native_is_schedule(method)
+
+
+def native_is_schedule(method: str) -> bool:
+    """Whether the native quantization is a schedule (HashNet's continuation)."""
+    probe = methods.get(method, bits=16, num_classes=2)
+    return probe.native_quantization() is None and bool(probe.native_callbacks())
+
+
+def default_choice(column: Column) -> Choice:
+    """Weight and place without tuning: 0.1 on the raw code; native as in the paper."""
+    method, quantization = column
+    if quantization == "none":
+        return Choice(0.0, "")
+    if quantization != "native":
+        return Choice(0.1, "raw")
+    if native_is_schedule(method):
+        return Choice(1.0, "schedule")
+    return Choice(0.1, methods.METHODS[method].native_place)
+
+
+def candidates(column: Column) -> list[Choice]:
+    """The settings that tuning tries, six a column; one where there is nothing to choose."""
+    method, quantization = column
+    if quantization == "none":
+        return [default_choice(column)]
+    if quantization == "native" and native_is_schedule(method):
+        return [Choice(growth, "schedule") for growth in TUNED_GROWTHS]
+    return [Choice(weight, place) for place in ("raw", "relaxed") for weight in TUNED_WEIGHTS]
+
+
+def tuning_runs(grid: Grid, single_label: bool) -> list[Run]:
+    """The runs that settings are chosen by: 32 bits, the first seed, the validation split."""
+    return [
+        Run(*column, TUNING_BITS, choice.weight, choice.place, grid.seeds[0], "tuning")
+        for column in grid.columns
+        if reason_not_run(column, single_label) is None
+        for choice in candidates(column)
+    ]
+
+
+def grid_runs(grid: Grid, choices: dict[Column, Choice], single_label: bool) -> list[Run]:
+    """The runs of the grid, those of a cell one after another."""
+    return [
+        Run(*column, bits, choices[column].weight, choices[column].place, seed)
+        for column in grid.columns
+        if reason_not_run(column, single_label) is None
+        for bits in grid.bits
+        for seed in grid.seeds
+    ]
+
+
+def by_cell(runs: list[Run]) -> list[list[Run]]:
+    """Groups of neighbours that differ in the seed only."""
+
+    def cell(run: Run) -> tuple:
+        return (*run.column, run.bits, run.weight, run.place)
+
+    return [list(group) for _, group in groupby(runs, cell)]

@@ -1,0 +1,98 @@
+"""How far a grid is, and how long it will take."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from training.compare.run import Run
+
+
+@contextmanager
+def run_progress(
+    title: str, runs: list[Run], left: list[Run], workers: int, verbose: int
+) -> Iterator[Callable[[Run, dict[str, Any]], None]]:
+    """A bar with the time left on a terminal, a line a run elsewhere; nothing if not verbose.
+
+    The estimate is by quantization, since those take different times: runs left × mean seconds of
+    the finished ones of the same quantization (of all, where there is none yet) / workers.
+
+    Args:
+        title: What is running.
+        runs: All runs.
+        left: Those without a result.
+        workers: The number of processes.
+        verbose: 0 for silence.
+
+    Yields:
+        A function to call with each finished run and its result.
+    """
+    if not verbose:
+        yield lambda run, result: None
+        return
+    estimate = _Estimate(left, workers)
+    done = len(runs) - len(left)
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    if done or not left:
+        print(f"{title}: {done} of {len(runs)} runs are finished already", file=sys.stderr)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=len(runs), completed=done, left="")
+
+        def advance(run: Run, result: dict[str, Any]) -> None:
+            nonlocal done
+            done += 1
+            time_left = f"{_duration(estimate.seconds_left(run))} left"
+            if result["status"] == "done":
+                told = f"mAP {result['map']:.4f}"
+            else:
+                told = f"FAILED: {result['error']}"
+            progress.update(task, completed=done, left=f"{time_left}; {run}: {told}")
+            if not console.is_terminal or result["status"] != "done":
+                print(
+                    f"{title} {done}/{len(runs)}: {run}: {told}; {time_left}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+        yield advance
+
+
+class _Estimate:
+    def __init__(self, left: list[Run], workers: int) -> None:
+        self.left = list(left)
+        self.workers = workers
+        self.finished: dict[str, list[float]] = {}
+        self.latest = [time.perf_counter()] * workers
+
+    def seconds_left(self, run: Run) -> float:
+        """Notes that a run has just finished."""
+        now = time.perf_counter()
+        # The worker that finished is taken to be the one that was busy longest.
+        self.latest.sort()
+        self.finished.setdefault(run.quantization, []).append(now - self.latest[0])
+        self.latest[0] = now
+        self.left.remove(run)
+        everything = [seconds for kind in self.finished.values() for seconds in kind]
+        total = sum(
+            _mean(self.finished.get(waiting.quantization, everything)) for waiting in self.left
+        )
+        return total / self.workers
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

@@ -1,0 +1,152 @@
+"""The report of a comparison: Markdown, CSV, figures, and one page that holds it all."""
+
+import base64
+import shlex
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from training.atomic_write import atomic_write
+from training.compare.evidence import Evidence
+from training.compare.figures import write_figures
+from training.compare.recipe import Recipe
+from training.compare.statistics import differences, overall
+from training.compare.tables import Table, report_tables, signed, write_cells, write_differences
+
+_TEMPLATE = Path(__file__).with_name("page.html.j2")
+
+
+def write_report(output: Path) -> Path:
+    """Writes the report of a comparison, finished or not, into its folder.
+
+        report/report.md          the tables
+        report/cells.csv          mean and standard deviation of every figure
+        report/differences.csv    paired differences with their intervals
+        report/*.png              the figures
+        report/report.html        all of it, in one file
+
+    Args:
+        output: The folder of the comparison.
+
+    Returns:
+        The page.
+
+    Raises:
+        FileNotFoundError: when the folder holds no comparison.
+        ValueError: when a file is damaged or of other settings, or no run is finished.
+    """
+    evidence = Evidence.read(output)
+    folder = evidence.folder.report
+    folder.mkdir(exist_ok=True)
+    tables = report_tables(evidence)
+    findings = _findings(evidence)
+    with atomic_write(folder / "cells.csv") as temporary:
+        write_cells(evidence, temporary)
+    with atomic_write(folder / "differences.csv") as temporary:
+        write_differences(evidence, temporary)
+    with atomic_write(folder / "report.md") as temporary:
+        temporary.write_text(_markdown(evidence, tables, findings))
+    figures = write_figures(evidence, folder)
+    page = folder / "report.html"
+    with atomic_write(page) as temporary:
+        temporary.write_text(_page(evidence, tables, findings, figures))
+    return page
+
+
+def _title(evidence: Evidence) -> str:
+    recipe = evidence.recipe
+    return f"Quantization of hash codes on {recipe.dataset}, protocol {recipe.protocol}"
+
+
+def _findings(evidence: Evidence) -> list[str]:
+    """The result in sentences."""
+    values = evidence.values("map")
+    findings = []
+    for reference, name in (("native", "the method's native quantization"), ("none", "none")):
+        one = overall(differences(values, reference), "hswd", reference)
+        if one is not None:
+            findings.append(
+                f"HSWD has the higher mAP than {name} in {one.higher} of {one.cells} cells "
+                f"(the interval lies above 0 in {one.interval_above}, below in "
+                f"{one.interval_below}); mean difference {signed(one.mean, 4)}."
+            )
+    done = sum(line.get("status") == "done" for line in evidence.results.values())
+    findings.append(
+        f"{done} runs: {len(evidence.methods)} methods, {', '.join(evidence.quantizations)}; "
+        f"{', '.join(map(str, evidence.bits))} bits; seeds "
+        f"{', '.join(map(str, evidence.seeds))}."
+        + (f" {len(evidence.failed)} runs failed." if evidence.failed else "")
+    )
+    return findings
+
+
+def _about(evidence: Evidence) -> list[tuple[str, str]]:
+    """What was held equal in all runs."""
+    recipe, data = evidence.recipe, evidence.settings["data"]
+    line = next(line for line in evidence.results.values() if line.get("status") == "done")
+    size = f" at {recipe.height}×{recipe.width}" if recipe.height else ""
+    return [
+        ("data", f"{recipe.dataset}, {data['images']:,} images, {data['classes']} classes"),
+        (
+            "protocol",
+            f"{recipe.protocol}: query {line['queries']:,}, training {line['train']:,}, database "
+            f"{line['database']:,}; the seed draws the split",
+        ),
+        ("features", f"{recipe.backbone}{size}, frozen; {data['width']}, standardised"),
+        ("head", f"{data['width']}–{recipe.hidden}–bits, ReLU, dropout {recipe.dropout:g}"),
+        (
+            "training",
+            f"Adam {recipe.learning_rate:g}, cosine decay, {recipe.epochs} epochs, batch "
+            f"{recipe.batch_size} against itself; {evidence.seconds:.1f} s a run",
+        ),
+    ]
+
+
+def command_of(evidence: Evidence) -> str:
+    """The command that makes these results, but for folders."""
+    words = ["python", "-m", "training", "compare"]
+    for name, field in Recipe.model_fields.items():
+        value = getattr(evidence.recipe, name)
+        if value != field.default:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    words += ["--quantizations", ",".join(evidence.quantizations)]
+    words += ["--bits", ",".join(map(str, evidence.bits))]
+    words += ["--seeds", ",".join(map(str, evidence.seeds))]
+    return shlex.join([*words, "--output", str(evidence.folder.path)])
+
+
+def _markdown(evidence: Evidence, tables: list[Table], findings: list[str]) -> str:
+    parts = [f"# {_title(evidence)}\n", "\n".join(f"- {finding}" for finding in findings) + "\n"]
+    parts.append("\n".join(f"- {name}: {value}" for name, value in _about(evidence)) + "\n")
+    parts.append(f"    {command_of(evidence)}\n")
+    parts += [table.to_markdown() for table in tables]
+    if evidence.failed:
+        failed = [f"- {run}: {error}" for run, error in evidence.failed.items()]
+        parts.append("### Failed runs\n\n" + "\n".join(failed) + "\n")
+    return "\n".join(parts)
+
+
+def _page(
+    evidence: Evidence, tables: list[Table], findings: list[str], figures: dict[str, Path]
+) -> str:
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(_TEMPLATE.read_text())
+    embedded: list[dict[str, Any]] = [
+        {
+            "title": path.stem.replace("_", " ").capitalize().replace("Map by", "mAP by"),
+            "caption": caption,
+            "content": base64.b64encode(path.read_bytes()).decode(),
+        }
+        for caption, path in figures.items()
+    ]
+    return template.render(
+        title=_title(evidence),
+        findings=findings,
+        about=_about(evidence),
+        command=command_of(evidence),
+        tables=tables,
+        figures=embedded,
+        failed=evidence.failed,
+        grouped=lambda table: table.header[1:2] == ["bits"],
+    )

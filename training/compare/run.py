@@ -1,0 +1,47 @@
+"""One run of the grid: what is trained, and how it is named."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One training of the grid or of the tuning.
+
+    Args:
+        method: A name of `keras_hashing.methods.available()`.
+        quantization: "none", "native", "hswd", "swd", "ot" or "sign".
+        bits: Length of the code.
+        weight: Weight of the quantization loss; of a schedule, its growth as a multiple of the
+            published one; 0 where there is no quantization.
+        place: "raw" or "relaxed", the code that the quantization acts on; "schedule" where it is
+            one (HashNet's own); "" where there is none.
+        seed: Seed of the split, of the initial weights, of order and dropout.
+        stage: "grid", or "tuning" for a run on the validation split.
+    """
+
+    method: str
+    quantization: str
+    bits: int
+    weight: float
+    place: str
+    seed: int
+    stage: str = "grid"
+
+    @classmethod
+    def of(cls, line: dict[str, Any]) -> Self:
+        """The run that a line of results is about."""
+        return cls(**{name: line[name] for name in cls.__dataclass_fields__})
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, for a line of results."""
+        return asdict(self)
+
+    @property
+    def column(self) -> tuple[str, str]:
+        """Method and quantization."""
+        return self.method, self.quantization
+
+    def __str__(self) -> str:
+        where = f" × {self.weight:g} {self.place}" if self.place else ""
+        return f"{self.method} {self.quantization}{where}, {self.bits} bits, seed {self.seed}"
