@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from export import index_cli
+from export import index_cli, server_cli
 from export.printing import out, print_facts
 from training.command_line import clear_errors, start_tensorflow, warn
 
@@ -24,8 +24,13 @@ app = typer.Typer(
     help="Export trained hash models, and use what was exported.",
 )
 app.add_typer(index_cli.app, name="index")
+app.command(
+    name="server-config",
+    epilog="Example: python -m export server-config --model models/shop --output serving",
+)(server_cli.server_config)
 
 _MODEL = "Model"
+_SERVER = "Running server (instead of --model and --index)"
 _SEARCH = "Search"
 _OUTPUT = "Output"
 
@@ -87,10 +92,11 @@ def saved_model(
     """Write a run as a SavedModel for TensorFlow Serving.
 
     Signatures: encode, also the serving_default (images → packed codes), encode_bytes (JPEG or
-    PNG strings → packed codes) and continuous (images → continuous codes); with an index, search
-    (JPEG or PNG strings → ids and distances) and search_code (packed codes → the same), both with
-    optional k and max_distance. Preprocessing is in the graph, which holds standard TensorFlow ops
-    only. assets.extra/ has the card, warm-up requests and checksums.
+    PNG strings → packed codes), continuous (images → continuous codes) and card (what the model
+    says about itself); with an index, search (JPEG or PNG strings → ids and distances) and
+    search_code (packed codes → the same), both with optional k and max_distance. Preprocessing is
+    in the graph, which holds standard TensorFlow ops only. assets.extra/ has the card, warm-up
+    requests and checksums.
     """
     with clear_errors():
         start_tensorflow()
@@ -163,13 +169,13 @@ def publish(
             raise ValueError("--rollback takes --output and --wait only")
         if not rollback and run is None:
             raise ValueError("Name what to publish, --run, or --rollback")
-        start_tensorflow()
         from export import publish as publishing
 
         if rollback:
             back = publishing.rollback(output, wait)
             print_facts({"served": back.served, "rolled back": back.kept_as})
             return
+        start_tensorflow()
         from training.runs import load_run
 
         assert run is not None
@@ -217,21 +223,68 @@ def query(
         ),
     ],
     model: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             help="Folder of an exported model: one version, or all of them, of which the highest "
             "is taken.",
             rich_help_panel=_MODEL,
         ),
-    ],
+    ] = None,
     index: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             help="What to search in: the folder of a finished run (its database), or an index "
             "file (.npz). It must be of the model's code space.",
-            rich_help_panel=_SEARCH,
+            rich_help_panel=_MODEL,
         ),
-    ],
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where TensorFlow Serving serves a model with an index; needs --name.",
+            rich_help_panel=_SERVER,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="The model's name on the server.", rich_help_panel=_SERVER),
+    ] = None,
+    version: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="The version to ask. (default: the one the server prefers, the highest)",
+            rich_help_panel=_SERVER,
+        ),
+    ] = None,
+    transport: Annotated[
+        Literal["grpc", "rest"],
+        typer.Option(help="Port 8500 is gRPC's by custom, 8501 REST's.", rich_help_panel=_SERVER),
+    ] = "grpc",
+    tls: Annotated[
+        bool,
+        typer.Option(
+            "--tls",
+            help="Encrypt, and trust the authorities that the system trusts.",
+            rich_help_panel=_SERVER,
+        ),
+    ] = False,
+    root_certificates: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Encrypt, and trust the authorities in this PEM file.",
+            rich_help_panel=_SERVER,
+        ),
+    ] = None,
+    deadline: Annotated[
+        float,
+        typer.Option(
+            min=0.001, help="Seconds for a request with its retries.", rich_help_panel=_SERVER
+        ),
+    ] = 30,
     k: Annotated[
         int, typer.Option(min=1, help="Database images to show.", rich_help_panel=_SEARCH)
     ] = 10,
@@ -258,11 +311,24 @@ def query(
         ),
     ] = "error",
 ) -> None:
-    """Encode images with an exported model and find the nearest in a database.
+    """Encode images and find the nearest: with an exported model in a database, or by a server.
 
-    Prints each image's code in hexadecimal, most significant bit first, and its neighbours by
-    Hamming distance; equal distances come in the order of the database.
+    With --model and --index, prints each image's code in hexadecimal, most significant bit first,
+    and its neighbours by Hamming distance; equal distances come in the order of the database. With
+    --server, a running TensorFlow Serving does the work, in the index that its model was published
+    with, and no TensorFlow is needed here.
     """
+    if server is not None:
+        if name is None or model is not None or index is not None:
+            raise typer.BadParameter("--server needs --name, and neither --model nor --index")
+        with clear_errors():
+            asked = server_cli.Server(
+                server, name, version, transport, tls, root_certificates, deadline
+            )
+            _query_server(asked, _image_files(images), k, radius, on_bad_image, as_json)
+        return
+    if model is None or index is None or name is not None:
+        raise typer.BadParameter("name what answers: --model and --index, or --server and --name")
     with clear_errors():
         start_tensorflow()
         from export.card import Card
@@ -274,15 +340,42 @@ def query(
         database.check_fingerprint(Card.load(version_folder(model)).fingerprint)
         encoded = ServedEncoder.load(model).encode_files(files, on_bad_image=on_bad_image)
         answers = _answers(encoded, database, k, radius)
-        for path, problem in encoded.skipped.items():
-            warn("[bold yellow]Skipped:[/]", f"{str(path)!r} {problem}")
-        if encoded.skipped:
-            warn("[bold yellow]Skipped[/]", f"{len(encoded.skipped)} of {len(files)} files")
+        _warn_of_skipped(encoded.skipped, len(files))
         if as_json:
             print(json.dumps(_as_json(answers, encoded, database), indent=2))
         else:
             for answer in answers:
                 _print_answer(answer)
+
+
+def _query_server(
+    server: server_cli.Server,
+    files: list[Path],
+    k: int,
+    radius: int | None,
+    on_bad_image: Literal["error", "skip"],
+    as_json: bool,
+) -> None:
+    found = server_cli.ask_server(server, files, k, radius, on_bad_image)
+    _warn_of_skipped(found.skipped, len(files))
+    if as_json:
+        document = {
+            "fingerprint": found.card.fingerprint,
+            "bits": found.card.bits,
+            "queries": found.answers,
+            "skipped": _skipped_as_json(found.skipped),
+        }
+        print(json.dumps(document, indent=2))
+        return
+    for answer in found.answers:
+        _print_answer(answer)
+
+
+def _warn_of_skipped(skipped: dict[Path, str], files: int) -> None:
+    for path, problem in skipped.items():
+        warn("[bold yellow]Skipped:[/]", f"{str(path)!r} {problem}")
+    if skipped:
+        warn("[bold yellow]Skipped[/]", f"{len(skipped)} of {files} files")
 
 
 def _image_files(images: list[Path]) -> list[Path]:
@@ -334,19 +427,22 @@ def _answers(
 def _as_json(
     answers: list[dict[str, Any]], encoded: "EncodedFiles", database: "CodeIndex"
 ) -> dict[str, Any]:
-    skipped = [
-        {"image": str(path), "problem": problem} for path, problem in encoded.skipped.items()
-    ]
     return {
         "fingerprint": database.fingerprint,
         "bits": database.bits,
         "queries": answers,
-        "skipped": skipped,
+        "skipped": _skipped_as_json(encoded.skipped),
     }
 
 
+def _skipped_as_json(skipped: dict[Path, str]) -> list[dict[str, str]]:
+    return [{"image": str(path), "problem": problem} for path, problem in skipped.items()]
+
+
 def _print_answer(answer: dict[str, Any]) -> None:
-    title = Text.assemble((answer["image"], "bold"), "  code ", (answer["code"], "cyan"))
+    title = Text(answer["image"], "bold")
+    if "code" in answer:
+        title = Text.assemble(title, "  code ", (answer["code"], "cyan"))
     out.print(title, soft_wrap=True)
     if not answer["neighbours"]:
         out.print("  nothing within the radius")
@@ -354,9 +450,12 @@ def _print_answer(answer: dict[str, Any]) -> None:
     table = Table()
     table.add_column("rank", justify="right")
     table.add_column("id", overflow="fold")
-    table.add_column("label", overflow="fold")
+    columns = ["rank", "id", "distance"]
+    if "label" in answer["neighbours"][0]:
+        table.add_column("label", overflow="fold")
+        columns.insert(2, "label")
     table.add_column("distance", justify="right")
     for found in answer["neighbours"]:
-        cells = (found["rank"], found["id"], found["label"] or "", found["distance"])
-        table.add_row(*(Text(str(cell)) for cell in cells))
+        cells = [found[column] for column in columns]
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
     out.print(table)

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from keras_hashing.retrieval import CodeIndex
     from training.runs import Run
 
-SIGNATURES = ["encode", "encode_bytes", "continuous", "serving_default"]
+SIGNATURES = ["encode", "encode_bytes", "continuous", "serving_default", "card"]
 SEARCH_SIGNATURES = ["search", "search_code"]
+MOST_CARDS = 64  # in an answer: a card is some kilobytes, an empty string in a request next to none
 
 
 def export_saved_model(
@@ -38,6 +39,7 @@ def export_saved_model(
         encode, serving_default    images uint8 [n, h, w, C]  →  code uint8 [n, K/8]
         encode_bytes               encoded string [n]         →  code uint8 [n, K/8]
         continuous                 images uint8 [n, h, w, C]  →  continuous float32 [n, K]
+        card                       request string [n]         →  card string [n]
 
     and with an index:
 
@@ -52,7 +54,13 @@ def export_saved_model(
     `max_distance` (int32 scalar, at least 0, default K). Answers come nearest first, equal
     distances in the order of the index. Where a row has fewer than k, the rest of its distances
     are -1 and of its ids -1 or "". The search is exact; with `rerank`, `search` orders the nearest
-    100 (or k) by the query's continuous code, and `distances` remain Hamming distances.
+    100 (or k) by the query's continuous code, and `distances` remain Hamming distances. `card`
+    answers with the `Card` as JSON, whatever the request says, at most 64 times: TensorFlow Serving
+    gives no other file of a model.
+
+    A server must not join requests to batches (`--enable_batching`) where there is an index: it can
+    join only inputs with a batch dimension, which `k` has not. Nor can it join `encode` of images
+    of several sizes; `encode_bytes` takes files of any.
 
     Beside them lie the `Card`, a warm-up request for each signature, and the files' checksums.
 
@@ -98,9 +106,10 @@ def add_version(
     """Does the work of `export_saved_model` for one who holds the lock of the folder."""
 
     def write(folder: Path) -> None:
-        _write_graph(run, folder, index, rerank)
+        card = _card(run, index, rerank)
+        _write_graph(run, folder, card, index)
         check_standard_ops(folder)
-        _card(run, index, rerank).save(folder)
+        card.save(folder)
         write_warm_up(folder)
         write_checksums(folder)
 
@@ -134,7 +143,7 @@ def _card(run: "Run", index: "CodeIndex | None", rerank: bool) -> Card:
     return Card.of_run(run, SIGNATURES + SEARCH_SIGNATURES, about_index)
 
 
-def _write_graph(run: "Run", folder: Path, index: "CodeIndex | None", rerank: bool) -> None:
+def _write_graph(run: "Run", folder: Path, card: Card, index: "CodeIndex | None") -> None:
     """Writes the SavedModel, and nothing that lies beside it."""
     encoder, preprocessing = run.model.encoder, run.preprocessing
     input_dtype = encoder.inputs[0].dtype
@@ -155,6 +164,13 @@ def _write_graph(run: "Run", folder: Path, index: "CodeIndex | None", rerank: bo
     def continuous(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"continuous": tf.cast(codes_of(preprocessing.resize(images)), tf.float32)}
 
+    def served_card(request: tf.Tensor) -> dict[str, tf.Tensor]:
+        few = tf.debugging.assert_less_equal(
+            tf.size(request), MOST_CARDS, f"`request` may have at most {MOST_CARDS} rows"
+        )
+        with tf.control_dependencies([few]):
+            return {"card": tf.fill(tf.shape(request), tf.constant(card.model_dump_json()))}
+
     images = tf.TensorSpec([None, None, None, preprocessing.channels], tf.uint8, name="images")
     encoded = tf.TensorSpec([None], tf.string, name="encoded")
     archive = keras.export.ExportArchive()
@@ -162,8 +178,9 @@ def _write_graph(run: "Run", folder: Path, index: "CodeIndex | None", rerank: bo
     archive.add_endpoint("encode", encode, [images])  # the first is `serving_default` as well
     archive.add_endpoint("encode_bytes", encode_bytes, [encoded])
     archive.add_endpoint("continuous", continuous, [images])
-    if index is not None:
-        _add_search(archive, codes_of_bytes, index, rerank)
+    archive.add_endpoint("card", served_card, [tf.TensorSpec([None], tf.string, name="request")])
+    if card.index is not None and index is not None:
+        _add_search(archive, codes_of_bytes, index, card.index.rerank)
     try:
         archive.write_out(str(folder), verbose=False)
     except tf.errors.OpError as error:  # TensorFlow's own name for a full disk, for example

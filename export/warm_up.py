@@ -44,6 +44,8 @@ def _inputs(signature: str, card: Card) -> dict[str, TensorProto]:
     image = np.full(shape, 128, dtype=np.uint8)
     if signature in ("encode", "continuous", "serving_default"):
         return {"images": tf.make_tensor_proto(image[np.newaxis])}
+    if signature == "card":
+        return {"request": tf.make_tensor_proto([b""])}
     if signature == "search_code":
         return {"code": tf.make_tensor_proto(np.zeros((1, card.bits // 8), dtype=np.uint8))}
     return {"encoded": tf.make_tensor_proto([tf.io.encode_png(image).numpy()])}

@@ -57,6 +57,7 @@ def test_signatures_have_stable_names_types_and_free_sizes(exports: dict[str, Pa
         "serving_default": (images, code),
         "encode_bytes": ({"encoded": (tf.string, [None])}, code),
         "continuous": (images, {"continuous": (tf.float32, [None, 16])}),
+        "card": ({"request": (tf.string, [None])}, {"card": (tf.string, [None])}),
     }
     assert sorted(found) == sorted(exporting.SIGNATURES)
 

@@ -1,0 +1,192 @@
+"""`python -m export server-config` and `query --server`, against the test server."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from prediction_server import ModelServer
+from typer.testing import CliRunner
+
+from export.cli import app
+from export.saved_model import export_saved_model
+from keras_hashing.retrieval import CodeIndex
+from training.runs import Run
+
+NAME = "digits"
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+def call(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def assert_one_line_of_error(result: Any, message: str) -> None:
+    assert result.exit_code == 1, result.output
+    assert re.fullmatch(rf"Error: .*{message}.*\n", result.stderr), result.stderr
+    assert result.stdout == ""
+
+
+@pytest.fixture(scope="module")
+def models(grey_run: Run, digits: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / NAME
+    codes = grey_run.model.encode(digits[:60])
+    ids = [f"train/{position}" for position in range(60)]
+    export_saved_model(grey_run, folder, index=CodeIndex(codes, ids, grey_run.fingerprint))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(models: Path) -> Iterator[ModelServer]:
+    with ModelServer(models, NAME) as running:
+        yield running
+
+
+@pytest.fixture
+def photos(tmp_path: Path, digits: np.ndarray, encode_image: Callable[..., bytes]) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for position in (3, 5):
+        (folder / f"{position}.png").write_bytes(encode_image(digits[position][..., 0]))
+    return folder
+
+
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+def test_a_server_answers_as_the_library_does(
+    transport: str,
+    server: ModelServer,
+    models: Path,
+    photos: Path,
+    grey_run: Run,
+    digits: np.ndarray,
+) -> None:
+    target = {"grpc": server.target, "rest": server.rest_target}[transport]
+    result = call(
+        *("query", "--server", target, "--name", NAME, "--transport", transport),
+        *("--k", 60, "--radius", 4, "--version", 1, "--json", photos),
+    )
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert (answer["fingerprint"], answer["bits"]) == (grey_run.fingerprint, 32)
+    index = CodeIndex(
+        grey_run.model.encode(digits[:60]), list(map(str, range(60))), grey_run.fingerprint
+    )
+    found = index.search(grey_run.model.encode(digits[[3, 5]]), k=60, radius=4)
+    for query, name, *row in zip(answer["queries"], ("3.png", "5.png"), *found, strict=True):
+        assert query["image"] == str(photos / name)
+        assert [(one["id"], one["distance"]) for one in query["neighbours"]] == [
+            (f"train/{position}", distance)
+            for position, distance in zip(*row, strict=True)
+            if position >= 0
+        ]
+        assert [one["rank"] for one in query["neighbours"]] == list(
+            range(1, len(query["neighbours"]) + 1)
+        )
+
+
+def test_a_table_is_printed(server: ModelServer, photos: Path) -> None:
+    result = call("query", "--server", server.target, "--name", NAME, "--k", 2, photos / "3.png")
+    assert result.stdout.startswith(f"{photos / '3.png'}\n")
+    assert "code" not in result.stdout.splitlines()[0]
+    rows = [line.strip("│ ").split("│") for line in result.stdout.splitlines() if "train/" in line]
+    assert [cell.strip() for cell in rows[0]] == ["1", "train/3", "0"]
+    assert len(rows) == 2
+
+
+def test_a_bad_image_stops_the_query_or_is_skipped(server: ModelServer, photos: Path) -> None:
+    (photos / "notes.txt").write_text("no image")
+    common = ("query", "--server", server.target, "--name", NAME)
+    named = [photos / "3.png", photos / "notes.txt"]
+    assert_one_line_of_error(call(*common, *named), r"notes\.txt': The file is no JPEG")
+    result = call(*common, "--on-bad-image", "skip", "--json", *named)
+    assert result.exit_code == 0
+    answer = json.loads(result.stdout)
+    assert [Path(query["image"]).name for query in answer["queries"]] == ["3.png"]
+    assert answer["skipped"][0]["problem"].startswith("The file is no JPEG")
+    assert "1 of 2 files" in result.stderr
+
+
+def test_what_a_server_cannot_do_is_one_line_of_error(
+    server: ModelServer, photos: Path, exports: dict[str, Path]
+) -> None:
+    at = ("query", "--server", server.target)
+    assert_one_line_of_error(call(*at, "--name", "absent", photos), "absent")
+    assert_one_line_of_error(call(*at, "--name", NAME, "--version", 9, photos), "9")
+    assert_one_line_of_error(call(*at, "--name", NAME, "--k", 5000, photos), "at most 1000")
+    nobody = ("query", "--server", "127.0.0.1:1", "--deadline", "0.5", "--name", NAME)
+    assert_one_line_of_error(call(*nobody, photos), "127.0.0.1:1 cannot be reached")
+    with ModelServer(exports["grey"].parent, "grey") as bare:
+        result = call("query", "--server", bare.target, "--name", "grey", photos)
+        assert_one_line_of_error(result, "'grey' has no index: publish it with --index")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--server", "host:1"],
+        ["--name", "shop"],
+        ["--server", "host:1", "--name", "shop", "--model", "models"],
+        ["--model", "models"],
+        ["--index", "shop.npz"],
+        [],
+        ["--server", "host:1", "--name", "shop", "--transport", "udp"],
+    ],
+)
+def test_a_wrong_command_line_exits_with_2(arguments: list[str], photos: Path) -> None:
+    result = call("query", *arguments, photos)
+    assert result.exit_code == 2
+    assert "Usage:" in result.output
+
+
+def test_a_server_is_asked_without_tensorflow(server: ModelServer, photos: Path) -> None:
+    script = (
+        "import sys\n"
+        "from export.cli import app\n"
+        "try:\n"
+        "    app()\n"
+        "finally:\n"
+        "    assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules\n"
+    )
+    arguments = ["query", "--server", server.target, "--name", NAME, str(photos)]
+    subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=CHECKOUT, check=True, capture_output=True
+    )
+
+
+def test_the_set_up_of_a_server_is_written(models: Path, tmp_path: Path) -> None:
+    output = tmp_path / "serving"
+    result = call("server-config", "--model", models, "--output", output, "--grpc-port", 9500)
+    assert result.exit_code == 0, result.output
+    assert sorted(os.listdir(output)) == [
+        "batching.config",
+        "docker-compose.yml",
+        "models.config",
+        "monitoring.config",
+    ]
+    assert "tensorflow_model_server --port=9500 --rest_api_port=8501 " in result.stdout
+    assert f"docker compose --file {output}/docker-compose.yml up" in result.stdout
+    assert f"query --server localhost:9500 --name {NAME}" in result.stdout
+
+
+def test_a_set_up_that_cannot_be_is_one_line_of_error(
+    models: Path, exports: dict[str, Path], tmp_path: Path
+) -> None:
+    common = ("server-config", "--output", tmp_path / "serving", "--model")
+    assert_one_line_of_error(call(*common, models, "--batching"), "`batching` must be off")
+    assert_one_line_of_error(call(*common, models, "--version", 4), r"`versions` must be among")
+    assert_one_line_of_error(call(*common, tmp_path), "no numbered version")
+    assert not (tmp_path / "serving").exists()
+    result = call(*common, exports["grey"].parent, "--batching")
+    assert "--enable_batching=true" in result.stdout
+    assert "query --server" not in result.stdout  # there is nothing to search in
+
+
+def test_help_shows_an_example() -> None:
+    result = call("server-config", "--help")
+    assert "Example: python -m export server-config" in result.stdout
