@@ -67,6 +67,8 @@ benchmark: $(READY)
 	KERAS_BACKEND=jax $(PY) -m benchmarks.quantization_losses
 	$(PY) -m benchmarks.mean_average_precision
 	$(PY) -m benchmarks.hamming_search
+	$(PY) -m benchmarks.code_memory
+	KERAS_BACKEND=jax $(PY) -m benchmarks.code_memory
 
 wheel: $(READY)
 	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
