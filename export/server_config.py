@@ -246,6 +246,12 @@ services:
     # The image starts tensorflow_model_server --port=8500 --rest_api_port=8501 and adds these.
     command:
 {flags}
+    # An image of 8192×8192, the largest that is decoded, takes 0.2 GB (1 GB where the model wants
+    # grey) while it is at work. With oneDNN, which TensorFlow has on by default, that memory
+    # is kept for later: of a few such images at once 2.5 GB stay. Without it they return; networks
+    # may be slower then.
+    # environment:
+    #   TF_ENABLE_ONEDNN_OPTS: "0"
     ports:
       # host:container. gRPC: what export.client uses unless told otherwise.
       - "{config.grpc_port}:8500"
