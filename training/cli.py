@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from training.command_line import clear_errors, start_tensorflow
+from training.command_line import clear_errors, is_given, start_tensorflow
 from training.compare.cli import compare
 
 if TYPE_CHECKING:
@@ -122,6 +122,27 @@ def fit(
             _MODEL,
         ),
     ] = None,
+    frozen: Annotated[
+        bool,
+        _option(
+            "Leave the backbone as it is: its features are computed once and kept on disk, and an "
+            "epoch takes seconds. Standardises the features.",
+            _MODEL,
+            "--frozen",
+        ),
+    ] = False,
+    feature_cache: Annotated[
+        str | None,
+        _option(
+            "--frozen: folder of the features, which runs may share. (default: 'features' beside "
+            "the run's folder)",
+            _MODEL,
+        ),
+    ] = None,
+    hidden: Annotated[
+        int,
+        _option("Units of a layer with ReLU between features and hash head; 0: none.", _MODEL),
+    ] = 0,
     dropout: Annotated[float, _option("Share of features dropped in training.", _MODEL)] = 0.2,
     bits: Annotated[int, _option("Length of the code, a multiple of 8.", _MODEL)] = 32,
     method: Annotated[
@@ -225,7 +246,7 @@ def fit(
         values = {name: context.params[name] for name in FitSettings.model_fields}
         if resume:
             _check_same_settings(context, values, output)
-            metrics = fitting.resume(output, data_dir, verbose=_verbosity())
+            metrics = fitting.resume(output, data_dir, image_root, verbose=_verbosity())
         else:
             metrics = fitting.fit(FitSettings.check(values), output, verbose=_verbosity())
     _print_metrics(metrics, f"Run {output}")
@@ -236,19 +257,25 @@ def _verbosity() -> int:
     return 1 if _out.is_terminal else 2
 
 
+_MAY_MOVE = ("data_dir", "image_root", "download")
+
+
 def _check_same_settings(context: typer.Context, values: dict[str, Any], output: Path) -> None:
-    """Refuses settings on the command line that a resumed run was not begun with."""
+    """Refuses settings on the command line that a resumed run was not begun with.
+
+    Where the data lies may change; whether it is the same is seen when it is read.
+    """
     from training.runs import RunFolder
 
     folder = RunFolder(output)
     begun = folder.read_json(folder.config)["settings"]
     for name, value in values.items():
-        source = context.get_parameter_source(name)
-        given = source is not None and source.name == "COMMANDLINE"
-        if given and value != begun[name]:
+        if name in _MAY_MOVE:
+            continue
+        if is_given(context, name) and value != begun.get(name):
             raise ValueError(
                 f"A resumed run keeps the settings it was begun with: `{name}` is "
-                f"{begun[name]!r}. Received: {value!r}"
+                f"{begun.get(name)!r}. Received: {value!r}"
             )
 
 

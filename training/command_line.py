@@ -29,6 +29,12 @@ def clear_errors() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line, rather than having its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def warn(markup: str, text: str) -> None:
     """Prints a marked-up word and a plain text on the standard error stream."""
     _err.print(f"{markup} {escape(text)}", soft_wrap=True, highlight=False)

@@ -1,6 +1,7 @@
 """All figures of a model on a split."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,7 @@ def evaluate_model(
     radius: int = 2,
     verbose: int = 0,
 ) -> Evaluation:
-    """Encodes query and database and measures retrieval and the codes themselves.
+    """Encodes query and database by a model and measures retrieval and the codes themselves.
 
     Args:
         model: The trained model.
@@ -52,24 +53,46 @@ def evaluate_model(
     Raises:
         ValueError: when codes are not finite, or `k` or `radius` does not fit.
     """
-    started = time.perf_counter()
 
     def encode(indices: np.ndarray) -> np.ndarray:
         batches = evaluation_batches(dataset, indices, preprocessing, _BATCH)
         return model.encoder.predict(batches.map(lambda images, _: images), verbose=verbose)
 
+    return evaluate(encode, dataset.labels, split, k, radius)
+
+
+def evaluate(
+    encode: Callable[[np.ndarray], np.ndarray],
+    labels: np.ndarray,
+    split: Split,
+    k: int | None = None,
+    radius: int = 2,
+) -> Evaluation:
+    """As `evaluate_model`, by any encoder.
+
+    Args:
+        encode: Gives the continuous codes [m, bits] of the images at positions, int64 [m].
+        labels: One-hot or multi-hot labels of all images, [N, C].
+        split: Query and database.
+        k: Cut of mAP@k and precision@k; None leaves both out.
+        radius: Hamming radius of the precision within a radius.
+
+    Raises:
+        ValueError: when codes are not finite, or `k` or `radius` does not fit.
+    """
+    started = time.perf_counter()
     query, database = encode(split.query), encode(split.database)
     database_codes = retrieval.pack_codes(database)
     found = retrieval.evaluate_retrieval(
         retrieval.pack_codes(query),
-        dataset.labels[split.query],
+        labels[split.query],
         database_codes,
-        dataset.labels[split.database],
+        labels[split.database],
         k=k,
         radius=radius,
     )
     figures = {
-        "bits": model.bits,
+        "bits": database.shape[1],
         "map": found.map,
         "k": found.k,
         "map_at_k": found.map_at_k,

@@ -15,7 +15,7 @@ _HEADER = 32  # bytes
 _JPEG, _PNG, _GIF, _BMP = range(4)
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")  # as TensorFlow tells them
 _NO_IMAGE = "The file is no JPEG, PNG, BMP or GIF image, or its header is damaged"
-_TOO_LARGE = f"The image is too large: it may have at most {MOST_PIXELS} pixels. Received:"
+TOO_LARGE = f"The image is too large: it may have at most {MOST_PIXELS} pixels. Received:"
 
 
 def check_size(encoded: tf.Tensor) -> tf.Tensor:
@@ -69,7 +69,7 @@ def _checked(encoded: tf.Tensor, least: tf.Tensor, largest: tf.Tensor) -> tf.Ten
     """`encoded`, once it is sure that so many pixels may be decoded."""
     # `tf.debugging.Assert` would wrap the same op into a condition, which takes longer.
     is_image = tf.raw_ops.Assert(condition=least >= 0, data=[_NO_IMAGE])
-    fits = tf.raw_ops.Assert(condition=largest <= MOST_PIXELS, data=[_TOO_LARGE, largest])
+    fits = tf.raw_ops.Assert(condition=largest <= MOST_PIXELS, data=[TOO_LARGE, largest])
     checks = [check for check in (is_image, fits) if check is not None]  # None: it ran at once
     with tf.control_dependencies(checks):
         return tf.identity(encoded)

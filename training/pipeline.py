@@ -70,32 +70,49 @@ def training_batches(
             `augment.shift` is not smaller than the images, or `cache` is unknown.
     """
     indices = np.asarray(indices, dtype=np.int64)
-    labels = dataset.labels[indices]
     augment = Augmentation() if augment is None else augment
-    steps = steps_per_epoch(len(indices), batch_size)
-    if not 0 <= first_epoch <= epochs:
-        raise ValueError(
-            "`first_epoch` must be between 0 and `epochs`. "
-            f"Received: first_epoch={first_epoch}, epochs={epochs}"
-        )
-    if seed < 0:
-        raise ValueError(f"`seed` must be 0 or more. Received: {seed}")
-    if class_balanced:
-        require_single_label(labels)
-
-    def batches_of_positions() -> Iterator[np.ndarray]:
-        for epoch in range(first_epoch, epochs):
-            order = epoch_order(labels, batch_size, seed, epoch, class_balanced)
-            yield from order.reshape(steps, batch_size)
-
-    positions = tf.data.Dataset.from_generator(
-        batches_of_positions, output_signature=tf.TensorSpec([batch_size], tf.int64)
+    positions, steps = _training_positions(
+        dataset.labels[indices], batch_size, epochs, seed, first_epoch, class_balanced
     )
     batches = _read_batches(dataset, indices, preprocessing, positions, batch_size, cache)
     if augment.changes_images:
         batches = _augmented(batches, augment, seed, first_step=first_epoch * steps)
-    cardinality = tf.data.experimental.assert_cardinality(steps * (epochs - first_epoch))
-    return TrainingBatches(_finished(batches.apply(cardinality)), steps)
+    return TrainingBatches(_finished(batches, steps * (epochs - first_epoch)), steps)
+
+
+def training_feature_batches(
+    features: np.ndarray,
+    labels: np.ndarray,
+    *,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    first_epoch: int = 0,
+    class_balanced: bool = False,
+) -> TrainingBatches:
+    """As `training_batches`, of features in place of images, in the same order.
+
+    Args:
+        features: Features of the training images, float32 [n, D].
+        labels: Their labels, [n, C].
+        batch_size: Images in a batch; what is left over in an epoch is dropped.
+        epochs: The number of the last epoch plus one.
+        seed: Seed of the order, 0 or more.
+        first_epoch: The epoch to start with.
+        class_balanced: The same number of images of each class in a batch: see `epoch_order`.
+
+    Returns:
+        Batches of features, float32 [batch_size, D], and labels, float32 [batch_size, C]; and the
+        number of them in an epoch.
+
+    Raises:
+        ValueError: as `training_batches`.
+    """
+    positions, steps = _training_positions(
+        labels, batch_size, epochs, seed, first_epoch, class_balanced
+    )
+    batches = _gathered(positions, features, labels)
+    return TrainingBatches(_finished(batches, steps * (epochs - first_epoch)), steps)
 
 
 def evaluation_batches(
@@ -121,13 +138,64 @@ def evaluation_batches(
     Raises:
         ValueError: when `batch_size` is not positive or `cache` is unknown.
     """
+    indices = np.asarray(indices, dtype=np.int64)
+    positions, count = _positions_in_order(len(indices), batch_size)
+    batches = _read_batches(dataset, indices, preprocessing, positions, batch_size, cache)
+    return _finished(batches, count)
+
+
+def evaluation_feature_batches(
+    features: np.ndarray, labels: np.ndarray, batch_size: int
+) -> tf.data.Dataset:
+    """As `evaluation_batches`, of features, float32 [n, D], in place of images."""
+    positions, count = _positions_in_order(len(features), batch_size)
+    return _finished(_gathered(positions, features, labels), count)
+
+
+def _training_positions(
+    labels: np.ndarray,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    first_epoch: int,
+    class_balanced: bool,
+) -> tuple[tf.data.Dataset, int]:
+    """Positions in the training set, int64 [batch_size] a batch, and the batches of an epoch."""
+    steps = steps_per_epoch(len(labels), batch_size)
+    if not 0 <= first_epoch <= epochs:
+        raise ValueError(
+            "`first_epoch` must be between 0 and `epochs`. "
+            f"Received: first_epoch={first_epoch}, epochs={epochs}"
+        )
+    if seed < 0:
+        raise ValueError(f"`seed` must be 0 or more. Received: {seed}")
+    if class_balanced:
+        require_single_label(labels)
+
+    def batches_of_positions() -> Iterator[np.ndarray]:
+        for epoch in range(first_epoch, epochs):
+            order = epoch_order(labels, batch_size, seed, epoch, class_balanced)
+            yield from order.reshape(steps, batch_size)
+
+    positions = tf.data.Dataset.from_generator(
+        batches_of_positions, output_signature=tf.TensorSpec([batch_size], tf.int64)
+    )
+    return positions, steps
+
+
+def _positions_in_order(count: int, batch_size: int) -> tuple[tf.data.Dataset, int]:
+    """0, 1, … as batches of int64 [m], and the number of these."""
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
-    indices = np.asarray(indices, dtype=np.int64)
-    positions = tf.data.Dataset.range(len(indices)).batch(batch_size)
-    batches = _read_batches(dataset, indices, preprocessing, positions, batch_size, cache)
-    cardinality = tf.data.experimental.assert_cardinality(-(-len(indices) // batch_size))
-    return _finished(batches.apply(cardinality))
+    return tf.data.Dataset.range(count).batch(batch_size), -(-count // batch_size)
+
+
+def _gathered(
+    positions: tf.data.Dataset, features: np.ndarray, labels: np.ndarray
+) -> tf.data.Dataset:
+    with tf.device("CPU"):
+        whole = tf.constant(features, tf.float32), tf.constant(labels, tf.float32)
+    return _map(positions, lambda batch: tuple(tf.gather(values, batch) for values in whole))
 
 
 def _read_batches(
@@ -186,7 +254,9 @@ def _map(batches: tf.data.Dataset, function: Callable[..., object]) -> tf.data.D
     return batches.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def _finished(batches: tf.data.Dataset) -> tf.data.Dataset:
+def _finished(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
+    """The batches in a fixed order, known to be `count`."""
     options = tf.data.Options()
     options.deterministic = True
+    batches = batches.apply(tf.data.experimental.assert_cardinality(count))
     return batches.with_options(options).prefetch(tf.data.AUTOTUNE)

@@ -34,6 +34,9 @@ class FitSettings(BaseModel):
 
     backbone: str = "small-cnn"
     weights: str | None = None
+    frozen: bool = False
+    feature_cache: str | None = None
+    hidden: int = Field(0, ge=0)
     dropout: float = Field(0.2, ge=0, lt=1)
     bits: int = 32
     method: str = "hashnet"

@@ -9,6 +9,7 @@ import pytest
 from keras_hashing import methods
 from training.compare.comparison import best_choices
 from training.compare.comparison_folder import ComparisonFolder
+from training.compare.digest_of_code import digest_of_code, meaning_of
 from training.compare.frozen_data import validation_split
 from training.compare.grid import (
     DEFAULT_QUANTIZATIONS,
@@ -106,22 +107,24 @@ def test_the_setting_with_the_highest_validation_map_is_chosen_and_of_equals_the
         best_choices(runs, {run: {"status": "failed"} for run in runs})
 
 
-def test_validation_holds_out_a_fifth_of_each_class_of_the_training_images() -> None:
+def test_validation_holds_out_a_tenth_of_each_class_twice_and_trains_on_the_rest() -> None:
     labels = np.eye(4)[np.arange(400) % 4]
     train = np.arange(100, 300)
     split = validation_split(labels, train, seed=3)
-    assert labels[split.query].sum(axis=0).tolist() == [10] * 4
-    np.testing.assert_array_equal(np.union1d(split.query, split.train), train)
-    np.testing.assert_array_equal(split.train, split.database)
+    assert labels[split.query].sum(axis=0).tolist() == [5] * 4
+    assert labels[split.database].sum(axis=0).tolist() == [5] * 4
+    together = np.concatenate([split.query, split.database, split.train])
+    np.testing.assert_array_equal(np.sort(together), train)
     np.testing.assert_array_equal(split.query, validation_split(labels, train, seed=3).query)
     assert not np.array_equal(split.query, validation_split(labels, train, seed=4).query)
 
 
-def test_validation_of_several_labels_has_a_fifth_of_each_class_at_least() -> None:
+def test_validation_of_several_labels_has_a_tenth_of_each_class_at_least() -> None:
     labels = np.random.default_rng(0).random((500, 6)) < [0.05, 0.1, 0.2, 0.3, 0.5, 0.8]
     train = np.flatnonzero(labels.any(axis=1))
-    query = validation_split(labels, train, seed=0).query
-    assert (labels[query].sum(axis=0) >= np.round(0.2 * labels[train].sum(axis=0))).all()
+    split = validation_split(labels, train, seed=0)
+    for part in (split.query, split.database):
+        assert (labels[part].sum(axis=0) >= np.round(0.1 * labels[train].sum(axis=0))).all()
 
 
 def test_results_are_read_back_as_written(tmp_path: Path) -> None:
@@ -188,3 +191,12 @@ def test_two_comparisons_do_not_share_a_folder_at_the_same_time(tmp_path: Path) 
 def test_the_recipe_says_what_breaks_its_rule() -> None:
     with pytest.raises(ValueError, match="`epochs`.*Received: 0"):
         Recipe.check({"epochs": 0})
+
+
+def test_the_digest_of_the_code_sees_what_it_does_and_not_what_it_says() -> None:
+    plain = "def f(x):\n    return x + 1\n"
+    told = '"""Module."""\ndef f(x):\n    """Adds."""\n    # one\n    return (x + 1)\n'
+    assert meaning_of(plain) == meaning_of(told)
+    assert meaning_of(plain) != meaning_of(plain.replace("1", "2"))
+    assert digest_of_code() == digest_of_code()
+    assert len(digest_of_code()) == 16

@@ -164,6 +164,16 @@ def test_the_report_is_whole_and_the_page_needs_no_other_file(comparison: Path) 
     assert "<strong>0.645 ± 0.005</strong>" in text
 
 
+def test_the_report_says_when_runs_are_of_different_code(comparison: Path) -> None:
+    folder = ComparisonFolder(comparison)
+    digest = json.loads(folder.results.read_text().splitlines()[0])["settings"]
+    assert "Attention" not in write_report(comparison).read_text()
+    for seed, code in ((0, "a" * 16), (1, "b" * 16)):
+        run = Run("csq", "hswd", 16, *CHOICES["hswd"], seed)
+        ResultsFile(folder.results, digest).append(run, {**line(0.64), "code": code})
+    assert "Attention: the runs are of 2 versions" in write_report(comparison).read_text()
+
+
 def test_csv_files_hold_the_numbers_of_the_tables(comparison: Path) -> None:
     folder = write_report(comparison).parent
     with (folder / "cells.csv").open() as file:

@@ -125,7 +125,8 @@ def test_weights_are_averaged_at_the_end_also_of_a_resumed_run(tmp_path: Path) -
     assert whole["fingerprint"] != last["fingerprint"]
 
     # Interrupted between the last epoch and the end: the checkpoint has the last weights.
-    begun = _Training(_Preparation(QUICK.model_copy(update=averaged)), checkpoint=None)
+    prepared = _Preparation(QUICK.model_copy(update=averaged))
+    begun = _Training(prepared, RunFolder(tmp_path / "begun"), checkpoint=None)
     folder = RunFolder(tmp_path / "run")
     folder.create()
     folder.write_json(folder.config, begun.prepared.configuration())
@@ -172,6 +173,9 @@ def test_an_existing_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
         ({"shift": 8}, "`shift` must be smaller"),
         ({"query_part": "test"}, "no part 'test'"),
         ({"radius": 17}, "`radius`"),
+        ({"frozen": True}, "`frozen`.*cannot be changed at random. Received:.*shift=1"),
+        ({"frozen": True, "shift": 0, "backbone_rate": 0.1}, "`frozen`.*backbone_rate=0.1"),
+        ({"feature_cache": "features"}, "`feature_cache`.*--frozen"),
     ],
 )
 def test_bad_settings_are_refused_before_a_folder_is_made(
@@ -263,8 +267,11 @@ def test_retrieval_is_measured_every_so_many_epochs(tmp_path: Path) -> None:
         {"class_balanced": True},
         {"height": 16, "width": 12, "channels": 3, "cache": "none"},
         {"crop": 0.5, "colour": 0.3, "erase": 0.5, "shift": 1},
-        {"backbone": "efficientnet-lite0", "weights": "none", "channels": 3, "height": 32}
-        | {"width": 32, "backbone_rate": 0.1, "batch_size": 16},
+        pytest.param(
+            {"backbone": "efficientnet-lite0", "weights": "none", "channels": 3, "height": 32}
+            | {"width": 32, "backbone_rate": 0.1, "batch_size": 16},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=str,
 )

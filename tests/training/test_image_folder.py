@@ -96,6 +96,8 @@ def spoil(folder: Path, kind: str) -> str:
             path.symlink_to(folder / "nowhere")
         case "palette":
             Image.linear_gradient("L").convert("RGB").quantize(8).save(path, "BMP")
+        case "bomb":
+            Image.new("1", (8193, 8192)).save(path, "PNG")
     return f"cats/bad-{kind}"
 
 
@@ -108,6 +110,7 @@ def spoil(folder: Path, kind: str) -> str:
         ("webp", "is not a JPEG, PNG, BMP or GIF"),
         ("dangling link", "cannot be read"),
         ("palette", "is a BMP with a colour palette"),
+        ("bomb", "has more than 67108864 pixels"),
     ],
 )
 def test_a_bad_file_is_named_with_the_reason(folder: Path, kind: str, reason: str) -> None:

@@ -5,17 +5,18 @@ from typing import Annotated, Any
 
 import typer
 
-from training.command_line import clear_errors, start_tensorflow
+from training.command_line import clear_errors, is_given, start_tensorflow
 
 compare = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode="markdown",
-    help="Compare methods and quantizations on frozen features.",
+    help="Compare methods and quantizations on frozen features, or fine-tuned.",
 )
 
 _DATA = "Data and backbone"
 _GRID = "Grid"
 _RECIPE = "Recipe"
+_FINE_TUNING = "With --fine-tune, as in `fit`"
 
 
 def _option(text: str, panel: str, *names: str) -> Any:
@@ -43,8 +44,17 @@ def run(
     features_only: Annotated[
         bool, typer.Option("--features-only", help="Compute the features, and stop.")
     ] = False,
+    fine_tune: Annotated[
+        bool,
+        typer.Option(
+            "--fine-tune",
+            help="Train the whole backbone in each run, as `fit` does, instead of a head on "
+            "features that are computed once.",
+        ),
+    ] = False,
     workers: Annotated[
-        int | None, typer.Option(help="Processes. (default: one a core)", min=1)
+        int | None,
+        typer.Option(help="Processes. (default: one a core; with --fine-tune one)", min=1),
     ] = None,
     dataset: Annotated[str, _option("As in `fit`.", _DATA)] = "cifar10",
     data_dir: Annotated[str | None, _option("Where the images are.", _DATA)] = None,
@@ -57,7 +67,7 @@ def run(
     train_per_class: Annotated[int | None, _option("As in `fit`.", _DATA)] = None,
     query_part: Annotated[str | None, _option("As in `fit`.", _DATA)] = None,
     backbone: Annotated[
-        str, _option("Frozen network that gives the features.", _DATA)
+        str, _option("Network that gives the features, frozen but for --fine-tune.", _DATA)
     ] = "efficientnet-lite0",
     height: Annotated[int | None, _option("Height that images are resized to.", _DATA)] = None,
     width: Annotated[int | None, _option("Width that images are resized to.", _DATA)] = None,
@@ -80,24 +90,54 @@ def run(
     seeds: Annotated[
         str, _option("Seeds: each draws a split and initial weights.", _GRID)
     ] = "0,1,2",
-    hidden: Annotated[int, _option("Units of the head's hidden layer.", _RECIPE)] = 512,
-    dropout: Annotated[float, _option("Dropout after the hidden layer.", _RECIPE)] = 0.3,
+    hidden: Annotated[
+        int,
+        _option("Units of the head's hidden layer; with --fine-tune also 0: none.", _RECIPE),
+    ] = 512,
+    dropout: Annotated[float, _option("Share of the features dropped in training.", _RECIPE)] = 0.3,
     epochs: Annotated[int, _option("Epochs.", _RECIPE)] = 25,
     batch_size: Annotated[int, _option("Images in a batch.", _RECIPE)] = 128,
     learning_rate: Annotated[
-        float, _option("Adam's learning rate; cosine decay to 0.", _RECIPE)
+        float,
+        _option("Adam's learning rate, with --fine-tune AdamW's; cosine decay to 0.", _RECIPE),
     ] = 1e-3,
+    backbone_rate: Annotated[
+        float,
+        _option("The backbone's learning rate, as a share of that of the rest.", _FINE_TUNING),
+    ] = 1.0,
+    weight_decay: Annotated[float, _option("Weight decay of AdamW.", _FINE_TUNING)] = 1e-4,
+    average_weights: Annotated[
+        float,
+        _option("Momentum of a moving average of the weights; 0: the last ones.", _FINE_TUNING),
+    ] = 0.0,
+    flip: Annotated[
+        bool, _option("Mirror half of the training images.", _FINE_TUNING, "--flip")
+    ] = False,
+    shift: Annotated[
+        int, _option("Shift training images by up to so many pixels.", _FINE_TUNING)
+    ] = 0,
+    crop: Annotated[
+        float, _option("Random crops of at least this share of the area.", _FINE_TUNING)
+    ] = 1.0,
+    colour: Annotated[
+        float,
+        _option("Vary brightness, contrast, saturation by up to this share.", _FINE_TUNING),
+    ] = 0.0,
+    erase: Annotated[
+        float, _option("Probability that a rectangle of the image is erased.", _FINE_TUNING)
+    ] = 0.0,
     k: Annotated[
         int | None,
         _option("Cut of mAP@k and precision@k. (default: the protocol's, or 1000)", _RECIPE),
     ] = None,
     radius: Annotated[int, _option("Hamming radius of precision in it.", _RECIPE)] = 2,
 ) -> None:
-    """Train a grid of methods × quantizations × bits × seeds on frozen features.
+    """Train a grid of methods × quantizations × bits × seeds, on frozen features or fine-tuned.
 
     Each finished run is on the disk at once: the same command goes on where an interrupted one
-    was. With --tune first, weight and place of each quantization are chosen with the same budget
-    for every column; without, they are 0.1 on the raw code, native as in the method's paper.
+    was, with --fine-tune from the last epoch of the run. With --tune first, weight and place of
+    each quantization are chosen with the same budget for every column; without, they are 0.1 on
+    the raw code, native as in the method's paper.
     `compare report` makes tables, figures and a page.
     """
     if context.invoked_subcommand is not None:
@@ -111,7 +151,10 @@ def run(
         from training.compare.recipe import Recipe
         from training.protocols import MAP_AT
 
-        values = {name: context.params[name] for name in Recipe.model_fields}
+        values = {
+            name: context.params[name] for name in Recipe.model_fields if name in context.params
+        }
+        values["fine_tuning"] = _fine_tuning(context, fine_tune)
         if k is None:
             values["k"] = MAP_AT.get(protocol, 1000)
         recipe = Recipe.check(values)
@@ -129,7 +172,7 @@ def run(
             data_dir,
             image_root,
             download,
-            workers=default_workers() if workers is None else workers,
+            workers=default_workers(recipe) if workers is None else workers,
         )
         if features_only:
             return
@@ -155,6 +198,31 @@ def _report(output: Path) -> None:
     from training.compare.report import write_report
 
     print(f"Report: {write_report(output)}")
+
+
+def _fine_tuning(context: typer.Context, fine_tune: bool) -> dict[str, Any] | None:
+    """The options of fine-tuning.
+
+    Raises:
+        ValueError: naming an option that has no meaning without it, or with it.
+    """
+    from training.compare.recipe import FineTuning
+
+    values = {name: context.params[name] for name in FineTuning.model_fields}
+    if not fine_tune:
+        for name, value in values.items():
+            if is_given(context, name):
+                raise ValueError(
+                    f"`{name}` is an option of fine-tuning: add --fine-tune. Received: {value!r}"
+                )
+        return None
+    for name in ("features_only", "features_dir"):
+        if is_given(context, name):
+            raise ValueError(
+                f"`{name}` is about the features of a frozen backbone: leave it out with "
+                f"--fine-tune. Received: {str(context.params[name])!r}"
+            )
+    return values
 
 
 def _names(text: str) -> tuple[str, ...]:

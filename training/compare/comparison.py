@@ -7,7 +7,9 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from training.augmentation import Augmentation
 from training.backbones import make_backbone
 from training.compare.comparison_folder import ComparisonFolder
 from training.compare.frozen_data import FrozenData
@@ -21,15 +23,18 @@ from training.compare.grid import (
     reason_not_run,
     tuning_runs,
 )
+from training.compare.image_data import ImageData
 from training.compare.pool import run_all
 from training.compare.progress import run_progress
-from training.compare.recipe import Recipe
+from training.compare.recipe import FineTuning, Recipe
 from training.compare.results_file import ResultsFile
 from training.compare.run import Run
 from training.datasets import ImageDataset, load_dataset
 from training.epoch_order import steps_per_epoch
 from training.feature_cache import cached_features, features_key
+from training.preprocessing import ImagePreprocessing
 from training.protocols import make_split
+from training.split import Split
 
 
 class Comparison:
@@ -39,7 +44,7 @@ class Comparison:
         recipe: How every run is trained.
         grid: What is compared.
         output: The folder.
-        features_dir: Where features are kept.
+        features_dir: Where the features of a frozen backbone are kept.
         data_dir: Where the images are.
         image_root: Where relative paths of list files start.
         download: Whether TFDS may download.
@@ -65,29 +70,51 @@ class Comparison:
             dataset = load_dataset(
                 recipe.dataset, data_dir, download=download, image_root=image_root
             )
-            self._prepare(dataset, features_dir)
+            splits = self._splits(dataset)
+            self.single_label = dataset.single_label
+            preprocessing = dataset.preprocessing(recipe.height, recipe.width, recipe.channels)
+            keras.utils.set_random_seed(0)  # of a backbone without pretrained weights
+            backbone = make_backbone(recipe.backbone, preprocessing.shape, dropout=0.0)
+            if recipe.fine_tuning is None:
+                self._prepare_features(dataset, preprocessing, backbone, splits, features_dir)
+            else:
+                _check_augmentation(recipe.fine_tuning, preprocessing)
+                width = int(backbone.output_shape[-1])
+                shape = list(preprocessing.shape)
+                self._keep_settings({"images_shape": shape, "width": width}, dataset)
+                ImageData.write(self.folder.work, recipe, data_dir, image_root)
 
-    def _prepare(self, dataset: ImageDataset, features_dir: Path) -> None:
+    def _splits(self, dataset: ImageDataset) -> dict[int, Split]:
         recipe = self.recipe
         splits = {}
         for seed in self.grid.seeds:
             split = make_split(dataset, recipe.protocol, seed, **recipe.protocol_options)
             steps_per_epoch(len(split.train), recipe.batch_size)  # refuses too large a batch
             splits[seed] = split
-        self.single_label = dataset.single_label
-        preprocessing = dataset.preprocessing(recipe.height, recipe.width, recipe.channels)
-        keras.utils.set_random_seed(0)  # of a backbone without pretrained weights
-        backbone = make_backbone(recipe.backbone, preprocessing.shape, dropout=0.0)
+        return splits
+
+    def _prepare_features(
+        self,
+        dataset: ImageDataset,
+        preprocessing: ImagePreprocessing,
+        backbone: keras.Model,
+        splits: dict[int, Split],
+        features_dir: Path,
+    ) -> None:
         key = features_key(dataset, preprocessing, backbone)
         features = cached_features(
             dataset, preprocessing, backbone, features_dir, verbose=self.verbose
         )
+        self._keep_settings({"features": key, "width": int(features.shape[1])}, dataset)
+        data = FrozenData(np.asarray(features), dataset.labels, splits, self.recipe)
+        data.write(self.folder.work, Path(features_dir) / f"{key}.npy")
+
+    def _keep_settings(self, about: dict[str, Any], dataset: ImageDataset) -> None:
         self.digest = self.folder.keep_settings(
             {
-                "recipe": recipe.model_dump(mode="json"),
+                "recipe": self.recipe.model_dump(mode="json"),
                 "data": {
-                    "features": key,
-                    "width": int(features.shape[1]),
+                    **about,
                     "images": len(dataset),
                     "digest": _data_digest(dataset),
                     "classes": len(dataset.class_names),
@@ -95,8 +122,6 @@ class Comparison:
                 },
             }
         )
-        data = FrozenData(np.asarray(features), dataset.labels, splits, recipe)
-        data.write(self.folder.work, Path(features_dir) / f"{key}.npy")
 
     def tune(self) -> dict[Column, tuple[Choice, float]]:
         """Chooses weight and place of each column on the validation split, and writes them.
@@ -138,18 +163,32 @@ class Comparison:
         with self.folder.opened():
             found = results.read()
             left = [run for run in runs if found.get(run, {}).get("status") != "done"]
+            for run in set(runs) - set(left):  # one may have ended just before it was cleared away
+                self.folder.drop_checkpoints(run)
             with run_progress(title, runs, left, self.workers, self.verbose) as advance:
 
                 def finished(run: Run, result: dict[str, Any]) -> None:
                     results.append(run, result)
+                    self.folder.drop_checkpoints(run)
                     advance(run, result)
 
                 if left:
                     run_all(
-                        by_cell(left), self.folder.work, self.folder.arrays, self.workers, finished
+                        by_cell(left),
+                        self.folder.work,
+                        self.folder.arrays,
+                        self.workers,
+                        finished,
+                        self.recipe.mode,
                     )
             found = results.read()
         return {run: found[run] for run in runs}
+
+
+def _check_augmentation(options: FineTuning, preprocessing: ImagePreprocessing) -> None:
+    """Refuses, before the first run, what does not fit the images; see `Augmentation.apply`."""
+    augmentation = Augmentation(**options.model_dump(include=set(Augmentation.model_fields)))
+    augmentation.apply(tf.zeros((1, *preprocessing.shape), tf.uint8), tf.constant([0, 0]))
 
 
 def _data_digest(dataset: ImageDataset) -> str:
@@ -181,6 +220,6 @@ def best_choices(
     return best
 
 
-def default_workers() -> int:
-    """As many processes as the machine has cores for this one."""
-    return len(os.sched_getaffinity(0))
+def default_workers(recipe: Recipe) -> int:
+    """As many processes as there are cores for this one; one where TensorFlow takes them all."""
+    return len(os.sched_getaffinity(0)) if recipe.mode == "frozen" else 1

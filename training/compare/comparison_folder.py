@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,6 +12,7 @@ from typing import Any
 from training.atomic_write import atomic_write
 from training.compare.grid import Choice, Column
 from training.compare.recipe import digest_of
+from training.compare.run import Run
 
 
 class ComparisonFolder:
@@ -23,6 +25,7 @@ class ComparisonFolder:
         arrays/          curves, histograms and bit statistics, a file a run
         report/          tables, figures and page
         work/            what the workers read; may be deleted
+        runs/            of fine-tuned runs that have no result yet: their checkpoints
 
     Args:
         path: The folder.
@@ -37,6 +40,7 @@ class ComparisonFolder:
         self.arrays = path / "arrays"
         self.report = path / "report"
         self.work = path / "work"
+        self.runs = path / "runs"
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -87,14 +91,19 @@ class ComparisonFolder:
             return digest_of(settings)
         begun = self.read_settings()
         for part in settings:
-            for name, value in settings[part].items():
-                was = begun.get(part, {}).get(name)
+            was_begun_with = begun.get(part, {})
+            for name in {**settings[part], **was_begun_with}:
+                was, value = was_begun_with.get(name), settings[part].get(name)
                 if was != value:
                     raise ValueError(
                         f"The results in {self.path} are of other settings, and do not mix: "
                         f"`{name}` was {was!r}. Received: {value!r}; choose another --output"
                     )
         return digest_of(settings)
+
+    def drop_checkpoints(self, run: Run) -> None:
+        """Removes what an interrupted run would have gone on from: its result is written."""
+        shutil.rmtree(run_folder(self.runs, run), ignore_errors=True)
 
     def read_choices(self) -> dict[Column, tuple[Choice, float]]:
         """Weight and place by column as tuning chose them, with their validation mAP.
@@ -125,3 +134,8 @@ class ComparisonFolder:
         ]
         with atomic_write(self.choices) as temporary:
             temporary.write_text(json.dumps({"choices": entries}, indent=2) + "\n")
+
+
+def run_folder(runs: Path, run: Run) -> Path:
+    """Where a fine-tuned run keeps its checkpoints, in the folder `runs` of its comparison."""
+    return runs / f"{run.stage}-{run.file_name}"

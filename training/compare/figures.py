@@ -176,16 +176,17 @@ def _code_histogram(evidence: Evidence) -> Any:
                 counts = np.sum([run["histogram"] for run in runs], axis=0)
                 edges = runs[0]["histogram_edges"]
                 density = counts / counts.sum() / np.diff(edges)
+                # The outer bars hold all that lies beyond them.
                 axis.stairs(
-                    density,
-                    edges,
+                    density[1:-1],
+                    edges[1:-1],
                     color=COLOURS[name],
                     fill=name == "hswd",
                     alpha=0.45 if name == "hswd" else 1.0,
                     label=name,
                 )
         axis.set_xlim(-4, 4)
-        axis.set_xticks([-4, -1, 0, 1, 4])
+        axis.set_xticks([-3, -1, 1, 3])
         axis.set_yticks([])
     _legend(figure, panels)
     return figure

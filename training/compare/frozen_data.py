@@ -12,7 +12,7 @@ from training.compare.recipe import Recipe
 from training.compare.run import Run
 from training.split import Split
 
-VALIDATION_SHARE = 0.2
+_HELD_OUT = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +43,7 @@ class FrozenData:
     def split(self, run: Run) -> Split:
         """Query, train and database of a run.
 
-        A run of the tuning sees the training images only: a fifth of each class is the query, the
-        others are trained on and searched in.
+        A run of the tuning sees the training images only: see `validation_split`.
         """
         split = self.splits[run.seed]
         if run.stage == "grid":
@@ -92,26 +91,38 @@ class FrozenData:
 
 
 def validation_split(labels: np.ndarray, train: np.ndarray, seed: int) -> Split:
-    """Holds out a fifth of each class of the training images as queries.
+    """Holds out a fifth of each class of the training images: a tenth as query and as database.
+
+    The database is held out too, as the test's database is: were it trained on, its codes would be
+    nearly perfect, and overfitting would look like quality. (Once measured, ten settings a method
+    with one seed: the rank correlation of validation and test mAP went from 0.28 to 0.56 for CSQ,
+    from 0.16 to 0.89 for DPSH, from 0.67 to 0.83 for GreedyHash, and from 0.71 to 0.62 for DCH.)
 
     With several labels an image, classes are served from the rarest on, and each counts the
     images that earlier ones took.
 
     Args:
         labels: Of all images, [N, C].
-        train: Split of the training images, int64, ascending.
+        train: Positions of the training images, int64, ascending.
         seed: Seed of the draw.
 
     Returns:
-        The queries, and the other training images as train and database alike.
+        The split; `query` and `database` are alike and can change places.
     """
     order = np.random.default_rng([seed, 2]).permutation(train)
+    wanted = np.round(_HELD_OUT * labels[train].astype(bool).sum(axis=0)).astype(int)
+    query, order = _taken(labels, order, wanted)
+    database, order = _taken(labels, order, wanted)
+    return Split(np.sort(query), np.sort(order), np.sort(database))
+
+
+def _taken(
+    labels: np.ndarray, order: np.ndarray, wanted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first of `order` that give each class its number, and the others."""
     of_class = labels[order].astype(bool)
-    counts = of_class.sum(axis=0)
     taken = np.zeros(len(order), dtype=bool)
-    for column in np.argsort(counts, kind="stable"):
-        wanted = round(VALIDATION_SHARE * counts[column])
-        missing = max(0, wanted - int((taken & of_class[:, column]).sum()))
+    for column in np.argsort(wanted, kind="stable"):
+        missing = max(0, wanted[column] - int((taken & of_class[:, column]).sum()))
         taken[np.flatnonzero(of_class[:, column] & ~taken)[:missing]] = True
-    query, rest = np.sort(order[taken]), np.sort(order[~taken])
-    return Split(query, rest, rest)
+    return order[taken], order[~taken]

@@ -12,15 +12,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from training.compare.recipe import Mode
 from training.compare.run import Run
 
-_ENVIRONMENT = {
-    "KERAS_BACKEND": "jax",
-    "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
+# Many small runs side by side have one thread each; a backbone is trained on all cores.
+_ENVIRONMENTS: dict[Mode, dict[str, str]] = {
+    "frozen": {
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    },
+    "fine-tuned": {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
 }
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,6 +36,7 @@ def run_all(
     arrays_folder: Path,
     workers: int,
     finished: Callable[[Run, dict[str, Any]], None],
+    mode: Mode = "frozen",
 ) -> None:
     """Trains all runs, group by group, in worker processes.
 
@@ -39,10 +45,11 @@ def run_all(
 
     Args:
         groups: Runs that differ in their seed only, group by group.
-        folder: Where `FrozenData.write` wrote the data.
+        folder: Where `FrozenData.write` or `ImageData.write` wrote the data.
         arrays_folder: Where companion files go.
         workers: The number of processes, at least 1.
         finished: Called with each run and its result.
+        mode: Whether runs are trained on frozen features or with their backbone.
 
     Raises:
         ChildProcessError: when a worker ends before its work (out of memory, killed).
@@ -51,7 +58,7 @@ def run_all(
     for group in groups:
         waiting.put(group)
     results: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    processes = [_Worker(folder, arrays_folder) for _ in range(min(workers, len(groups)))]
+    processes = [_Worker(mode, folder, arrays_folder) for _ in range(min(workers, len(groups)))]
     threads = [
         threading.Thread(target=worker.serve, args=(waiting, results), daemon=True)
         for worker in processes
@@ -72,13 +79,13 @@ def run_all(
 
 
 class _Worker:
-    def __init__(self, folder: Path, arrays_folder: Path) -> None:
+    def __init__(self, mode: Mode, folder: Path, arrays_folder: Path) -> None:
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `stop`)
         folders = [str(folder.resolve()), str(arrays_folder.resolve())]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "training.compare.worker", *folders],
+            [sys.executable, "-m", "training.compare.worker", mode, *folders],
             cwd=_ROOT,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**os.environ, **_ENVIRONMENTS[mode]},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,

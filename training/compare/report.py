@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from pydantic import BaseModel
 
 from training.atomic_write import atomic_write
 from training.compare.evidence import Evidence
 from training.compare.figures import write_figures
-from training.compare.recipe import Recipe
+from training.compare.recipe import FineTuning
 from training.compare.statistics import differences, overall
 from training.compare.tables import Table, report_tables, signed, write_cells, write_differences
 
@@ -78,14 +79,20 @@ def _findings(evidence: Evidence) -> list[str]:
         f"{', '.join(map(str, evidence.seeds))}."
         + (f" {len(evidence.failed)} runs failed." if evidence.failed else "")
     )
+    versions = {line.get("code") for line in evidence.results.values() if "code" in line}
+    if len(versions) > 1:
+        findings.append(
+            f"Attention: the runs are of {len(versions)} versions of the code; differences between "
+            "them may come from that."
+        )
     return findings
 
 
 def _about(evidence: Evidence) -> list[tuple[str, str]]:
-    """What was held equal in all runs."""
+    """What was held equal in all runs, and how they were trained."""
     recipe, data = evidence.recipe, evidence.settings["data"]
     line = next(line for line in evidence.results.values() if line.get("status") == "done")
-    size = f" at {recipe.height}×{recipe.width}" if recipe.height else ""
+    tuned = recipe.fine_tuning
     return [
         ("data", f"{recipe.dataset}, {data['images']:,} images, {data['classes']} classes"),
         (
@@ -93,8 +100,16 @@ def _about(evidence: Evidence) -> list[tuple[str, str]]:
             f"{recipe.protocol}: query {line['queries']:,}, training {line['train']:,}, database "
             f"{line['database']:,}; the seed draws the split",
         ),
-        ("features", f"{recipe.backbone}{size}, frozen; {data['width']}, standardised"),
-        ("head", f"{data['width']}–{recipe.hidden}–bits, ReLU, dropout {recipe.dropout:g}"),
+        *(_about_frozen(evidence) if tuned is None else _about_fine_tuning(evidence, tuned)),
+    ]
+
+
+def _about_frozen(evidence: Evidence) -> list[tuple[str, str]]:
+    recipe, width = evidence.recipe, evidence.settings["data"]["width"]
+    size = f" at {recipe.height}×{recipe.width}" if recipe.height else ""
+    return [
+        ("features", f"{recipe.backbone}{size}, frozen; {width}, standardised"),
+        ("head", f"dropout {recipe.dropout:g}, {width}–{recipe.hidden}–bits, ReLU"),
         (
             "training",
             f"Adam {recipe.learning_rate:g}, cosine decay, {recipe.epochs} epochs, batch "
@@ -103,17 +118,63 @@ def _about(evidence: Evidence) -> list[tuple[str, str]]:
     ]
 
 
+def _about_fine_tuning(evidence: Evidence, tuned: FineTuning) -> list[tuple[str, str]]:
+    recipe, data = evidence.recipe, evidence.settings["data"]
+    size = "×".join(map(str, data["images_shape"]))
+    layers = f"{data['width']}–{recipe.hidden}–bits, ReLU" if recipe.hidden else "no hidden layer"
+    averaged = (
+        f"average of the weights with momentum {tuned.average_weights:g}"
+        if tuned.average_weights
+        else "last weights"
+    )
+    return [
+        ("backbone", f"{recipe.backbone} on {size}, fine-tuned whole with each run"),
+        ("head", f"dropout {recipe.dropout:g}, {layers}"),
+        (
+            "training",
+            f"AdamW {recipe.learning_rate:g} (backbone × {tuned.backbone_rate:g}), warm-up and "
+            f"cosine decay, weight decay {tuned.weight_decay:g}, {averaged}; {recipe.epochs} "
+            f"epochs, batch {recipe.batch_size} against itself; {evidence.seconds:.1f} s a run",
+        ),
+        ("augmentation", _augmentation(tuned)),
+    ]
+
+
+def _augmentation(tuned: FineTuning) -> str:
+    told = {
+        "flip": "flip",
+        "shift": f"shift up to {tuned.shift} pixels",
+        "crop": f"crops of at least {tuned.crop:g} of the area",
+        "colour": f"colour ± {tuned.colour:g}",
+        "erase": f"a rectangle erased with probability {tuned.erase:g}",
+    }
+    none = FineTuning()
+    on = [text for name, text in told.items() if getattr(tuned, name) != getattr(none, name)]
+    return ", ".join(on) or "none"
+
+
 def command_of(evidence: Evidence) -> str:
     """The command that makes these results, but for folders."""
     words = ["python", "-m", "training", "compare"]
-    for name, field in Recipe.model_fields.items():
-        value = getattr(evidence.recipe, name)
-        if value != field.default:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+    recipe = evidence.recipe
+    words += _options(recipe, without="fine_tuning")
+    if recipe.fine_tuning is not None:
+        words += ["--fine-tune", *_options(recipe.fine_tuning)]
     words += ["--quantizations", ",".join(evidence.quantizations)]
     words += ["--bits", ",".join(map(str, evidence.bits))]
     words += ["--seeds", ",".join(map(str, evidence.seeds))]
     return shlex.join([*words, "--output", str(evidence.folder.path)])
+
+
+def _options(model: BaseModel, without: str = "") -> list[str]:
+    """The fields that are not at their default, as options of the command."""
+    words = []
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if name != without and value != field.default:
+            option = f"--{name.replace('_', '-')}"
+            words += [option] if value is True else [option, str(value)]
+    return words
 
 
 def _markdown(evidence: Evidence, tables: list[Table], findings: list[str]) -> str:

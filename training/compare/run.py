@@ -42,6 +42,12 @@ class Run:
         """Method and quantization."""
         return self.method, self.quantization
 
+    @property
+    def file_name(self) -> str:
+        """Names the files of a run, without suffix."""
+        setting = f"{self.quantization}-{self.weight:g}{self.place}"
+        return f"{self.method}-{setting}-{self.bits}-seed{self.seed}"
+
     def __str__(self) -> str:
         where = f" × {self.weight:g} {self.place}" if self.place else ""
         return f"{self.method} {self.quantization}{where}, {self.bits} bits, seed {self.seed}"

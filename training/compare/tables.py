@@ -65,8 +65,8 @@ def settings_table(evidence: Evidence) -> Table:
     tuned = sum(value is not None for _, value in evidence.choices.values())
     note = (
         f"Weight and place (in brackets: validation mAP). Chosen at {TUNING_BITS} bits with one "
-        "seed, by mAP on a validation part of the training set: a fifth of it as queries, the "
-        "rest trained on and searched in; the same six trials for every column ({raw, relaxed} × "
+        "seed, by mAP on a validation part of the training set: a fifth of it, held out, whose "
+        "halves search in each other; the same six trials for every column ({raw, relaxed} × "
         "{0.01, 0.1, 1}; HashNet's native is a schedule: its growth × {0.1, 0.3, 1, 3, 10, 30} of "
         "the published one). The queries of the test played no part."
         if tuned

@@ -12,16 +12,17 @@ import jax
 import keras
 import numpy as np
 
-from keras_hashing import retrieval
+from keras_hashing import methods
 from keras_hashing.callbacks import ScaleContinuation
+from keras_hashing.layers import HashHead
 from keras_hashing.models import HashingModel
 from training.compare.frozen_data import FrozenData
 from training.compare.host_sorted_swd import HostSortedSWD
+from training.compare.measures import measure_codes
 from training.compare.run import Run
 from training.epoch_order import epoch_order, steps_per_epoch
 
 _ENCODED_AT_ONCE = 2048
-HISTOGRAM_EDGES = np.linspace(-4, 4, 81)
 PUBLISHED_GROWTH = 0.005
 
 State = tuple[list[Any], list[Any], list[Any], list[Any]]
@@ -71,16 +72,24 @@ class Trainer:
         keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(run.seed)
         features = keras.Input((self.data.width,), name="features")
-        hidden = keras.layers.Dense(self.recipe.hidden, "relu")(features)
-        hidden = keras.layers.Dropout(self.recipe.dropout)(hidden)
+        kept = keras.layers.Dropout(self.recipe.dropout)(features)
+        hidden = keras.layers.Dense(
+            self.recipe.hidden, "relu", kernel_initializer=_small_weights(run.seed)
+        )(kept)
+        method = methods.get(run.method, bits=run.bits, num_classes=self.data.labels.shape[1])
+        head = HashHead(
+            run.bits,
+            batch_normalization=method.normalizes_codes,
+            kernel_initializer=_small_weights(run.seed + 1),
+        )
         model = HashingModel(
             keras.Model(features, hidden),
             bits=run.bits,
-            method=run.method,
+            method=method,
             quantization=HostSortedSWD() if run.quantization == "swd" else run.quantization,
             quantization_weight=0.0 if run.place == "schedule" else run.weight,
             quantize=run.place if run.place in ("raw", "relaxed") else None,
-            num_classes=self.data.labels.shape[1],
+            head=head,
         )
         schedule = keras.optimizers.schedules.CosineDecay(
             self.recipe.learning_rate, self.recipe.epochs * steps
@@ -185,44 +194,16 @@ class Trainer:
             return found
 
         query, database = codes(split.query), codes(split.database)
-        packed = retrieval.pack_codes(query), retrieval.pack_codes(database)
-        labels = self.data.labels[split.query], self.data.labels[split.database]
-        sides = packed[0], labels[0], packed[1], labels[1]
-        k = min(self.recipe.k, len(database))
-        found = retrieval.evaluate_retrieval(*sides, k=k, radius=min(self.recipe.radius, run.bits))
-        figures = {
-            "map": found.map,
-            "map_stable": retrieval.mean_average_precision(*sides, ties="stable"),
-            "k": k,
-            "map_at_k": found.map_at_k,
-            "precision_at_k": found.precision_at_k,
-            "radius": found.radius,
-            "precision_within_radius": found.precision_within_radius,
-            "quantization_error": retrieval.quantization_error(database),
-            "bit_balance": retrieval.bit_balance(packed[1]),
-            "bit_correlation": retrieval.bit_correlation(packed[1]),
-            "code_entropy": retrieval.code_entropy(packed[1]),
-            "unique_codes": retrieval.unique_codes(packed[1]),
-            "queries": len(query),
-            "train": len(split.train),
-            "database": len(database),
-        }
-        inside = np.clip(database, HISTOGRAM_EDGES[0], HISTOGRAM_EDGES[-1])
-        signs = np.where(database > 0, 1.0, -1.0).astype(np.float32)
-        centred = signs - signs.mean(axis=0)
-        spread = centred.std(axis=0)
-        spread[spread == 0] = np.inf  # a constant bit has no correlation
-        arrays = {
-            "precision": found.curve.precision.astype(np.float32),
-            "recall": found.curve.recall.astype(np.float32),
-            "histogram": np.histogram(inside, HISTOGRAM_EDGES)[0].astype(np.int64),
-            "histogram_edges": HISTOGRAM_EDGES,
-            "bit_mean": signs.mean(axis=0),
-            "bit_correlation": (centred.T @ centred / len(signs) / np.outer(spread, spread)).astype(
-                np.float16
-            ),
-        }
-        return figures, arrays
+        return measure_codes(run, self.recipe, self.data.labels, split, query, database)
+
+
+def _small_weights(seed: int) -> keras.initializers.Initializer:
+    """Uniform in ±1/√inputs.
+
+    Keras' default is twice as wide and more at these sizes, and the likelihood of raw codes (DPSH,
+    DHN) is then saturated from the start.
+    """
+    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
 
 
 def _state_of(model: HashingModel) -> State:

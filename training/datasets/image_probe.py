@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.datasets.progress import loading_progress
+from training.image_header import MOST_PIXELS, TOO_LARGE, check_size
 
 OnBadImage = Literal["error", "skip"]
 
@@ -65,8 +66,11 @@ def _probe(path: Path) -> ImageProbe:
     try:
         with tf.device("CPU"):
             # As preprocessing does it.
-            image = tf.io.decode_image(content, channels=3, expand_animations=False).numpy()
-    except tf.errors.OpError:
+            checked = check_size(tf.constant(content))
+            image = tf.io.decode_image(checked, channels=3, expand_animations=False).numpy()
+    except tf.errors.OpError as error:
+        if TOO_LARGE in error.message:
+            return ImageProbe(None, f"has more than {MOST_PIXELS} pixels")
         return ImageProbe(
             None, "cannot be decoded: it is damaged or of a kind TensorFlow cannot read"
         )
