@@ -81,7 +81,8 @@ RootOption = Annotated[
     Path | None,
     typer.Option(
         "--root",
-        help="--list: what its paths are relative to. (default: the list's folder)",
+        help="--list, --dataset lists: what their paths are relative to. (default: the folder of "
+        "the list, or --data-dir)",
         rich_help_panel=_DETAILS,
     ),
 ]
@@ -316,7 +317,7 @@ def _items(
     from training.datasets import load_dataset
 
     assert dataset is not None
-    return dataset_items(load_dataset(dataset, data_dir), part)
+    return dataset_items(load_dataset(dataset, data_dir, image_root=root), part)
 
 
 def _lines(path: Path) -> list[str]:

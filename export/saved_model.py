@@ -50,13 +50,13 @@ def export_saved_model(
     Images may have any size; the graph resizes them. `encoded` are image files (JPEG, PNG, …) of
     any sizes. Preprocessing is that of the training.
 
-    Both searches take the optional inputs `k` (int32 scalar, 1 to 1,000, default 10) and
-    `max_distance` (int32 scalar, at least 0, default K). Answers come nearest first, equal
-    distances in the order of the index. Where a row has fewer than k, the rest of its distances
-    are -1 and of its ids -1 or "". The search is exact; with `rerank`, `search` orders the nearest
-    100 (or k) by the query's continuous code, and `distances` remain Hamming distances. `card`
-    answers with the `Card` as JSON, whatever the request says, at most 64 times: TensorFlow Serving
-    gives no other file of a model.
+    Both searches take the optional inputs `k` (int32 scalar, 1 to 1,000, default 10; n · k at
+    most 2^20) and `max_distance` (int32 scalar, at least 0, default K). Answers come nearest first,
+    equal distances in the order of the index. Where a row has fewer than k, the rest of its
+    distances are -1 and of its ids -1 or "". The search is exact; with `rerank`, `search` orders
+    the nearest 100 (or k) by the query's continuous code, and `distances` remain Hamming distances.
+    `card` answers with the `Card` as JSON, whatever the request says, at most 64 times: TensorFlow
+    Serving gives no other file of a model.
 
     A server must not join requests to batches (`--enable_batching`) where there is an index: it can
     join only inputs with a batch dimension, which `k` has not. Nor can it join `encode` of images

@@ -10,7 +10,8 @@ from keras_hashing.layers import HammingSearch
 from keras_hashing.retrieval import CodeIndex
 
 DEFAULT_K = 10  # answers a query gets where the request does not say
-MAX_K = 1000  # the most that a request may ask for: it bounds the memory of an answer
+MAX_K = 1000  # the most that a request may ask for
+MOST_ANSWERS = 2**20  # of a request, rows times k: some 12 MB of ids and distances
 
 
 class Answers(NamedTuple):
@@ -54,7 +55,7 @@ class ServedSearch(tf.Module):
 
         Args:
             code: packed codes, uint8 [n, K/8].
-            k: int32 scalar, 1 to 1,000.
+            k: int32 scalar, 1 to 1,000; n · k at most 2^20.
             max_distance: int32 scalar, at least 0; more than K is as good as K.
             continuous: float32 [n, K], to rank by.
 
@@ -74,6 +75,15 @@ class ServedSearch(tf.Module):
         with tf.control_dependencies([right_width, not_negative]):
             code = tf.ensure_shape(code, [None, width])
             k, max_distance = tf.reshape(k, []), tf.reshape(max_distance, [])
+        # A `k` out of range has an error of its own.
+        answers = tf.shape(code, tf.int64)[0] * tf.cast(tf.minimum(k, MAX_K), tf.int64)
+        not_too_many = tf.debugging.assert_less_equal(
+            answers,
+            tf.constant(MOST_ANSWERS, tf.int64),
+            f"Rows times `k` must be at most {MOST_ANSWERS}: send fewer rows in a request",
+        )
+        with tf.control_dependencies([not_too_many]):
+            code = tf.identity(code)
         positions, distances = self.layer(
             code, continuous=continuous, k=k, max_distance=max_distance
         )

@@ -105,6 +105,23 @@ def test_a_list_shows_the_names_of_the_models_classes(
     assert (loaded.ids, loaded.labels) == (["0.png", "1.png"], ["a, d", "b"])
 
 
+def test_list_files_of_a_data_set_find_their_images_elsewhere(
+    exports: dict[str, Path], photos: Path, tmp_path: Path
+) -> None:
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    for part, lines in {"test": "0.png 1 0", "train": "1.png 0 1", "database": "1.png 0 1"}.items():
+        (lists / f"{part}.txt").write_text(lines + "\n")
+    index, common = tmp_path / "index.npz", ("index", "build", "--model", exports["grey"])
+    succeeded(
+        *common, "--dataset", "lists", "--data-dir", lists, "--root", photos, "--part", "database",
+        "--output", index,
+    )  # fmt: skip
+    assert CodeIndex.load(index).ids == ["1.png"]
+    refused = call(*common, "--dataset", "digits", "--root", photos, "--output", tmp_path / "no")
+    assert_one_line_of_error(refused, "goes with data set 'lists' only")
+
+
 def test_an_index_is_served_and_published(run_folder: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"
     result = succeeded("saved-model", "--run", run_folder, "--output", models)

@@ -186,6 +186,10 @@ def test_no_query_gets_no_answer(signature: str, name: str, sessions: dict[str, 
         ({"k": np.int32(2**31 - 1)}, "`k` must be an integer from 1 to 1000"),
         ({"k": np.array([3, 4], np.int32)}, None),
         ({"max_distance": np.int32(-1)}, "`max_distance` must be at least 0"),
+        (
+            {"code": np.zeros((1049, 4), np.uint8), "k": np.int32(1000)},
+            "Rows times `k` must be at most 1048576",
+        ),
     ],
 )
 def test_a_wrong_request_is_an_invalid_argument(
