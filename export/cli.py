@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from export import index_cli, server_cli
+from export import index_cli, litert_cli, server_cli
 from export.printing import out, print_facts
 from training.command_line import clear_errors, start_tensorflow, warn
 
@@ -28,6 +28,13 @@ app.command(
     name="server-config",
     epilog="Example: python -m export server-config --model models/shop --output serving",
 )(server_cli.server_config)
+app.command(
+    name="litert", epilog="Example: python -m export litert --run runs/shop --output exported/phone"
+)(litert_cli.litert)
+app.command(name="tflite", help="The same as litert.", hidden=True)(litert_cli.litert)
+app.command(
+    name="verify", epilog="Example: python -m export verify --run runs/shop --litert exported/phone"
+)(litert_cli.verify)
 
 _MODEL = "Model"
 _SERVER = "Running server (instead of --model and --index)"

@@ -1,0 +1,80 @@
+"""LiteRT's converter."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from export.litert.encoder_graph import SIGNATURE
+from export.litert.int8_quantization import quantize_int8
+from export.litert.kinds import Kind
+
+
+def convert(
+    folder: str | os.PathLike[str], kind: Kind, calibration: NDArray[np.uint8] | None = None
+) -> bytes:
+    """Converts the graph of an encoder.
+
+    Args:
+        folder: a SavedModel of `write_encoder_graph`.
+        kind: the kind of file.
+        calibration: for "int8", representative images, uint8 [n, h, w, C]: see `quantize_int8`.
+
+    Returns:
+        The content of the .tflite file.
+
+    Raises:
+        ValueError: if the graph needs operators that LiteRT does not have (they are named), or
+            there is no calibration image for "int8".
+    """
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=[SIGNATURE])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if kind != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if kind == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    images = _check_calibration(calibration) if kind == "int8" else None
+    if images is not None:
+        _only_prepare_int8(converter, images[:1])
+    try:
+        content = converter.convert()
+        return content if images is None else quantize_int8(content, images)
+    except Exception as error:  # the converter has no class of its own for what it refuses
+        raise ValueError(
+            f"LiteRT's converter cannot make a {kind} file of the encoder: {_reason(error)}"
+        ) from error
+
+
+def convert_search(folder: str | os.PathLike[str]) -> bytes:
+    """Converts a SavedModel with the signature `search`, as it is."""
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=["search"])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    return converter.convert()
+
+
+def _only_prepare_int8(converter: Any, image: NDArray[np.uint8]) -> None:
+    """Lets the converter stop before it quantizes; one image makes the places for the ranges."""
+
+    def representative() -> Iterator[tuple[str, dict[str, NDArray[np.uint8]]]]:
+        yield SIGNATURE, {"image": image}
+
+    converter.representative_dataset = representative
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.uint8
+    converter._experimental_calibrate_only = True
+
+
+def _check_calibration(images: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    if images is None or len(images) == 0:
+        raise ValueError("Full int8 needs representative images. Received: none")
+    return images
+
+
+def _reason(error: Exception) -> str:
+    """The lines that name operators, or else the first line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    named = [line for line in lines if line.startswith(("TF Select ops:", "Custom ops:"))]
+    return "; ".join(dict.fromkeys(named)) or (lines or [type(error).__name__])[0]

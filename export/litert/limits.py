@@ -1,0 +1,65 @@
+"""What a device's codes must hold to."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from export.litert.kinds import Kind
+
+if TYPE_CHECKING:
+    from export.litert.verification import EncoderReport, Verification
+
+
+class Limits(BaseModel):
+    """What `verify` demands of each file; what cannot be measured breaks no limit.
+
+    Attributes:
+        bits: by kind, the least share of bits that agree with the Keras model; the SavedModel is
+            held to float32's.
+        size: by kind, the greatest size as a share of the float32 file's.
+        map_loss: the most that the mAP of device queries may lie below the server's own.
+        latency: by kind, the greatest median latency with two threads, as a share of float32's.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    bits: dict[Kind, float] = Field(
+        default={"float32": 0.999, "float16": 0.995, "dynamic-range": 0.96, "int8": 0.96}
+    )
+    size: dict[Kind, float] = Field(default={"float16": 0.52, "int8": 0.30})
+    map_loss: float = 0.01
+    latency: dict[Kind, float] = Field(default={})
+
+    def broken(self, verification: "Verification") -> list[str]:
+        """What is broken, a line each; empty if nothing is."""
+        return [
+            f"{encoder.name}: {problem}"
+            for encoder in verification.encoders
+            for problem in self._problems(encoder, verification.server_map)
+        ]
+
+    def _problems(self, encoder: "EncoderReport", server_map: float) -> list[str]:
+        kind: Kind = encoder.kind or "float32"
+        problems = []
+        least = self.bits.get(kind)
+        if least is not None and encoder.agreement.overall < least:
+            problems.append(
+                f"{encoder.agreement.overall:.3%} of bits agree with the Keras model, "
+                f"less than {least:.3%}"
+            )
+        if encoder.map_loss > self.map_loss:
+            problems.append(
+                f"mAP {encoder.map:.4f} is {encoder.map_loss:.4f} below the server's "
+                f"{server_map:.4f}, more than {self.map_loss}"
+            )
+        most = self.size.get(kind)
+        if most is not None and encoder.size_ratio is not None and encoder.size_ratio > most:
+            problems.append(
+                f"the file has {encoder.size_ratio:.1%} of float32's size, more than {most:.1%}"
+            )
+        longest, taken = self.latency.get(kind), encoder.latency_ratio.get(2)
+        if longest is not None and taken is not None and taken > longest:
+            problems.append(
+                f"it takes {taken:.2f} of float32's time with two threads, more than {longest:.2f}"
+            )
+        return problems

@@ -1,0 +1,366 @@
+"""`python -m export litert` and `verify`: the encoder on a device."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from export.printing import out, print_facts
+from training.command_line import clear_errors, start_tensorflow, warn
+
+if TYPE_CHECKING:
+    from export.litert.limits import Limits
+    from export.litert.verification import EncoderReport, Verification
+    from training.run_data import RunData
+    from training.runs import Run
+
+_DATA = "Data of the run"
+_FILES = "Files"
+_INT8 = "Full int8"
+_SEARCH = "Search on the device"
+_WORK = "Work"
+_LIMITS = "Limits (exit code 1 when one is broken)"
+_OUTPUT = "Output"
+
+RunOption = Annotated[
+    Path,
+    typer.Option(
+        "--run", help="Folder of a finished run, as `python -m training fit --output` wrote it."
+    ),
+]
+DataDirOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data-dir",
+        help="Where the data is now. (default: as in the run)",
+        rich_help_panel=_DATA,
+    ),
+]
+ImageRootOption = Annotated[
+    str | None,
+    typer.Option(
+        "--image-root",
+        help="Where listed images are now. (default: as in the run)",
+        rich_help_panel=_DATA,
+    ),
+]
+
+
+def litert(
+    run: RunOption,
+    output: Annotated[Path, typer.Option(help="Folder of the .tflite files; made if need be.")],
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="'float32', 'float16' (half the size), 'dynamic-range' (int8 weights) or 'int8' "
+            "(int8 arithmetic); repeat it for more. (default: all four)",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    continuous: Annotated[
+        bool,
+        typer.Option(
+            "--continuous",
+            help="Give the continuous code as well, as a second output.",
+            rich_help_panel=_FILES,
+        ),
+    ] = False,
+    free_batch: Annotated[
+        bool,
+        typer.Option(
+            "--free-batch",
+            help="Take any number of images at a time, in place of one.",
+            rich_help_panel=_FILES,
+        ),
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Replace existing files.", rich_help_panel=_FILES),
+    ] = False,
+    calibration_images: Annotated[
+        int,
+        typer.Option(
+            help="Images of the run's training set that the ranges of activations come from; all "
+            "of them if there are fewer.",
+            rich_help_panel=_INT8,
+        ),
+    ] = 500,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, help="Seed that draws these images.", rich_help_panel=_INT8),
+    ] = 0,
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write search.tflite as well, which searches in this index (.npz, or the folder "
+            "of a run) of at most 100,000 items: code → distances and positions in the index. "
+            "(default: no search)",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = None,
+    k: Annotated[
+        int, typer.Option(min=1, help="Answers to a query.", rich_help_panel=_SEARCH)
+    ] = 10,
+    data_dir: DataDirOption = None,
+    image_root: ImageRootOption = None,
+) -> None:
+    """Write a run's encoder as .tflite files for LiteRT (TensorFlow Lite), for phones and the like.
+
+    One signature, encode: an image of the run's size, uint8 [1, height, width, channels] → code,
+    uint8 [1, bits/8], packed as the server packs it. Built-in operators only. The file carries
+    what it is: read it by `export.litert.metadata.read_metadata`.
+    """
+    with clear_errors():
+        start_tensorflow()
+        from export.litert.calibration import calibration_images as draw
+        from export.litert.export_litert import export_litert
+        from export.litert.kinds import KINDS, check_kinds
+        from export.litert.quiet import notices_kept_back
+        from export.litert.search_file import export_search
+        from export.load_index import load_index
+
+        kinds = check_kinds(KINDS if kind is None else kind)
+        loaded = _load_run(run)
+        database = None if index is None else load_index(index)
+        if database is not None:
+            database.check_fingerprint(loaded.fingerprint)
+        images = None
+        if "int8" in kinds:
+            images = draw(_data_of(loaded, data_dir, image_root), calibration_images, seed)
+        with out.status("Converting") as status, notices_kept_back():
+            paths = export_litert(
+                loaded,
+                output,
+                kinds,
+                images,
+                free_batch=free_batch,
+                continuous=continuous,
+                replace=replace,
+                begin=lambda now: status.update(f"Converting to {now}"),
+            )
+            if database is not None:
+                status.update("Converting the index")
+                paths.append(export_search(database, output, k, replace))
+        for path in paths:
+            print_facts({path.name: f"{path.stat().st_size:,} bytes"})
+        print_facts({"bits": loaded.model.bits, "code space": loaded.fingerprint})
+
+
+def verify(
+    run: RunOption,
+    litert: Annotated[Path, typer.Option(help="Folder of the run's .tflite files.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the run's SavedModel: one version, or all of them, of which the "
+            "highest is taken. (default: none)"
+        ),
+    ] = None,
+    images: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Query images to encode, spread evenly; all of them if there are fewer.",
+            rich_help_panel=_WORK,
+        ),
+    ] = 1000,
+    margin: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Report bits with |u| above this share of the mean |u| on their own.",
+            rich_help_panel=_WORK,
+        ),
+    ] = 0.1,
+    latency_rounds: Annotated[
+        int,
+        typer.Option(min=1, help="Times that each file encodes one image.", rich_help_panel=_WORK),
+    ] = 50,
+    data_dir: DataDirOption = None,
+    image_root: ImageRootOption = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--json", help="Write the figures to this file as well.", rich_help_panel=_OUTPUT
+        ),
+    ] = None,
+    float32_bits: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Least share of bits equal to the Keras model's.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = 0.999,
+    float16_bits: Annotated[
+        float, typer.Option(min=0, max=1, help="The same of float16.", rich_help_panel=_LIMITS)
+    ] = 0.995,
+    dynamic_range_bits: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="The same of dynamic-range.", rich_help_panel=_LIMITS),
+    ] = 0.96,
+    int8_bits: Annotated[
+        float, typer.Option(min=0, max=1, help="The same of int8.", rich_help_panel=_LIMITS)
+    ] = 0.96,
+    map_loss: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="The most that the mAP of device queries may lie below the server's own.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = 0.01,
+    float16_size: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Greatest size, as a share of the float32 file's.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = 0.52,
+    int8_size: Annotated[
+        float, typer.Option(min=0, help="The same of int8.", rich_help_panel=_LIMITS)
+    ] = 0.30,
+    int8_latency: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Greatest median latency of int8 with two threads, as a share of float32's. "
+            "(default: no limit; it depends on the machine)",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = None,
+) -> None:
+    """Check that exported encoders agree with the run's Keras model, on real query images.
+
+    Each .tflite file runs on LiteRT's interpreter. mAP is that of people's use: the device's query
+    codes against the database codes of the server, next to the server's own. Latency is measured
+    here, all files in turn in one run: the ratios mean more than the milliseconds.
+    """
+    with clear_errors():
+        if json_file is not None and not json_file.absolute().parent.is_dir():
+            raise FileNotFoundError(f"There is no folder for --json {str(json_file)!r}")
+        start_tensorflow()
+        from export.litert.limits import Limits
+        from export.litert.quiet import notices_kept_back
+        from export.litert.verification import tflite_files
+        from export.litert.verification import verify as verify_encoders
+        from export.served_encoder import ServedEncoder
+
+        loaded = _load_run(run)
+        tflite_files(litert, loaded.fingerprint)  # before the work, what would fail after it
+        data = _data_of(loaded, data_dir, image_root)
+        with out.status("Encoding"), notices_kept_back():
+            served = None if model is None else ServedEncoder.load(model)
+            found = verify_encoders(loaded, data, litert, served, images, margin, latency_rounds)
+        limits = Limits(
+            bits={
+                "float32": float32_bits,
+                "float16": float16_bits,
+                "dynamic-range": dynamic_range_bits,
+                "int8": int8_bits,
+            },
+            size={"float16": float16_size, "int8": int8_size},
+            map_loss=map_loss,
+            latency={} if int8_latency is None else {"int8": int8_latency},
+        )
+        broken = limits.broken(found)
+        if json_file is not None:
+            _write_json(json_file, found, limits, broken)
+        _print_verification(found)
+        for problem in broken:
+            warn("[bold red]Limit broken:[/]", problem)
+    if broken:
+        raise typer.Exit(1)
+
+
+def _load_run(path: Path) -> "Run":
+    from training.runs import load_run
+
+    return load_run(path)
+
+
+def _data_of(run: "Run", data_dir: str | None, image_root: str | None) -> "RunData":
+    """The data that the run was trained on."""
+    from training.run_data import RunData
+    from training.runs import RunFolder
+
+    folder = RunFolder(run.folder)
+    data = RunData.load(run.config, data_dir, image_root)
+    data.check(folder.read_json(folder.config))
+    return data
+
+
+def _write_json(path: Path, found: "Verification", limits: "Limits", broken: list[str]) -> None:
+    import json
+
+    from training.atomic_write import atomic_write
+
+    document = {
+        **found.model_dump(mode="json"),
+        "limits": limits.model_dump(mode="json"),
+        "broken": broken,
+    }
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def _print_verification(found: "Verification") -> None:
+    print_facts(
+        {
+            "queries": f"{found.images:,} against {found.database:,} database codes",
+            "bits": found.bits,
+            "code space": found.fingerprint,
+            "server's mAP": f"{found.server_map:.4f}",
+        }
+    )
+    margin = found.encoders[0].agreement.margin
+    beyond = f"|u| > {margin:g} mean"
+    _print_table(
+        ("codes", "equal bits", "worst (bit)", beyond, "mAP", "to server's"),
+        [_code_cells(encoder) for encoder in found.encoders],
+    )
+    _print_table(
+        ("file", "bytes", "of float32", "ms, 1 thread", "ratio", "2 threads", "ratio"),
+        [_file_cells(encoder) for encoder in found.encoders if encoder.kind is not None],
+    )
+
+
+def _print_table(headings: tuple[str, ...], rows: list[list[str]]) -> None:
+    table = Table()
+    table.add_column(headings[0], no_wrap=True)
+    for heading in headings[1:]:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    out.print(table)
+
+
+def _code_cells(encoder: "EncoderReport") -> list[str]:
+    agreement = encoder.agreement
+    worst = agreement.by_bit[agreement.worst_bit]
+    beyond = agreement.beyond_margin
+    return [
+        _short_name(encoder),
+        f"{agreement.overall:.3%}",
+        f"{worst:.1%} ({agreement.worst_bit})",
+        "" if beyond is None else f"{beyond:.3%}",
+        f"{encoder.map:.4f}",
+        f"{0.0 - encoder.map_loss:+.4f}",
+    ]
+
+
+def _file_cells(encoder: "EncoderReport") -> list[str]:
+    share = "" if encoder.size_ratio is None else f"{encoder.size_ratio:.1%}"
+    cells = [_short_name(encoder), f"{encoder.bytes:,}", share]
+    for threads in (1, 2):
+        ratio = encoder.latency_ratio.get(threads)
+        cells += [f"{encoder.latency_ms[threads]:.2f}", "" if ratio is None else f"{ratio:.2f}"]
+    return cells
+
+
+def _short_name(encoder: "EncoderReport") -> str:
+    return encoder.name.removeprefix("encoder-").removesuffix(".tflite")
