@@ -118,6 +118,7 @@ def test_a_folder_with_content_is_left_alone(sources: ImageDataset, tmp_path: Pa
         write_mosaics(sources, tmp_path, query=2, train=3, database=4)
 
 
+@pytest.mark.slow
 @pytest.mark.prepared_data("cifar10")
 def test_mosaics_of_cifar10_are_multi_label_images(prepared_data: Path, tmp_path: Path) -> None:
     cifar10 = load_dataset("cifar10", prepared_data)

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from export.index_items import dataset_items
+from keras_hashing import methods
 from keras_hashing.retrieval import CodeIndex
 from training.cli import app
 from training.datasets import load_dataset
@@ -39,6 +40,31 @@ def run(mosaics: Path) -> Path:
         "--method", "csq", *QUICK,
     )  # fmt: skip
     return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantization", ["native", "hswd"])
+@pytest.mark.parametrize("method", sorted(set(methods.available()) - {"csq", "greedyhash"}))
+def test_every_method_of_several_labels_trains_on_mosaics(
+    method: str, quantization: str, mosaics: Path, tmp_path: Path
+) -> None:
+    if (method, quantization) == ("orthohash", "native"):
+        pytest.skip("OrthoHash has no native quantization")
+    call(
+        "fit", "--dataset", "lists", "--data-dir", mosaics, "--output", tmp_path / "run",
+        "--method", method, "--quantization", quantization, *QUICK,
+    )  # fmt: skip
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["map"] > _map_of_chance(mosaics)
+
+
+def _map_of_chance(mosaics: Path) -> float:
+    """The share of pairs of query and database that have a label in common."""
+    dataset = load_dataset("lists", mosaics)
+    split = dataset.given_split
+    assert split is not None
+    labels = dataset.labels.astype(int)
+    return float((labels[split.query] @ labels[split.database].T > 0).mean())
 
 
 def test_a_run_keeps_query_train_and_database_of_the_lists(run: Path, mosaics: Path) -> None:

@@ -61,6 +61,7 @@ def test_every_method_trains_with_every_quantization(
     assert np.isfinite(list(history.values())).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", methods.available())
 def test_every_method_trains_inside_xla(method, make_backbone, blobs):
     model = HashingModel(make_backbone(), 16, method, quantization="native", num_classes=3)

@@ -13,8 +13,8 @@ SHAPE = (32, 32, 3)
     [
         ("MobileNetV2", "mobilenet_v2"),
         ("VGG16", "vgg16"),
-        ("DenseNet121", "densenet"),
-        ("EfficientNetB0", "efficientnet"),
+        pytest.param("DenseNet121", "densenet", marks=pytest.mark.slow),
+        pytest.param("EfficientNetB0", "efficientnet", marks=pytest.mark.slow),
     ],
 )
 def test_pixels_are_scaled_as_the_model_was_trained(name: str, module: str, tmp_path) -> None:
