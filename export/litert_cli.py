@@ -8,13 +8,15 @@ from rich.table import Table
 from rich.text import Text
 
 from export.printing import out, print_facts
-from training.command_line import clear_errors, start_tensorflow, warn
+from training.command_line import clear_errors, notices_kept_back, start_tensorflow, warn
 
 if TYPE_CHECKING:
     from export.litert.limits import Limits
     from export.litert.verification import EncoderReport, Verification
-    from training.run_data import RunData
     from training.runs import Run
+
+# The converter reports each step, at a level that no setting silences.
+_CLEAR = (ValueError, OSError, ImportError)
 
 _DATA = "Data of the run"
 _FILES = "Files"
@@ -117,7 +119,6 @@ def litert(
         from export.litert.calibration import calibration_images as draw
         from export.litert.export_litert import export_litert
         from export.litert.kinds import KINDS, check_kinds
-        from export.litert.quiet import notices_kept_back
         from export.litert.search_file import export_search
         from export.load_index import load_index
 
@@ -128,8 +129,8 @@ def litert(
             database.check_fingerprint(loaded.fingerprint)
         images = None
         if "int8" in kinds:
-            images = draw(_data_of(loaded, data_dir, image_root), calibration_images, seed)
-        with out.status("Converting") as status, notices_kept_back():
+            images = draw(loaded.data(data_dir, image_root), calibration_images, seed)
+        with out.status("Converting") as status, notices_kept_back(_CLEAR):
             paths = export_litert(
                 loaded,
                 output,
@@ -245,15 +246,14 @@ def verify(
             raise FileNotFoundError(f"There is no folder for --json {str(json_file)!r}")
         start_tensorflow()
         from export.litert.limits import Limits
-        from export.litert.quiet import notices_kept_back
         from export.litert.verification import tflite_files
         from export.litert.verification import verify as verify_encoders
         from export.served_encoder import ServedEncoder
 
         loaded = _load_run(run)
         tflite_files(litert, loaded.fingerprint)  # before the work, what would fail after it
-        data = _data_of(loaded, data_dir, image_root)
-        with out.status("Encoding"), notices_kept_back():
+        data = loaded.data(data_dir, image_root)
+        with out.status("Encoding"), notices_kept_back(_CLEAR):
             served = None if model is None else ServedEncoder.load(model)
             found = verify_encoders(loaded, data, litert, served, images, margin, latency_rounds)
         limits = Limits(
@@ -281,17 +281,6 @@ def _load_run(path: Path) -> "Run":
     from training.runs import load_run
 
     return load_run(path)
-
-
-def _data_of(run: "Run", data_dir: str | None, image_root: str | None) -> "RunData":
-    """The data that the run was trained on."""
-    from training.run_data import RunData
-    from training.runs import RunFolder
-
-    folder = RunFolder(run.folder)
-    data = RunData.load(run.config, data_dir, image_root)
-    data.check(folder.read_json(folder.config))
-    return data
 
 
 def _write_json(path: Path, found: "Verification", limits: "Limits", broken: list[str]) -> None:

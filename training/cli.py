@@ -393,14 +393,10 @@ def _run_with_data(
     run: Path, data_dir: str | None, image_root: str | None
 ) -> tuple["Run", "RunData"]:
     """A finished run and the data it was trained on."""
-    from training.run_data import RunData
-    from training.runs import RunFolder, load_run
+    from training.runs import load_run
 
     loaded = load_run(run)
-    folder = RunFolder(run)
-    data = RunData.load(loaded.config, data_dir, image_root)
-    data.check(folder.read_json(folder.config))
-    return loaded, data
+    return loaded, loaded.data(data_dir, image_root)
 
 
 def _print_metrics(metrics: dict[str, Any], title: str) -> None:

@@ -40,6 +40,29 @@ def warn(markup: str, text: str) -> None:
     _err.print(f"{markup} {escape(text)}", soft_wrap=True, highlight=False)
 
 
+@contextmanager
+def notices_kept_back(says_itself: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Keeps what C++ libraries write to the standard error stream back; shows it on failure.
+
+    Args:
+        says_itself: Errors that say what is wrong, so that nothing more is shown.
+    """
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as notices:
+        os.dup2(notices.fileno(), 2)
+        try:
+            yield
+        except says_itself:
+            raise
+        except BaseException:
+            notices.seek(0)
+            os.write(stderr, notices.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 def start_tensorflow() -> None:
     """Imports TensorFlow and keeps its start-up notices back; they appear if the import fails.
 
@@ -48,15 +71,5 @@ def start_tensorflow() -> None:
     """
     if "tensorflow" in sys.modules:
         return
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as notices:
-        os.dup2(notices.fileno(), 2)
-        try:
-            importlib.import_module("tensorflow")
-        except BaseException:
-            notices.seek(0)
-            os.write(stderr, notices.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+    with notices_kept_back():
+        importlib.import_module("tensorflow")

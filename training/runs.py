@@ -12,6 +12,7 @@ from keras_hashing.models import HashingModel
 from training.atomic_write import atomic_write
 from training.fingerprint import code_space_fingerprint
 from training.preprocessing import ImagePreprocessing
+from training.run_data import RunData
 from training.settings import FitSettings
 
 
@@ -116,6 +117,22 @@ class Run:
     def fingerprint(self) -> str:
         """The name of the run's code space."""
         return code_space_fingerprint(self.model.encoder, self.preprocessing)
+
+    def data(self, data_dir: str | None = None, image_root: str | None = None) -> RunData:
+        """The data that the run was trained on, found again.
+
+        Args:
+            data_dir: Where the data is now; None for where it was.
+            image_root: Where the images of list files are now; None for where they were.
+
+        Raises:
+            ValueError: when the data has changed since.
+            FileNotFoundError: when the data is not there.
+        """
+        folder = RunFolder(self.folder)
+        data = RunData.load(self.config, data_dir, image_root)
+        data.check(folder.read_json(folder.config))
+        return data
 
 
 def load_run(path: str | Path) -> Run:
