@@ -1,6 +1,7 @@
 """`python -m export`: the command line."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from training.command_line import clear_errors, start_tensorflow, warn
 if TYPE_CHECKING:
     from export.served_encoder import EncodedFiles
     from keras_hashing.retrieval import CodeIndex
+    from training.runs import Run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -111,7 +113,7 @@ def saved_model(
         from training.runs import load_run
 
         loaded = load_run(run)
-        database = _optional_index(index)
+        database = _optional_index(index, loaded)
         folder = export_saved_model(loaded, output, version, database, rerank)
         _print_version(folder)
 
@@ -186,17 +188,26 @@ def publish(
         from training.runs import load_run
 
         assert run is not None
-        database = _optional_index(index)
-        published = publishing.publish(load_run(run), output, database, keep, rerank, wait)
+        loaded = load_run(run)
+        database = _optional_index(index, loaded)
+        published = publishing.publish(loaded, output, database, keep, rerank, wait)
         _print_version(published.folder)
-        if published.removed:
-            print_facts({"deleted": "version " + ", ".join(map(str, published.removed))})
+        deleted = [*map(str, published.removed)]
+        deleted += [f"{number}.rolled-back" for number in published.removed_rolled_back]
+        if deleted:
+            print_facts({"deleted": "version " + ", ".join(deleted)})
+        for sentence in published.lost:
+            warn("[bold yellow]Warning:[/]", sentence)
 
 
-def _optional_index(path: Path | None) -> "CodeIndex | None":
-    from export.load_index import load_index
+def _optional_index(path: Path | None, run: "Run") -> "CodeIndex | None":
+    from export.load_index import check_code_space, load_index
 
-    return None if path is None else load_index(path)
+    if path is None:
+        return None
+    index = load_index(path)
+    check_code_space(index, path, run.fingerprint, f"--run {shlex.quote(str(run.folder))}")
+    return index
 
 
 def _print_version(folder: Path) -> None:
@@ -339,12 +350,13 @@ def query(
     with clear_errors():
         start_tensorflow()
         from export.card import Card
-        from export.load_index import load_index
+        from export.load_index import check_code_space, load_index
         from export.served_encoder import ServedEncoder, version_folder
 
         files = _image_files(images)
         database = load_index(index)
-        database.check_fingerprint(Card.load(version_folder(model)).fingerprint)
+        fingerprint = Card.load(version_folder(model)).fingerprint
+        check_code_space(database, index, fingerprint, f"--model {shlex.quote(str(model))}")
         encoded = ServedEncoder.load(model).encode_files(files, on_bad_image=on_bad_image)
         answers = _answers(encoded, database, k, radius)
         _warn_of_skipped(encoded.skipped, len(files))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.index_items import IndexItems
+from export.load_index import check_code_space, load_index_file
 from keras_hashing.retrieval import CodeIndex
 from keras_hashing.retrieval.code_index import is_int64
 from training.atomic_write import atomic_write
@@ -38,16 +40,19 @@ class Encoder(NamedTuple):
             of them is no image.
         bits: the length of a code, K.
         fingerprint: the name of its code space.
+        option: how the command line names it, such as "--model models/shop".
     """
 
     encode: Callable[[Sequence[bytes]], NDArray[np.uint8]]
     bits: int
     fingerprint: str
+    option: str
 
     @classmethod
     def of_served(cls, served: "ServedEncoder") -> "Encoder":
         """The encoder of an exported model."""
-        return cls(served.encode_bytes, served.card.bits, served.card.fingerprint)
+        option = f"--model {shlex.quote(str(served.folder))}"
+        return cls(served.encode_bytes, served.card.bits, served.card.fingerprint, option)
 
     @classmethod
     def of_run(cls, run: "Run") -> "Encoder":
@@ -61,7 +66,8 @@ class Encoder(NamedTuple):
                 raise ValueError("`contents` must hold images") from error
             return run.model.encode(images.numpy())
 
-        return cls(encode, run.model.bits, run.fingerprint)
+        option = f"--run {shlex.quote(str(run.folder))}"
+        return cls(encode, run.model.bits, run.fingerprint, option)
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,9 @@ def build_index(
     """
     output = Path(output)
     if output.exists() and not replace:
-        raise FileExistsError(f"The index exists already: {output}")
+        raise FileExistsError(
+            f"The index exists already: {output}. `--replace` replaces it; `index add` extends it"
+        )
     if id_type == "int64":
         _check_int64(items.ids)
     built = _encode(encoder, items, output, on_bad_image, resume, shard)
@@ -151,14 +159,15 @@ def extend_index(
 
     Raises:
         FileNotFoundError: if there is no such index.
+        IsADirectoryError: if `path` is a folder, such as a run's.
         FileExistsError: if an interrupted build is there and `resume` is false.
         OSError: if something cannot be written.
         ValueError: if the index is of another code space, an id is known already or does not fit
             the index (it is named), or an image is bad (it is named).
     """
     path = Path(path)
-    index = CodeIndex.load(path)
-    index.check_fingerprint(encoder.fingerprint)
+    index = load_index_file(path)
+    check_code_space(index, path, encoder.fingerprint, encoder.option)
     if index.labels is not None and items.labels is None:
         items = IndexItems(items.ids, [""] * len(items), items.read)
     elif index.labels is None and items.labels is not None:
@@ -258,7 +267,9 @@ def _encode_shard(
     def refuse(position: int, problem: str) -> None:
         name = items.ids[position]
         if on_bad_image == "error":
-            raise ValueError(f"{name!r} {problem}")
+            raise ValueError(
+                f"{name!r} {problem} (--on-bad-image skip leaves it out; --resume goes on)"
+            )
         skipped[name] = problem
 
     for start in range(0, len(positions), _BATCH):

@@ -228,13 +228,13 @@ def remove(
     """
     with clear_errors():
         start_tensorflow()
-        from keras_hashing.retrieval import CodeIndex
+        from export.load_index import load_index_file
 
         names = list(ids or []) + ([] if ids_file is None else _lines(ids_file))
         if not names:
             raise ValueError("Name what to remove: --id, or --ids-file")
         target = index if output is None else output
-        changed = CodeIndex.load(index).remove(names)
+        changed = load_index_file(index).remove(names)
         changed.save(target)
         print_facts({"index": target, "removed": f"{len(set(names)):,}", "items": len(changed)})
 

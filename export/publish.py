@@ -10,9 +10,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from export.card import Card
 from export.checksums import verify_files
 from export.publisher_lock import WAIT, publisher_lock, publishing
 from export.version_folders import (
+    check_no_version,
     remove_version,
     roll_back,
     rolled_back_folders,
@@ -30,10 +32,14 @@ class Published(NamedTuple):
     Attributes:
         folder: the new version.
         removed: the numbers of the versions that were deleted.
+        removed_rolled_back: the numbers of the versions that had been rolled back and were deleted.
+        lost: what those who use the version before cannot go on with, in sentences.
     """
 
     folder: Path
     removed: list[int]
+    removed_rolled_back: list[int]
+    lost: list[str]
 
 
 class RolledBack(NamedTuple):
@@ -80,20 +86,49 @@ def publish(
         raise ValueError(f"`keep` must be at least 1. Received: keep={keep}")
     check_exportable(run, index, rerank)
     with publishing(models, wait) as folder:
+        before = _highest_card(folder)
         new = add_version(run, folder, None, index, rerank)
-        return Published(new, [] if keep is None else _remove_old(folder, keep))
+        lost = [] if before is None else _lost(*before, Card.load(new))
+        removed, rolled_back = ([], []) if keep is None else _remove_old(folder, keep)
+        return Published(new, removed, rolled_back, lost)
 
 
-def _remove_old(folder: Path, keep: int) -> list[int]:
-    """Deletes all but the `keep` highest versions, the lowest first."""
+def _highest_card(folder: Path) -> tuple[int, Card] | None:
+    """The number and the card of the highest version; `None` if there is none to be read."""
+    versions = version_folders(folder)
+    if not versions:
+        return None
+    highest = max(versions)
+    try:
+        return highest, Card.load(versions[highest])
+    except (OSError, ValueError):  # another program's, or damaged: no reason not to publish
+        return None
+
+
+def _lost(number: int, before: Card, new: Card) -> list[str]:
+    """What of the version before, of that number, the new one does not go on with."""
+    lost = []
+    if before.index is not None and new.index is None:
+        lost.append(f"Version {number} has an index, this one has none: it does not answer search")
+    if before.fingerprint != new.fingerprint:
+        lost.append(
+            f"The codes change from {before.fingerprint} (version {number}) to {new.fingerprint}: "
+            "codes kept elsewhere must be made anew"
+        )
+    return lost
+
+
+def _remove_old(folder: Path, keep: int) -> tuple[list[int], list[int]]:
+    """Deletes all but the `keep` highest versions, the lowest first, and those rolled back."""
     versions = version_folders(folder)
     old = sorted(versions)[:-keep]
     for number in old:
         remove_version(versions[number])
     # Only now that a higher number is there: the number of one rolled back is not used again.
-    for kept in rolled_back_folders(folder).values():
+    rolled_back = rolled_back_folders(folder)
+    for kept in rolled_back.values():
         remove_version(kept)
-    return old
+    return old, sorted(rolled_back)
 
 
 def rollback(models: str | os.PathLike[str], wait: float = WAIT) -> RolledBack:
@@ -108,12 +143,14 @@ def rollback(models: str | os.PathLike[str], wait: float = WAIT) -> RolledBack:
 
     Raises:
         FileNotFoundError: if there is no such folder, or no version before the highest.
-        ValueError: if the version before is damaged; the file is named and nothing has changed.
+        ValueError: if the version before is damaged (the file is named and nothing has changed),
+            or `models` is itself a version.
         TimeoutError: if another publisher has not finished in time.
     """
     folder = Path(models)
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder of a model: {str(folder)!r}")
+    check_no_version(folder)
     with publisher_lock(folder, wait):
         versions = version_folders(folder)
         if len(versions) < 2:

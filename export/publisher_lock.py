@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from export.version_folders import check_no_version
+
 LOCK = ".publisher.lock"  # TensorFlow Serving ignores the name
 WAIT = 600.0  # seconds
 _POLL = 0.1  # seconds
@@ -55,12 +57,14 @@ def publishing(models: str | os.PathLike[str], wait: float = WAIT) -> Iterator[P
 
     Raises:
         NotADirectoryError: if `models` is a file.
+        ValueError: if `models` is itself a version.
         TimeoutError: if another publisher has not finished in time.
         OSError: if the folder cannot be made or written to.
     """
     folder = Path(models)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"The output must be a folder. Received a file: {folder}")
+    check_no_version(folder)
     made_here = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:

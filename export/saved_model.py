@@ -82,9 +82,9 @@ def export_saved_model(
         FileExistsError: if that version exists.
         TimeoutError: if another exporter has not finished within ten minutes.
         OSError: if it cannot be written (disk full, no permission, `output` is a file, …).
-        ValueError: if `version` is not a positive int, the index is of another code space, the
-            model has weights that are not finite, its graph needs ops that TensorFlow Serving
-            lacks, or Keras runs on another backend than TensorFlow.
+        ValueError: if `version` is not a positive int, `output` is itself a version, the index is
+            of another code space, the model has weights that are not finite, its graph needs ops
+            that TensorFlow Serving lacks, or Keras runs on another backend than TensorFlow.
     """
     check_exportable(run, index, rerank)
     with publishing(output) as models:

@@ -1,5 +1,6 @@
 """The parts of `python -m export` for a running TensorFlow Serving: its set-up, its answers."""
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,9 +13,10 @@ from training.command_line import clear_errors
 
 if TYPE_CHECKING:
     from export.card import Card
-    from export.client import Client
+    from export.client import Client, ModelNotFoundError
 
 _AT_ONCE = 64  # image files
+_HOST_PORT = re.compile(r"([^\s:/\[\]]+|\[[^\s\[\]]+\]):[0-9]+")  # brackets hold an IPv6 address
 
 _MODEL = "Model"
 _SERVER = "Server"
@@ -98,7 +100,6 @@ def server_config(
     with clear_errors():
         from export import server_config as configs
         from export.card import Card
-        from export.version_folders import version_folders
 
         config = configs.ServerConfig(
             model_folder=model,
@@ -121,8 +122,7 @@ def server_config(
         )
         out.print("\nWithout:", style="bold")
         out.print(configs.shell_command(config, output), soft_wrap=True, markup=False)
-        versions = version_folders(config.model_folder)
-        if Card.load(versions[max(versions)]).index is not None:
+        if Card.load(config.served[max(config.served)]).index is not None:
             out.print("\nThen:", style="bold")
             out.print(
                 f"python -m export query --server localhost:{config.grpc_port} "
@@ -169,33 +169,62 @@ def ask_server(
 
     Raises:
         ServingError: if a request fails.
-        ValueError: if a file cannot be read or is no image (it is named), the model has no index,
-            or `k` is more than it allows.
+        ValueError: if the address is not of the transport's form, a file cannot be read or is no
+            image (it is named), the model has no index, or `k` is more than it allows.
     """
-    from export.client import Client, Tls
+    from export.client import Client, ModelNotFoundError, Tls
 
+    if server.transport == "grpc" and not _HOST_PORT.fullmatch(server.target):
+        raise ValueError(
+            "`--server` must be HOST:PORT for gRPC, such as localhost:8500; a URL needs "
+            f"--transport rest. Received: {server.target!r}"
+        )
     encrypted = server.tls or server.root_certificates is not None
-    with Client(
+    client = Client(
         server.target,
         server.name,
         server.version,
         transport=server.transport,
         deadline=server.deadline,
         credentials=Tls(server.root_certificates) if encrypted else None,
-    ) as client:
-        card = client.model_card()
-        if card.index is None:
-            raise ValueError(
-                f"The served model {server.name!r} has no index: publish it with --index"
-            )
-        if k > card.index.largest_k:
-            raise ValueError(f"`k` may be at most {card.index.largest_k}. Received: k={k}")
-        answers: list[dict[str, Any]] = []
-        skipped: dict[Path, str] = {}
-        for start in range(0, len(files), _AT_ONCE):
-            some = files[start : start + _AT_ONCE]
-            found = _found(client, some, k, radius, on_bad_image, skipped)
-            answers += [_answer(path, *row) for path, *row in found]
+    )
+    try:
+        with client:
+            return _answers(client, server.name, files, k, radius, on_bad_image)
+    except ModelNotFoundError as error:
+        raise _not_served(server, error) from error
+
+
+def _not_served(server: Server, error: "ModelNotFoundError") -> "ModelNotFoundError":
+    """The server's answer, with what it was asked for and how to ask for another."""
+    of_version, and_version = "", ""
+    if server.version is not None:
+        of_version, and_version = f"version {server.version} of the ", " and --version"
+    return type(error)(
+        f"The server at {server.target} serves no {of_version}model {server.name!r}: "
+        f"{error.message}. Name what it serves by --name{and_version}"
+    )
+
+
+def _answers(
+    client: "Client",
+    name: str,
+    files: Sequence[Path],
+    k: int,
+    radius: int | None,
+    on_bad_image: Literal["error", "skip"],
+) -> ServedAnswers:
+    card = client.model_card()
+    if card.index is None:
+        raise ValueError(f"The served model {name!r} has no index: publish it with --index")
+    if k > card.index.largest_k:
+        raise ValueError(f"`k` may be at most {card.index.largest_k}. Received: k={k}")
+    answers: list[dict[str, Any]] = []
+    skipped: dict[Path, str] = {}
+    for start in range(0, len(files), _AT_ONCE):
+        some = files[start : start + _AT_ONCE]
+        found = _found(client, some, k, radius, on_bad_image, skipped)
+        answers += [_answer(path, *row) for path, *row in found]
     return ServedAnswers(card, answers, skipped)
 
 

@@ -38,7 +38,7 @@ class ServerConfig:
 
     Raises:
         FileNotFoundError: if the folder holds no version.
-        ValueError: if an argument breaks its rule, or `batching` is asked for a model with an
+        ValueError: if an argument breaks its rule, or `batching` is asked for a version with an
             index.
     """
 
@@ -68,12 +68,23 @@ class ServerConfig:
                 f"Received: {self.versions}"
             )
         self._check_numbers()
-        if self.batching and "search" in Card.load(existing[max(existing)]).signatures:
-            raise ValueError(
-                "`batching` must be off for a model with an index: TensorFlow Serving joins only "
-                "inputs with a batch dimension, and `k` of the signature `search` has none. "
-                "Received: batching=True"
-            )
+        if self.batching:
+            self._check_batching()
+
+    @property
+    def served(self) -> dict[int, Path]:
+        """The versions that are served as the folder is now, by number."""
+        existing = version_folders(self.model_folder)
+        return {number: existing[number] for number in self.versions or (max(existing),)}
+
+    def _check_batching(self) -> None:
+        for number, folder in self.served.items():
+            if "search" in Card.load(folder).signatures:
+                raise ValueError(
+                    "`batching` must be off for a model with an index: TensorFlow Serving joins "
+                    "only inputs with a batch dimension, and `k` of the signature `search` has "
+                    f"none. Received: batching=True, and version {number} has an index"
+                )
 
     def _check_numbers(self) -> None:
         if not all(character.isprintable() and character not in "/:" for character in self.name):
@@ -103,9 +114,12 @@ def write_server_config(config: ServerConfig, output: str | os.PathLike[str]) ->
         The files: models.config, batching.config, monitoring.config, docker-compose.yml.
 
     Raises:
+        NotADirectoryError: if `output` is a file.
         OSError: if they cannot be written.
     """
     folder = Path(output).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"The output must be a folder. Received a file: {folder}")
     contents = {
         MODELS: models_config(config),
         BATCHING: batching_config(config),

@@ -27,6 +27,15 @@ def version_folders(parent: Path) -> dict[int, Path]:
     return {int(path.name): path for path in named}
 
 
+def check_no_version(parent: Path) -> None:
+    """Raises `ValueError` if a folder that is to hold versions is itself one."""
+    if (parent / "saved_model.pb").is_file():
+        raise ValueError(
+            f"The folder of a model holds its versions. Received: {str(parent)!r}, which is itself "
+            f"a version; name its parent {str(parent.absolute().parent)!r}"
+        )
+
+
 def rolled_back_folders(parent: Path) -> dict[int, Path]:
     """Returns the versions in `parent` that were rolled back, by their number."""
     if not parent.is_dir():

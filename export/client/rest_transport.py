@@ -11,6 +11,7 @@ import base64
 import json
 import ssl
 from collections.abc import Mapping
+from http.client import BadStatusLine, RemoteDisconnected
 from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
 
@@ -130,9 +131,13 @@ class RestTransport:
                 f"The server at {self._base} has not answered within {timeout:.3g} s"
             ) from error
         except urllib3.exceptions.HTTPError as error:
-            raise ServerUnreachableError(
-                f"The connection to the server at {self._base} has failed: {error}"
-            ) from error
+            problem = f"The connection to the server at {self._base} has failed: {error}"
+            if _is_no_http(error):
+                problem = (
+                    f"The server at {self._base} does not speak HTTP: is this the gRPC port? REST "
+                    "is 8501 by custom"
+                )
+            raise ServerUnreachableError(problem) from error
         if response.status != 200:
             _raise_error(response.status, response.data)
         return _readable(lambda: json.loads(response.data))
@@ -234,6 +239,14 @@ def _tensor_specs(infos: Any) -> dict[str, TensorSpec]:
         shape = tuple(None if size < 0 else size for size in sizes)
         specs[name] = TensorSpec(dtype_name(info["dtype"]), shape)
     return specs
+
+
+def _is_no_http(error: urllib3.exceptions.HTTPError) -> bool:
+    """Whether something was received that does not begin as an HTTP answer does."""
+    return any(
+        isinstance(part, BadStatusLine) and not isinstance(part, RemoteDisconnected)
+        for part in error.args
+    )
 
 
 def _readable(read: Any) -> Any:

@@ -155,7 +155,11 @@ def test_codes_of_another_model_are_refused(
     exports: dict[str, Path], run_folder: Path, photos: Path, grey_run: Run, colour_run: Run
 ) -> None:
     result = call("query", "--model", exports["colour"], "--index", run_folder, photos)
-    assert_one_line_of_error(result, f"{grey_run.fingerprint}.*{colour_run.fingerprint}")
+    assert_one_line_of_error(
+        result,
+        f"{grey_run.fingerprint}.*{colour_run.fingerprint}.*{run_folder}.* index build --model "
+        f"{exports['colour']} ",
+    )
 
 
 @pytest.mark.parametrize("index", ["photos", "photos/3.png", "absent.npz"])
@@ -165,6 +169,11 @@ def test_what_is_no_index_is_one_line_of_error(
     path = photos.parent / index
     result = call("query", "--model", exports["grey"], "--index", path, photos)
     assert_one_line_of_error(result, re.escape(str(path)))
+
+
+def test_a_model_is_no_index(exports: dict[str, Path], photos: Path) -> None:
+    result = call("query", "--model", exports["grey"], "--index", exports["grey"], photos)
+    assert_one_line_of_error(result, f"Neither an index file nor a run folder.*{exports['grey']}")
 
 
 def test_a_bad_image_stops_the_query_or_is_skipped(

@@ -48,12 +48,18 @@ def test_the_life_of_an_index(
     (photos / "notes.txt").touch()
     build = ("index", "build", "--model", model, "--images", photos, "--id-from", "stem")
     result = call(*build, "--output", index)
-    assert_one_line_of_error(result, "'notes' is no image")
+    assert_one_line_of_error(
+        result, "'notes' is no image .*--on-bad-image skip leaves it out; --resume goes on"
+    )
     result = succeeded(*build, "--output", index, "--resume", "--on-bad-image", "skip")
     assert "Skipped: 'notes' is no image" in result.stderr
     assert "Skipped 1 images" in result.stderr
     assert grey_run.fingerprint in result.stdout
-    assert_one_line_of_error(call(*build, "--output", index), "exists already")
+    for again in ((), ("--resume",)):
+        assert_one_line_of_error(
+            call(*build, "--output", index, *again),
+            "exists already: .*index.npz. `--replace` replaces it; `index add` extends it",
+        )
 
     (tmp_path / "list.txt").write_text("more/7.png 0 1 0 0\n")
     (tmp_path / "more").mkdir()
@@ -135,11 +141,17 @@ def test_an_index_is_served_and_published(run_folder: Path, tmp_path: Path) -> N
     card = Card.load(models / "2")
     assert card.index is not None
     assert card.index.rerank
+    assert result.stderr == ""
     assert_one_line_of_error(call(*publish, "--rollback"), "no version to go back to")
     succeeded("saved-model", "--run", run_folder, "--output", models, "--index", run_folder)
     result = succeeded(*publish, "--rollback")
     assert str(models / "3.rolled-back") in result.stdout
     assert sorted(path.name for path in models.iterdir()) == ["2", "3.rolled-back"]
+    result = succeeded(*publish, "--run", run_folder, "--keep", 1)
+    assert "deleted  version 2, 3.rolled-back" in result.stdout
+    assert result.stderr == (
+        "Warning: Version 2 has an index, this one has none: it does not answer search\n"
+    )
 
 
 def test_an_index_of_another_model_is_one_line_of_error(
@@ -147,12 +159,14 @@ def test_an_index_of_another_model_is_one_line_of_error(
 ) -> None:
     codes = np.zeros((1, 4), np.uint8)
     CodeIndex(codes, ["a"], colour_run.fingerprint).save(tmp_path / "other.npz")
-    message = f"Codes of two models do not mix.*{colour_run.fingerprint}"
+    message = f"Codes of two models do not mix.*{colour_run.fingerprint}.*other.npz.* index build "
     to_models = ("--output", tmp_path / "models", "--index", tmp_path / "other.npz")
     for command in ("saved-model", "publish"):
-        assert_one_line_of_error(call(command, "--run", run_folder, *to_models), message)
+        result = call(command, "--run", run_folder, *to_models)
+        assert_one_line_of_error(result, f"{message}--run {run_folder} ")
     add = ("index", "add", "--index", tmp_path / "other.npz", "--images", photos)
-    assert_one_line_of_error(call(*add, "--model", exports["grey"]), message)
+    result = call(*add, "--model", exports["grey"])
+    assert_one_line_of_error(result, f"{message}--model {exports['grey']} ")
     assert not (tmp_path / "models").exists()
 
 
@@ -167,6 +181,12 @@ def test_an_index_of_another_model_is_one_line_of_error(
 )
 def test_what_is_missing_is_named(arguments: list[str], message: str) -> None:
     assert_one_line_of_error(call("index", *arguments), message)
+
+
+def test_the_database_of_a_run_is_not_changed(run_folder: Path, photos: Path) -> None:
+    for change in (("remove", "--id", "train/0"), ("add", "--run", run_folder, "--images", photos)):
+        result = call("index", *change, "--index", run_folder)
+        assert_one_line_of_error(result, "A run's database cannot be changed; build an index file")
 
 
 def test_images_are_named_once(exports: dict[str, Path], tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from export import saved_model, version_folders
+from export.card import Card, IndexCard
 from export.checksums import verify_files, write_checksums
 from export.publish import publish, rollback
 from export.publisher_lock import LOCK, publisher_lock
@@ -139,7 +140,9 @@ def test_the_number_of_a_rolled_back_version_is_not_used_again(models: Path, gre
     with pytest.raises(FileExistsError, match="Version 4 exists already"):
         new_version(models, 4)
     rollback(models)
-    assert publish(grey_run, models, keep=2).folder == models / "6"
+    published = publish(grey_run, models, keep=2)
+    assert published.folder == models / "6"
+    assert (published.removed, published.removed_rolled_back) == ([1, 2], [4, 5])
     assert names(models) == ["3", "6"]
 
 
@@ -154,6 +157,45 @@ def test_rollback_needs_a_good_version_before(models: Path, tmp_path: Path) -> N
     with pytest.raises(FileNotFoundError, match=r"no version to go back to.*Received: \[7\]"):
         rollback(tmp_path / "one")
     assert names(tmp_path / "one") == ["7"]
+
+
+def test_a_version_holds_no_version(models: Path, grey_run: Run) -> None:
+    before = names(models / "4")
+    message = f"4', which is itself a version; name its parent '{models}'"
+    for change in (
+        lambda: publish(grey_run, models / "4"),
+        lambda: saved_model.export_saved_model(grey_run, models / "4"),
+        lambda: rollback(models / "4"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            change()
+    assert names(models / "4") == before
+
+
+def test_what_a_new_version_does_not_go_on_with_is_told(
+    monkeypatch: pytest.MonkeyPatch, exports: dict[str, Path], grey_run: Run, tmp_path: Path
+) -> None:
+    grey, colour = (Card.load(exports[name]) for name in ("grey", "colour"))
+    about_index = IndexCard(items=3, ids="int64", default_k=10, largest_k=1000, rerank=False)
+    cards = iter([grey.model_copy(update={"index": about_index}), grey, colour, colour])
+
+    def write_card(folder: Path) -> None:
+        write_small_version(folder)
+        next(cards).save(folder)
+
+    def add_version(run: Run, models: Path, *options: object) -> Path:
+        return write_version(models, new_version(models, None), write_card)
+
+    monkeypatch.setattr(saved_model, "add_version", add_version)
+    assert [publish(grey_run, tmp_path).lost for _ in range(4)] == [
+        [],
+        ["Version 1 has an index, this one has none: it does not answer search"],
+        [
+            f"The codes change from {grey.fingerprint} (version 2) to {colour.fingerprint}: codes "
+            "kept elsewhere must be made anew"
+        ],
+        [],
+    ]
 
 
 def test_two_publishers_take_turns(models: Path) -> None:

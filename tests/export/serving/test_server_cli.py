@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -116,14 +117,38 @@ def test_what_a_server_cannot_do_is_one_line_of_error(
     server: ModelServer, photos: Path, exports: dict[str, Path]
 ) -> None:
     at = ("query", "--server", server.target)
-    assert_one_line_of_error(call(*at, "--name", "absent", photos), "absent")
-    assert_one_line_of_error(call(*at, "--name", NAME, "--version", 9, photos), "9")
+    assert_one_line_of_error(
+        call(*at, "--name", "absent", photos),
+        f"{server.target} serves no model 'absent': Servable not found .* by --name",
+    )
+    assert_one_line_of_error(
+        call(*at, "--name", NAME, "--version", 9, photos),
+        f"serves no version 9 of the model '{NAME}': Servable not found .* by --name and --version",
+    )
     assert_one_line_of_error(call(*at, "--name", NAME, "--k", 5000, photos), "at most 1000")
     nobody = ("query", "--server", "127.0.0.1:1", "--deadline", "0.5", "--name", NAME)
     assert_one_line_of_error(call(*nobody, photos), "127.0.0.1:1 cannot be reached")
     with ModelServer(exports["grey"].parent, "grey") as bare:
         result = call("query", "--server", bare.target, "--name", "grey", photos)
         assert_one_line_of_error(result, "'grey' has no index: publish it with --index")
+
+
+@pytest.mark.parametrize(
+    "target", ["localhost", "::1", "http://localhost:8500", "localhost:8500/v1", "localhost:"]
+)
+def test_grpc_needs_host_and_port(target: str, photos: Path) -> None:
+    result = call("query", "--server", target, "--name", NAME, photos)
+    assert_one_line_of_error(result, "HOST:PORT for gRPC.* a URL needs --transport rest. Received")
+
+
+def test_grpc_finds_an_ipv6_address(photos: Path) -> None:
+    nobody = ("query", "--server", "[::1]:1", "--deadline", "0.2", "--name", NAME)
+    assert_one_line_of_error(call(*nobody, photos), "cannot be reached")
+
+
+def test_rest_on_the_port_of_grpc_is_told(server: ModelServer, photos: Path) -> None:
+    at = ("query", "--server", server.target, "--transport", "rest", "--deadline", "0.5")
+    assert_one_line_of_error(call(*at, "--name", NAME, photos), "is this the gRPC port. REST is")
 
 
 @pytest.mark.parametrize(
@@ -172,6 +197,17 @@ def test_the_set_up_of_a_server_is_written(models: Path, tmp_path: Path) -> None
     assert "tensorflow_model_server --port=9500 --rest_api_port=8501 " in result.stdout
     assert f"docker compose --file {output}/docker-compose.yml up" in result.stdout
     assert f"query --server localhost:9500 --name {NAME}" in result.stdout
+
+
+def test_the_set_up_is_that_of_the_versions_named(
+    models: Path, exports: dict[str, Path], tmp_path: Path
+) -> None:
+    mixed = tmp_path / "mixed"
+    shutil.copytree(models / "1", mixed / "1")
+    shutil.copytree(exports["grey"], mixed / "2")
+    common = ("server-config", "--model", mixed, "--output", tmp_path / "serving")
+    assert "query --server" not in call(*common).stdout
+    assert "query --server" in call(*common, "--version", 1).stdout
 
 
 def test_a_set_up_that_cannot_be_is_one_line_of_error(

@@ -235,6 +235,24 @@ def test_batching_is_for_encoders_only(model: Path, encoder_only: Path, tmp_path
         ServerConfig(model, batching=True)
 
 
+def test_batching_is_for_the_versions_that_are_served(tmp_path: Path) -> None:
+    mixed = make_model(tmp_path / "mixed", 2, 3)
+    make_model(mixed, 4, search=False)
+    ServerConfig(mixed, versions=(4,), batching=True)
+    ServerConfig(mixed, batching=True)
+    for versions in ((2,), (2, 4)):
+        with pytest.raises(ValueError, match="version 2 has an index"):
+            ServerConfig(mixed, versions=versions, batching=True)
+    make_model(mixed, 5)
+    ServerConfig(mixed, versions=(4,), batching=True)
+
+
+def test_the_files_go_into_a_folder(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="output must be a folder. Received a file: .*fil"):
+        write_server_config(ServerConfig(model), tmp_path / "file")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
