@@ -1,5 +1,7 @@
 """`python -m export litert` and `verify`: the encoder on a device."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,9 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from export.printing import out, print_facts
-from training.command_line import clear_errors, notices_kept_back, start_tensorflow, warn
+from training.command_line import (
+    clear_errors,
+    is_given,
+    notices_kept_back,
+    start_tensorflow,
+    warn,
+)
 
 if TYPE_CHECKING:
+    from export.litert.kinds import Kind
     from export.litert.limits import Limits
     from export.litert.verification import EncoderReport, Verification
     from training.runs import Run
@@ -23,8 +32,19 @@ _FILES = "Files"
 _INT8 = "Full int8"
 _SEARCH = "Search on the device"
 _WORK = "Work"
-_LIMITS = "Limits (exit code 1 when one is broken)"
+_LIMITS = "Limits (exit code 1 when one is broken, 2 for any error)"
 _OUTPUT = "Output"
+
+# What each of these limits takes to be measured: the file of its kind, and what it is a share of.
+_NEEDED_KINDS: dict[str, tuple["Kind", ...]] = {
+    "float32_bits": ("float32",),
+    "float16_bits": ("float16",),
+    "dynamic_range_bits": ("dynamic-range",),
+    "int8_bits": ("int8",),
+    "float16_size": ("float16", "float32"),
+    "int8_size": ("int8", "float32"),
+    "int8_latency": ("int8", "float32"),
+}
 
 RunOption = Annotated[
     Path,
@@ -119,14 +139,15 @@ def litert(
         from export.litert.calibration import calibration_images as draw
         from export.litert.export_litert import export_litert
         from export.litert.kinds import KINDS, check_kinds
-        from export.litert.search_file import export_search
-        from export.load_index import load_index
+        from export.litert.search_file import check_export_search, export_search
+        from export.load_index import check_code_space, load_index
 
         kinds = check_kinds(KINDS if kind is None else kind)
         loaded = _load_run(run)
         database = None if index is None else load_index(index)
-        if database is not None:
-            database.check_fingerprint(loaded.fingerprint)
+        if index is not None and database is not None:
+            check_code_space(database, index, loaded.fingerprint, f"--run {run}")
+            check_export_search(database, output, k, replace)  # before the encoders are written
         images = None
         if "int8" in kinds:
             images = draw(loaded.data(data_dir, image_root), calibration_images, seed)
@@ -150,6 +171,7 @@ def litert(
 
 
 def verify(
+    context: typer.Context,
     run: RunOption,
     litert: Annotated[Path, typer.Option(help="Folder of the run's .tflite files.")],
     model: Annotated[
@@ -218,7 +240,8 @@ def verify(
         float,
         typer.Option(
             min=0,
-            help="Greatest size, as a share of the float32 file's.",
+            help="Greatest size, as a share of the float32 file's; 8 KiB more are allowed, for "
+            "graph and metadata.",
             rich_help_panel=_LIMITS,
         ),
     ] = 0.52,
@@ -240,8 +263,11 @@ def verify(
     Each .tflite file runs on LiteRT's interpreter. mAP is that of people's use: the device's query
     codes against the database codes of the server, next to the server's own. Latency is measured
     here, all files in turn in one run: the ratios mean more than the milliseconds.
+
+    The exit code is 0 when all limits hold, 1 when one is broken and 2 for any error, such as a
+    limit that is given but cannot be measured.
     """
-    with clear_errors():
+    with _errors_exit_with_2():
         if json_file is not None and not json_file.absolute().parent.is_dir():
             raise FileNotFoundError(f"There is no folder for --json {str(json_file)!r}")
         start_tensorflow()
@@ -251,7 +277,8 @@ def verify(
         from export.served_encoder import ServedEncoder
 
         loaded = _load_run(run)
-        tflite_files(litert, loaded.fingerprint)  # before the work, what would fail after it
+        files = tflite_files(litert, loaded.fingerprint)  # before the work, what would fail after
+        _check_given_limits(context, set(files.values()), model is not None)
         data = loaded.data(data_dir, image_root)
         with out.status("Encoding"), notices_kept_back(_CLEAR):
             served = None if model is None else ServedEncoder.load(model)
@@ -275,6 +302,27 @@ def verify(
             warn("[bold red]Limit broken:[/]", problem)
     if broken:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _errors_exit_with_2() -> Iterator[None]:
+    """`clear_errors` with another exit code, since 1 says that a limit is broken."""
+    try:
+        with clear_errors():
+            yield
+    except typer.Exit:
+        raise typer.Exit(2) from None
+
+
+def _check_given_limits(context: typer.Context, kinds: set["Kind"], served: bool) -> None:
+    """Refuses a limit on the command line that no file can break."""
+    for name, needed in _NEEDED_KINDS.items():
+        held_by_served = served and name == "float32_bits"
+        if is_given(context, name) and not held_by_served and not kinds.issuperset(needed):
+            raise ValueError(
+                f"--{name.replace('_', '-')} cannot be measured without files of "
+                f"{' and '.join(needed)} in --litert. Received: {', '.join(sorted(kinds))}"
+            )
 
 
 def _load_run(path: Path) -> "Run":

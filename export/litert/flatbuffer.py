@@ -29,12 +29,23 @@ def read_tflite(path: str | os.PathLike[str]) -> bytes:
     return content
 
 
-def parse(content: bytes) -> Any:
-    """The content of a .tflite file as a `schema.ModelT`; raises `ValueError` if it is damaged."""
+def parse(content: bytes, name: str = "The .tflite file") -> Any:
+    """The content of a .tflite file as the objects of its schema.
+
+    Args:
+        content: the content of the file.
+        name: what an error calls it.
+
+    Returns:
+        A `schema.ModelT`.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
     try:
         return schema.ModelT.InitFromPackedBuf(content, 0)
     except _DAMAGE as error:
-        raise ValueError(f"The .tflite file is damaged: {error}") from error
+        raise ValueError(f"{name} is damaged: {error}") from error
 
 
 def serialize(model: Any) -> bytes:

@@ -28,5 +28,7 @@ def check_kinds(kinds: Iterable[str]) -> list[Kind]:
     wanted = list(kinds)
     unknown = [kind for kind in wanted if kind not in KINDS]
     if unknown or not wanted:
-        raise ValueError(f"`kinds` must be some of {', '.join(KINDS)}. Received: {wanted!r}")
+        raise ValueError(
+            f"`kinds` (--kind) must be some of {', '.join(KINDS)}. Received: {wanted!r}"
+        )
     return [kind for kind in KINDS if kind in wanted]

@@ -148,22 +148,37 @@ def read_metadata(path: str | os.PathLike[str]) -> LiteRTMetadata:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no .tflite file, is damaged, has no such metadata, or metadata that
-            this version cannot read; what is wrong is named.
+        ValueError: if it is no .tflite file, is damaged, searches in place of encoding, has no such
+            metadata, or metadata that this version cannot read; what is wrong is named.
     """
-    model = parse(read_tflite(path))
+    model = parse(read_tflite(path), repr(str(path)))
     entries = [entry for entry in model.metadata or [] if entry.name == ENTRY.encode()]
     if not entries:
         raise ValueError(
             f"{str(path)!r} has no metadata {ENTRY!r}, so it was not written by "
             "`python -m export litert`"
         )
-    data = model.buffers[entries[-1].buffer].data
     try:
-        return LiteRTMetadata.model_validate_json(np.asarray(data, np.uint8).tobytes())
+        document = np.asarray(model.buffers[entries[-1].buffer].data, np.uint8).tobytes()
+    except (IndexError, TypeError):
+        raise ValueError(f"{str(path)!r} is damaged: its metadata {ENTRY!r} is missing") from None
+    try:
+        return LiteRTMetadata.model_validate_json(document)
     except ValidationError as error:
+        if _is_search(error):
+            raise ValueError(
+                "The file must be an encoder, as encoder-int8.tflite is. "
+                f"Received: {str(path)!r}, which searches (`--index` of `python -m export litert`)"
+            ) from None
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"])) or "the JSON"
         raise ValueError(
             f"The metadata of {str(path)!r} cannot be read: {where}: {problem['msg']}"
         ) from None
+
+
+def _is_search(error: ValidationError) -> bool:
+    """Whether what was refused is the metadata of a search file (`SearchMetadata`)."""
+    return any(
+        problem["loc"] == ("kind",) and problem["input"] == "search" for problem in error.errors()
+    )

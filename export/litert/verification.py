@@ -100,14 +100,15 @@ def verify(
         latency_rounds: see `interleaved_latency`.
 
     Raises:
-        FileNotFoundError: if `litert` holds no such file.
+        FileNotFoundError: if there is no folder `litert`, or no such file in it.
+        NotADirectoryError: if it is a file.
         ValueError: if a file or the SavedModel is of another code space, a file is damaged or takes
             images of another size, the database codes are not of the data, or an argument breaks
             its rule.
     """
     if images < 1:
         raise ValueError(f"`images` must be at least 1. Received: {images}")
-    paths = tflite_files(litert, run.fingerprint)
+    paths = list(tflite_files(litert, run.fingerprint))
     if served is not None and served.card.fingerprint != run.fingerprint:
         _refuse_other_code_space("The SavedModel", served.card.fingerprint, run.fingerprint)
     query = _spread(data.split.query, images)
@@ -142,24 +143,33 @@ def verify(
     )
 
 
-def tflite_files(folder: str | os.PathLike[str], fingerprint: str) -> list[Path]:
-    """The encoders in a folder, `encoder*.tflite`, in the order of their kinds.
+def tflite_files(folder: str | os.PathLike[str], fingerprint: str) -> dict[Path, Kind]:
+    """The encoders in a folder, `encoder*.tflite`, and their kinds, in the order of `KINDS`.
 
     Raises:
-        FileNotFoundError: if there is none.
+        FileNotFoundError: if there is no such folder, or no such file in it.
+        NotADirectoryError: if `folder` is a file.
         ValueError: if one was not written by `python -m export litert`, or is of another code
             space.
     """
-    paths = sorted(Path(folder).glob("encoder*.tflite"))
+    folder = Path(folder)
+    if not folder.exists():
+        raise FileNotFoundError(f"There is no folder of .tflite files {str(folder)!r}")
+    if not folder.is_dir():
+        raise NotADirectoryError(
+            "`litert` (--litert) must be the folder of the .tflite files. "
+            f"Received: the file {str(folder)!r}; give its folder {str(folder.parent)!r}"
+        )
+    paths = sorted(folder.glob("encoder*.tflite"))
     if not paths:
         raise FileNotFoundError(f"There is no file encoder*.tflite in {str(folder)!r}")
-    kinds = {}
+    kinds: dict[Path, Kind] = {}
     for path in paths:
         metadata = read_metadata(path)
         if metadata.fingerprint != fingerprint:
             _refuse_other_code_space(repr(str(path)), metadata.fingerprint, fingerprint)
-        kinds[path] = KINDS.index(metadata.kind)
-    return sorted(paths, key=lambda path: (kinds[path], path.name))
+        kinds[path] = metadata.kind
+    return dict(sorted(kinds.items(), key=lambda item: (KINDS.index(item[1]), item[0].name)))
 
 
 def _refuse_other_code_space(what: str, received: str, wanted: str) -> None:

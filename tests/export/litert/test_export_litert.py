@@ -285,8 +285,11 @@ def test_a_full_disk_leaves_the_old_file(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kinds": ["float64"]}, "`kinds` must be some of float32, .* Received: .'float64'."),
-        ({"kinds": []}, "`kinds` must be some of"),
+        (
+            {"kinds": ["float64"]},
+            r"`kinds` \(--kind\) must be some of float32, .* Received: .'float64'.",
+        ),
+        ({"kinds": []}, r"`kinds` \(--kind\) must be some of"),
         ({"kinds": ["int8"]}, "needs representative images.*Received: none"),
         ({"calibration": NOISE[:0]}, "needs representative images.*Received: none"),
         ({"calibration": NOISE}, r"must be uint8 \[n, 8, 8, 1\]. Received: uint8 \[40, 4, 4, 1\]"),

@@ -4,8 +4,11 @@ from export.litert.bit_agreement import BitAgreement
 from export.litert.limits import Limits
 from export.litert.verification import EncoderReport, Verification
 
+FLOAT32_BYTES = 1_000_000
+
 
 def verification(kind: str | None, bits: float = 1, **figures: object) -> Verification:
+    """That of an encoder, and of a float32 file if the encoder is of another kind."""
     agreement = BitAgreement(
         overall=bits,
         by_bit=[bits],
@@ -18,8 +21,17 @@ def verification(kind: str | None, bits: float = 1, **figures: object) -> Verifi
     report = EncoderReport(
         name="it", kind=kind, agreement=agreement, **{"map": 0.7, "map_loss": 0.0, **figures}
     )
+    perfect = agreement.model_copy(update={"overall": 1.0})
+    float32 = EncoderReport(
+        name="float32", kind="float32", agreement=perfect, map=0.7, map_loss=0, bytes=FLOAT32_BYTES
+    )
     return Verification(
-        fingerprint="f", bits=8, images=1, database=1, server_map=0.7, encoders=[report]
+        fingerprint="f",
+        bits=8,
+        images=1,
+        database=1,
+        server_map=0.7,
+        encoders=[report] if kind == "float32" else [report, float32],
     )
 
 
@@ -27,10 +39,10 @@ def verification(kind: str | None, bits: float = 1, **figures: object) -> Verifi
     ("kind", "figures"),
     [
         (None, {"bits": 0.999}),
-        ("float32", {"bits": 0.999, "size_ratio": 1.0}),
-        ("float16", {"bits": 0.995, "size_ratio": 0.52}),
-        ("dynamic-range", {"bits": 0.96, "size_ratio": 0.9}),
-        ("int8", {"bits": 0.96, "size_ratio": 0.30, "map_loss": 0.01}),
+        ("float32", {"bits": 0.999, "bytes": FLOAT32_BYTES}),
+        ("float16", {"bits": 0.995, "bytes": 520_000 + 8192}),
+        ("dynamic-range", {"bits": 0.96, "bytes": 900_000}),
+        ("int8", {"bits": 0.96, "bytes": 300_000 + 8192, "map_loss": 0.01}),
         ("int8", {"map_loss": -0.5, "latency_ratio": {1: 9.0, 2: 9.0}}),
     ],
 )
@@ -44,10 +56,16 @@ def test_what_meets_the_limits_breaks_none(kind: str | None, figures: dict) -> N
         (None, {"bits": 0.9989}, "it: 99.890% of bits agree with the Keras model, less than 99.9"),
         ("float32", {"bits": 0.9989}, "less than 99.900%"),
         ("float16", {"bits": 0.9949}, "less than 99.500%"),
-        ("float16", {"size_ratio": 0.53}, "the file has 53.0% of float32's size, more than 52.0%"),
+        (
+            "float16",
+            {"bytes": 530_000},
+            "the file has 530,000 bytes, 53.0% of float32's 1,000,000: more than 52.0% of them and "
+            "8,192 bytes",
+        ),
+        ("float16", {"bytes": 520_000 + 8193}, "more than 52.0% of them and 8,192 bytes"),
         ("dynamic-range", {"bits": 0.95}, "less than 96.000%"),
         ("int8", {"bits": 0.9599}, "less than 96.000%"),
-        ("int8", {"size_ratio": 0.31}, "31.0% of float32's size, more than 30.0%"),
+        ("int8", {"bytes": 310_000}, "31.0% of float32's 1,000,000: more than 30.0% of them"),
         (
             "int8",
             {"map": 0.68, "map_loss": 0.02},
@@ -70,3 +88,9 @@ def test_a_latency_is_limited_on_demand() -> None:
     assert Limits(latency={"int8": 1.0}).broken(slow) == [
         "it: it takes 1.25 of float32's time with two threads, more than 1.00"
     ]
+
+
+def test_a_size_without_a_float32_file_breaks_no_limit() -> None:
+    alone = verification("int8", bytes=FLOAT32_BYTES)
+    assert Limits().broken(alone) != []
+    assert Limits().broken(alone.model_copy(update={"encoders": alone.encoders[:1]})) == []

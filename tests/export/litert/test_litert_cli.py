@@ -24,8 +24,8 @@ def call(*arguments: object) -> Any:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def assert_one_line_of_error(result: Any, message: str) -> None:
-    assert result.exit_code == 1, result.output
+def assert_one_line_of_error(result: Any, message: str, exit_code: int = 1) -> None:
+    assert result.exit_code == exit_code, result.output
     assert re.fullmatch(rf"Error: .*{message}.*\n", result.stderr), result.stderr
     assert result.stdout == ""
 
@@ -57,7 +57,7 @@ def test_the_files_of_a_run(
     ("options", "message"),
     [
         (("--calibration-images", 0), "needs representative images.*Received: 0"),
-        (("--kind", "int4"), "`kinds` must be some of float32, .*Received: .'int4'."),
+        (("--kind", "int4"), r"`kinds` \(--kind\) must be some of float32, .*Received: .'int4'."),
     ],
 )
 def test_bad_options_are_named(
@@ -78,7 +78,8 @@ def test_a_run_that_is_not_finished_is_refused(
     (run / "metrics.json").unlink()
     folder = phone if command[0] == "verify" else tmp_path / "phone"
     result = call(command[0], "--run", run, command[1], folder)
-    assert_one_line_of_error(result, "The run is not finished")
+    exit_code = 2 if command[0] == "verify" else 1
+    assert_one_line_of_error(result, "The run is not finished", exit_code)
 
 
 def test_data_that_has_changed_is_refused(fitted_folder: Path, tmp_path: Path) -> None:
@@ -147,12 +148,73 @@ def test_a_broken_limit_is_said_and_sets_the_exit_code(
     assert any("more than 1.0%" in problem for problem in found["broken"])
 
 
+def test_a_damaged_file_among_several_is_named(
+    fitted_folder: Path, phone: Path, tmp_path: Path
+) -> None:
+    shutil.copy(phone / "encoder-float32.tflite", tmp_path)
+    content = (phone / "encoder-int8.tflite").read_bytes()
+    (tmp_path / "encoder-int8.tflite").write_bytes(content[: len(content) // 2])
+    result = call("verify", "--run", fitted_folder, "--litert", tmp_path)
+    assert_one_line_of_error(result, "encoder-int8.tflite' is damaged", exit_code=2)
+
+
+@pytest.mark.parametrize(
+    ("limit", "kinds", "missing"),
+    [
+        ("--int8-size", ["int8"], "files of int8 and float32 in --litert. Received: int8"),
+        ("--int8-latency", ["int8"], "files of int8 and float32"),
+        ("--float16-size", ["int8", "float32"], "files of float16 and float32"),
+        ("--dynamic-range-bits", ["int8"], "files of dynamic-range"),
+    ],
+)
+def test_a_limit_that_is_given_must_have_its_files(
+    limit: str, kinds: list[str], missing: str, fitted_folder: Path, phone: Path, tmp_path: Path
+) -> None:
+    for kind in kinds:
+        shutil.copy(phone / f"encoder-{kind}.tflite", tmp_path)
+    result = call("verify", "--run", fitted_folder, "--litert", tmp_path, limit, 0.9)
+    assert_one_line_of_error(result, f"{limit} cannot be measured without {missing}", exit_code=2)
+
+
+def test_limits_by_default_need_no_files(fitted_folder: Path, phone: Path, tmp_path: Path) -> None:
+    shutil.copy(phone / "encoder-int8.tflite", tmp_path)
+    options = ("--images", 20, "--latency-rounds", 1, "--map-loss", 1, "--int8-bits", 0)
+    result = call("verify", "--run", fitted_folder, "--litert", tmp_path, *options)
+    assert result.exit_code == 0, result.output
+
+
+def test_a_search_that_cannot_be_written_stops_the_encoders(
+    fitted_folder: Path, fitted_run: Run, tmp_path: Path
+) -> None:
+    def refuses(output: Path, message: str, index: Path, *options: object) -> None:
+        before = sorted(output.iterdir()) if output.exists() else []
+        arguments = ("--output", output, "--kind", "float32", "--index", index, *options)
+        result = call("litert", "--run", fitted_folder, *arguments)
+        assert_one_line_of_error(result, message)
+        assert (sorted(output.iterdir()) if output.exists() else []) == before
+
+    phone = tmp_path / "phone"
+    refuses(
+        phone, "`k` must be 1 to the index's .* items. Received: 5000", fitted_folder, "--k", 5000
+    )
+    many = tmp_path / "many.npz"
+    codes = np.zeros((100_001, 2), np.uint8)
+    CodeIndex(codes, [str(i) for i in range(len(codes))], fitted_run.fingerprint).save(many)
+    refuses(phone, "must have 1 to 100,000 items. Received: 100,001", many)
+    other = tmp_path / "other.npz"
+    CodeIndex(codes[:10], list("abcdefghij"), "another").save(other)
+    refuses(phone, "Received: fingerprint=", other)
+    phone.mkdir()
+    (phone / "search.tflite").touch()
+    refuses(phone, "exists already: .*search.tflite", fitted_folder)
+
+
 def test_files_of_another_model_are_refused(
     fitted_folder: Path, grey_run: Run, files: Callable[[str], Path]
 ) -> None:
     result = call("verify", "--run", fitted_folder, "--litert", files("int8").parent)
     assert_one_line_of_error(
-        result, f"do not mix: .*Received: fingerprint='{grey_run.fingerprint}'"
+        result, f"do not mix: .*Received: fingerprint='{grey_run.fingerprint}'", exit_code=2
     )
 
 
@@ -161,7 +223,8 @@ def test_a_saved_model_of_another_run_is_refused(
 ) -> None:
     options = ("--litert", phone, "--model", exports["grey"])
     result = call("verify", "--run", fitted_folder, *options)
-    assert_one_line_of_error(result, "do not mix: The SavedModel must be of the run's code space")
+    message = "do not mix: The SavedModel must be of the run's code space"
+    assert_one_line_of_error(result, message, exit_code=2)
 
 
 def test_a_database_of_other_images_is_refused(
@@ -172,17 +235,22 @@ def test_a_database_of_other_images_is_refused(
     codes = np.zeros((3, 2), np.uint8)
     CodeIndex(codes, ["a", "b", "c"], fitted_run.fingerprint).save(run / "database.npz")
     result = call("verify", "--run", run, "--litert", phone)
-    assert_one_line_of_error(result, "must be of the run's database. Received: 3 codes")
+    assert_one_line_of_error(result, "must be of the run's database. Received: 3 codes", 2)
 
 
 def test_a_folder_without_files_and_one_for_json_that_is_missing(
     fitted_folder: Path, phone: Path, tmp_path: Path
 ) -> None:
-    result = call("verify", "--run", fitted_folder, "--litert", tmp_path)
-    assert_one_line_of_error(result, "There is no file encoder.*tflite in")
+    for litert, message in (
+        (tmp_path, "There is no file encoder.*tflite in"),
+        (tmp_path / "none", "There is no folder of .tflite files .*none'"),
+        (phone / "encoder-int8.tflite", f"Received: the file .*; give its folder '{phone}'"),
+    ):
+        result = call("verify", "--run", fitted_folder, "--litert", litert)
+        assert_one_line_of_error(result, message, exit_code=2)
     options = ("--litert", phone, "--json", tmp_path / "none" / "figures.json")
     result = call("verify", "--run", fitted_folder, *options)
-    assert_one_line_of_error(result, "There is no folder for --json")
+    assert_one_line_of_error(result, "There is no folder for --json", exit_code=2)
 
 
 def test_an_export_without_int8_needs_no_data(

@@ -1,14 +1,21 @@
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from export.litert.flatbuffer import parse, read_tflite, serialize
 from export.litert.kinds import KINDS
 from export.litert.metadata import ENTRY, read_metadata
+from export.litert.search_file import export_search
+from keras_hashing.retrieval import CodeIndex
 from training.runs import Run
+
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -65,19 +72,49 @@ def test_what_is_no_tflite_file_is_refused(files: Callable[[str], Path], tmp_pat
     with pytest.raises(ValueError, match=r"text\.tflite' is no .tflite file"):
         read_metadata(tmp_path / "text.tflite")
     (tmp_path / "cut.tflite").write_bytes(files("float32").read_bytes()[:1000])
-    with pytest.raises(ValueError, match="is damaged"):
+    with pytest.raises(ValueError, match=r"cut\.tflite' is damaged"):
         read_metadata(tmp_path / "cut.tflite")
 
 
-def test_a_file_is_read_and_run_without_tensorflow(files: Callable[[str], Path]) -> None:
+@pytest.mark.parametrize("buffer", [0, 10_000])
+def test_a_file_whose_metadata_points_nowhere_is_damaged(
+    buffer: int, files: Callable[[str], Path], tmp_path: Path
+) -> None:
+    def misdirect(model: object) -> None:
+        (entry,) = [entry for entry in model.metadata if entry.name == ENTRY.encode()]
+        entry.buffer = buffer
+
+    path = changed(files("float32"), tmp_path / "astray.tflite", misdirect)
+    with pytest.raises(ValueError, match=r"astray\.tflite' is damaged: its metadata"):
+        read_metadata(path)
+
+
+def test_a_file_that_searches_is_no_encoder(tmp_path: Path) -> None:
+    index = CodeIndex(np.zeros((4, 2), np.uint8), ["a", "b", "c", "d"], "space")
+    path = export_search(index, tmp_path, k=3)
+    with pytest.raises(ValueError, match=r"must be an encoder.*search\.tflite', which searches"):
+        read_metadata(path)
+
+
+def test_the_files_that_the_guide_names_run_an_encoder_without_tensorflow(
+    files: Callable[[str], Path], tmp_path: Path
+) -> None:
+    guide = (CHECKOUT / "docs" / "on-the-phone.md").read_text(encoding="utf-8")
+    names = re.findall(r"^    (export/\S+\.py)$", guide, re.MULTILINE)
+    assert "export/litert/device_encoder.py" in names
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CHECKOUT / name, tmp_path / name)
     script = (
         "import sys, numpy as np\n"
+        "sys.path.insert(0, sys.argv[2])\n"
         "from export.litert.device_encoder import DeviceEncoder\n"
         "codes = DeviceEncoder(sys.argv[1]).encode(np.zeros((2, 8, 8, 1), np.uint8))\n"
-        "print(codes.shape, [name for name in ('tensorflow', 'keras') if name in sys.modules])\n"
+        "unwanted = {'tensorflow', 'keras', 'keras_hashing', 'training'}\n"
+        "print(codes.shape, sorted(unwanted & set(sys.modules)))\n"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", script, str(files("float32"))],
+        [sys.executable, "-I", "-c", script, str(files("float32")), str(tmp_path)],
         capture_output=True,
         text=True,
         check=True,
