@@ -163,7 +163,7 @@ def fit(
     ] = "hswd",
     quantization_weight: Annotated[
         float, _option("Weight of the quantization loss.", _MODEL)
-    ] = 0.1,
+    ] = 0.3,
     quantize: Annotated[
         Literal["raw", "relaxed"] | None,
         _option(

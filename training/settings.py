@@ -42,7 +42,7 @@ class FitSettings(BaseModel):
     method: str = "hashnet"
     memory_size: int = Field(0, ge=0)
     quantization: str = "hswd"
-    quantization_weight: float = Field(0.1, ge=0)
+    quantization_weight: float = Field(0.3, ge=0)
     quantize: Literal["raw", "relaxed"] | None = None
 
     epochs: int = Field(20, ge=1)

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_hashing import backend
 from keras_hashing.losses import quantization as quantization_losses
-from keras_hashing.losses.hashing_loss import check_weight
+from keras_hashing.losses.hashing_loss import DEFAULT_WEIGHT, check_weight
 from keras_hashing.losses.quantization import QuantizationLoss
 
 Tensor = Any
@@ -26,7 +26,7 @@ class HashHead(keras.layers.Layer):
     ```python
     head = keras_hashing.layers.HashHead(
         bits=64, quantization=keras_hashing.losses.HashSlicedWasserstein(),
-        quantization_weight=0.1)
+        quantization_weight=0.3)
     ```
 
     The term is added with `add_loss`, in training only and in float32; the exported graph holds
@@ -63,7 +63,7 @@ class HashHead(keras.layers.Layer):
         activation: Any = None,
         batch_normalization: bool = False,
         quantization: Any = None,
-        quantization_weight: float = 0.1,
+        quantization_weight: float = DEFAULT_WEIGHT,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,

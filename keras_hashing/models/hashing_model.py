@@ -10,7 +10,7 @@ from keras_hashing import methods, metrics
 from keras_hashing import retrieval as retrieval_functions
 from keras_hashing.layers.hash_head import HashHead, check_bits
 from keras_hashing.losses import quantization as quantization_losses
-from keras_hashing.losses.hashing_loss import check_place, check_weight
+from keras_hashing.losses.hashing_loss import DEFAULT_WEIGHT, check_place, check_weight
 from keras_hashing.losses.inputs import check_codes
 
 Tensor = Any
@@ -31,7 +31,7 @@ class HashingModel(keras.Model):
 
     ```python
     model = keras_hashing.models.HashingModel(
-        backbone, bits=64, method="hashnet", quantization="hswd", quantization_weight=0.1)
+        backbone, bits=64, method="hashnet", quantization="hswd", quantization_weight=0.3)
     model.compile("adam")          # the model brings its loss; one given here is added
     model.fit(train)               # batches of (images, one-hot or multi-hot labels)
     model.encoder                  # images → raw continuous codes: what is exported
@@ -70,7 +70,7 @@ class HashingModel(keras.Model):
         bits: int,
         method: Any = "hashnet",
         quantization: Any = "hswd",
-        quantization_weight: float = 0.1,
+        quantization_weight: float = DEFAULT_WEIGHT,
         quantize: str | None = None,
         head: HashHead | None = None,
         num_classes: int | None = None,

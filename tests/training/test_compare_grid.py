@@ -67,7 +67,7 @@ def test_every_column_with_a_choice_has_the_same_number_of_trials() -> None:
 def test_hashnets_native_quantization_is_tuned_as_the_schedule_that_it_is() -> None:
     assert {choice.place for choice in candidates(("hashnet", "native"))} == {"schedule"}
     assert default_choice(("hashnet", "native")) == Choice(1.0, "schedule")
-    assert default_choice(("csq", "native")) == Choice(0.1, "relaxed")
+    assert default_choice(("csq", "native")) == Choice(0.3, "relaxed")
 
 
 def test_runs_of_a_cell_stay_together() -> None:

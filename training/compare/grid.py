@@ -6,6 +6,7 @@ from itertools import groupby
 
 from keras_hashing import methods
 from keras_hashing.layers.hash_head import check_bits
+from keras_hashing.losses.hashing_loss import DEFAULT_WEIGHT
 from keras_hashing.losses.quantization import QUANTIZATION_LOSSES
 from training.compare.run import Run
 
@@ -98,15 +99,15 @@ def native_is_schedule(method: str) -> bool:
 
 
 def default_choice(column: Column) -> Choice:
-    """Weight and place without tuning: 0.1 on the raw code; native as in the paper."""
+    """Weight and place without tuning: 0.3 on the raw code; native as in the paper."""
     method, quantization = column
     if quantization == "none":
         return Choice(0.0, "")
     if quantization != "native":
-        return Choice(0.1, "raw")
+        return Choice(DEFAULT_WEIGHT, "raw")
     if native_is_schedule(method):
         return Choice(1.0, "schedule")
-    return Choice(0.1, methods.METHODS[method].native_place)
+    return Choice(DEFAULT_WEIGHT, methods.METHODS[method].native_place)
 
 
 def candidates(column: Column) -> list[Choice]:
