@@ -17,6 +17,8 @@ BACKBONES: dict[str, Callable[[Shape, str | None], keras.Model]] = {
     "efficientnet-lite1": partial(pretrained_efficientnet_lite, "lite1"),
     "efficientnet-lite2": partial(pretrained_efficientnet_lite, "lite2"),
 }
+# These have no pretrained weights: frozen, they give features of random weights.
+UNTRAINED = frozenset({"small-cnn"})
 
 
 def make_backbone(

@@ -10,7 +10,6 @@ from training.command_line import clear_errors, is_given, start_tensorflow
 compare = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode="markdown",
-    help="Compare methods and quantizations on frozen features, or fine-tuned.",
 )
 
 _DATA = "Data and backbone"
@@ -24,21 +23,24 @@ def _option(text: str, panel: str, *names: str) -> Any:
 
 
 @compare.callback(
-    epilog="Example: python -m training compare --data-dir ../shared/tfds --height 128 --width 128 "
-    "--tune --output runs/compare"
+    epilog="Example: python -m training compare --data-dir DATA --download --height 128 "
+    "--width 128 --output runs/compare --tune; then the same without --tune"
 )
 def run(
     context: typer.Context,
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder of the comparison: made here, or gone on with."),
+        typer.Option(
+            help="Folder of the comparison: made here, or gone on with. (required)",
+            show_default=False,
+        ),
     ] = None,
     tune: Annotated[
         bool,
         typer.Option(
             "--tune",
             help="Choose weight and place of each quantization on a validation part of the "
-            "training set, write them, and stop.",
+            "training set, at 32 bits with the first seed, write them, and stop.",
         ),
     ] = False,
     features_only: Annotated[
@@ -136,7 +138,7 @@ def run(
 
     Each finished run is on the disk at once: the same command goes on where an interrupted one
     was, with --fine-tune from the last epoch of the run. With --tune first, weight and place of
-    each quantization are chosen with the same budget for every column; without, they are 0.1 on
+    each quantization are chosen with the same budget for every column; without, they are 0.3 on
     the raw code, native as in the method's paper.
     `compare report` makes tables, figures and a page.
     """
@@ -176,6 +178,8 @@ def run(
         )
         if features_only:
             return
+        for column, reason in comparison.not_run().items():
+            print(f"Left out: {' '.join(column)}: {reason}")
         if tune:
             for (method, quantization), (choice, value) in comparison.tune().items():
                 print(f"{method:12}{quantization:8}{choice.weight:<6g}{choice.place:10}{value:.4f}")

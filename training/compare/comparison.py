@@ -159,7 +159,14 @@ class Comparison:
     def _finish(
         self, runs: list[Run], results: ResultsFile, title: str
     ) -> dict[Run, dict[str, Any]]:
-        """Trains the runs that have no result yet."""
+        """Trains the runs that have no result yet.
+
+        Raises:
+            ValueError: when no column of the grid exists.
+        """
+        if not runs:
+            reasons = [f"{' '.join(column)}: {why}" for column, why in self.not_run().items()]
+            raise ValueError("Nothing of the grid can be run. " + "; ".join(reasons))
         with self.folder.opened():
             found = results.read()
             left = [run for run in runs if found.get(run, {}).get("status") != "done"]

@@ -96,6 +96,11 @@ class Evidence:
         return 32 if 32 in self.bits else self.bits[len(self.bits) // 2]
 
     @property
+    def tuned(self) -> bool:
+        """Whether weight and place of some column were chosen by tuning."""
+        return any(value is not None for _, value in self.choices.values())
+
+    @property
     def failed(self) -> dict[Run, str]:
         """The runs that failed, and why."""
         return {

@@ -8,7 +8,9 @@ from typing import Any
 import jinja2
 from pydantic import BaseModel
 
+from keras_hashing import methods
 from training.atomic_write import atomic_write
+from training.backbones import UNTRAINED
 from training.compare.evidence import Evidence
 from training.compare.figures import write_figures
 from training.compare.recipe import FineTuning
@@ -88,7 +90,7 @@ def _findings(evidence: Evidence) -> list[str]:
     return findings
 
 
-def _about(evidence: Evidence) -> list[tuple[str, str]]:
+def about(evidence: Evidence) -> list[tuple[str, str]]:
     """What was held equal in all runs, and how they were trained."""
     recipe, data = evidence.recipe, evidence.settings["data"]
     line = next(line for line in evidence.results.values() if line.get("status") == "done")
@@ -107,8 +109,9 @@ def _about(evidence: Evidence) -> list[tuple[str, str]]:
 def _about_frozen(evidence: Evidence) -> list[tuple[str, str]]:
     recipe, width = evidence.recipe, evidence.settings["data"]["width"]
     size = f" at {recipe.height}×{recipe.width}" if recipe.height else ""
+    weights = ", with untrained weights" if recipe.backbone in UNTRAINED else ""
     return [
-        ("features", f"{recipe.backbone}{size}, frozen; {width}, standardised"),
+        ("features", f"{recipe.backbone}{size}{weights}, frozen; {width}, standardised"),
         ("head", f"dropout {recipe.dropout:g}, {width}–{recipe.hidden}–bits, ReLU"),
         (
             "training",
@@ -153,17 +156,20 @@ def _augmentation(tuned: FineTuning) -> str:
     return ", ".join(on) or "none"
 
 
-def command_of(evidence: Evidence) -> str:
-    """The command that makes these results, but for folders."""
+def commands_of(evidence: Evidence) -> list[str]:
+    """The commands that make these results, but for folders: the choice of settings comes first."""
     words = ["python", "-m", "training", "compare"]
     recipe = evidence.recipe
     words += _options(recipe, without="fine_tuning")
     if recipe.fine_tuning is not None:
         words += ["--fine-tune", *_options(recipe.fine_tuning)]
+    if evidence.methods != sorted(methods.available()):
+        words += ["--methods", ",".join(evidence.methods)]
     words += ["--quantizations", ",".join(evidence.quantizations)]
     words += ["--bits", ",".join(map(str, evidence.bits))]
     words += ["--seeds", ",".join(map(str, evidence.seeds))]
-    return shlex.join([*words, "--output", str(evidence.folder.path)])
+    command = shlex.join([*words, "--output", str(evidence.folder.path)])
+    return [f"{command} --tune", command] if evidence.tuned else [command]
 
 
 def _options(model: BaseModel, without: str = "") -> list[str]:
@@ -179,8 +185,8 @@ def _options(model: BaseModel, without: str = "") -> list[str]:
 
 def _markdown(evidence: Evidence, tables: list[Table], findings: list[str]) -> str:
     parts = [f"# {_title(evidence)}\n", "\n".join(f"- {finding}" for finding in findings) + "\n"]
-    parts.append("\n".join(f"- {name}: {value}" for name, value in _about(evidence)) + "\n")
-    parts.append(f"    {command_of(evidence)}\n")
+    parts.append("\n".join(f"- {name}: {value}" for name, value in about(evidence)) + "\n")
+    parts.append("\n".join(f"    {command}" for command in commands_of(evidence)) + "\n")
     parts += [table.to_markdown() for table in tables]
     if evidence.failed:
         failed = [f"- {run}: {error}" for run, error in evidence.failed.items()]
@@ -204,8 +210,8 @@ def _page(
     return template.render(
         title=_title(evidence),
         findings=findings,
-        about=_about(evidence),
-        command=command_of(evidence),
+        about=about(evidence),
+        commands=commands_of(evidence),
         tables=tables,
         figures=embedded,
         failed=evidence.failed,

@@ -90,8 +90,9 @@ def _builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
 def _prepare(name: str, builder: Any, download: bool) -> None:
     if not download:
         raise FileNotFoundError(
-            f"Data set {name!r} is not prepared in {str(builder.data_path)!r}. Point `data_dir` to "
-            "where it is, or ask for it with download=True (needs a connection), or prepare it "
+            f"Data set {name!r} is not prepared in {str(builder.data_path)!r}. Point `data_dir` "
+            "(--data-dir) to where it is, or ask for it with download=True (--download; needs a "
+            "connection), or prepare it "
             f"once with `tfds build {name} --data_dir DIR`."
         )
     builder.download_and_prepare()
