@@ -161,8 +161,8 @@ def test_a_half_precision_model_gives_float32_and_the_codes_of_keras(
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param("fashion_mnist", marks=pytest.mark.prepared_data("fashion_mnist")),
-        pytest.param("cifar10", marks=[pytest.mark.prepared_data("cifar10"), pytest.mark.slow]),
+        pytest.param(name, marks=[pytest.mark.prepared_data(name), pytest.mark.slow])
+        for name in ("fashion_mnist", "cifar10")
     ],
 )
 def test_codes_of_1000_stored_images_are_those_of_keras(

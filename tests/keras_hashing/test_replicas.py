@@ -90,7 +90,15 @@ def train(maker, make_backbone, data, strategy):
     return history, evaluated, [np.asarray(value) for value in model.get_weights()]
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name in ("hswd", "head", "memory", "dsdh")
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in MAKERS
+    ],
+)
 def test_two_replicas_equal_one_with_twice_the_batch(name, make_backbone, blobs, two_replicas):
     import tensorflow as tf
 

@@ -1,6 +1,7 @@
 """The report of a comparison against SciPy and sums by hand."""
 
 import csv
+import dataclasses
 import json
 import math
 import re
@@ -13,7 +14,7 @@ from scipy import stats
 from training.compare.comparison_folder import ComparisonFolder
 from training.compare.evidence import Evidence
 from training.compare.recipe import Recipe
-from training.compare.report import command_of, write_report
+from training.compare.report import about, commands_of, write_report
 from training.compare.results_file import ResultsFile
 from training.compare.run import Run
 from training.compare.statistics import Summary, differences, overall, values_of
@@ -191,9 +192,22 @@ def test_csv_files_hold_the_numbers_of_the_tables(comparison: Path) -> None:
     assert float(row["mean"]) == pytest.approx(0.025)
 
 
-def test_the_report_names_the_command(comparison: Path) -> None:
-    command = command_of(Evidence.read(comparison))
+def test_the_report_names_the_commands_that_choose_settings_and_train(comparison: Path) -> None:
+    tune, command = commands_of(Evidence.read(comparison))
     assert "--quantizations none,native,hswd --bits 16 --seeds 0,1,2" in command
+    assert f"--methods {','.join(sorted({method for method, _ in MAPS}))} " in command
+    assert tune == f"{command} --tune"
+    text = write_report(comparison).with_name("report.md").read_text()
+    assert f"    {tune}\n    {command}\n" in text
+
+
+def test_the_report_tells_features_of_untrained_networks(comparison: Path) -> None:
+    text = write_report(comparison).with_name("report.md").read_text()
+    assert "untrained" not in text
+    settings = json.loads((comparison / "settings.json").read_text())
+    settings["recipe"]["backbone"] = "small-cnn"
+    evidence = dataclasses.replace(Evidence.read(comparison), settings=settings)
+    assert "small-cnn, with untrained weights, frozen" in dict(about(evidence))["features"]
 
 
 def test_a_folder_without_a_finished_run_has_no_report(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def without_seconds(line: dict) -> dict:
     return {name: value for name, value in line.items() if name != "seconds"}
 
 
+@pytest.mark.slow
 def test_an_interrupted_grid_goes_on_and_the_same_seed_gives_the_same_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -159,6 +160,22 @@ def test_output_must_be_given_and_be_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "file" in refused("--output", tmp_path / "file", "--dataset", "digits")
     assert "Not the folder of a comparison" in refused("report", "--output", tmp_path)
+
+
+def test_a_grid_of_columns_that_do_not_exist_is_refused_with_the_reason(tmp_path: Path) -> None:
+    output = refused(
+        *("--dataset", "digits", "--protocol", "per-class", "--backbone", "small-cnn"),
+        *("--features-dir", tmp_path / "features", "--output", tmp_path / "new"),
+        *("--methods", "orthohash", "--quantizations", "native"),
+    )
+    assert "Nothing of the grid can be run. orthohash native: the method's paper" in " ".join(
+        output.split()
+    )
+
+
+def test_help_tells_how_a_comparison_goes_on() -> None:
+    text = " ".join(RUNNER.invoke(app, ["compare", "--help"]).output.split())
+    assert "the same command goes on where an interrupted one was" in text
 
 
 def test_help_names_every_method_and_the_report(capsys: pytest.CaptureFixture) -> None:

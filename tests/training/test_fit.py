@@ -118,6 +118,7 @@ def test_an_interrupted_run_resumes_to_what_it_would_have_been(
     ]
 
 
+@pytest.mark.slow
 def test_weights_are_averaged_at_the_end_also_of_a_resumed_run(tmp_path: Path) -> None:
     averaged = {"average_weights": 0.9, "backbone_rate": 0.5}
     whole = fit(QUICK.model_copy(update=averaged), tmp_path / "whole", verbose=0)
