@@ -25,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_hashing.layers import HammingSearch
@@ -64,12 +65,13 @@ def searched(
     packed: NDArray[np.uint8],
     continuous: NDArray[np.float32] | None = None,
 ) -> NDArray[np.int64]:
-    """The positions that the layer answers with."""
+    """The positions that the layer answers with, as a compiled function: it maps over rows."""
+    compiled = tf.function(lambda *inputs: search(inputs[0], continuous=inputs[1])[0])
     found = []
     for start in range(0, len(packed), BATCH):
         rows = slice(start, start + BATCH)
         codes = None if continuous is None else continuous[rows]
-        found.append(np.asarray(search(packed[rows], continuous=codes)[0]))
+        found.append(np.asarray(compiled(packed[rows], codes)))
     return np.concatenate(found)
 
 

@@ -5,9 +5,12 @@ SavedModel of a small untrained network. Each step runs in a process of its own.
 resident memory of the process beyond that of one that does the same with the same model without an
 index, relative to the size of codes and ids: 8 bytes for an integer, the bytes of a string.
 
-The SavedModel is loaded as TensorFlow Serving does it: a session, by tag and signature.
+The SavedModel is loaded as TensorFlow Serving does it: a session, by tag and signature. Its
+`search_code` takes turns with `faiss.IndexBinaryFlat` on the same codes, with as many threads; the
+ratio is that of the best times.
 
-    python benchmarks/serving_index.py --items 10000000 --bits 64
+    python -m benchmarks.serving_index --items 10000000 --bits 64
+    python -m benchmarks.serving_index --items 1000000 --ids int64        # the speed
 """
 
 import argparse
@@ -17,15 +20,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["OMP_WAIT_POLICY"] = "passive"  # a thread of FAISS that waits holds no core
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
 QUERIES = 32
+ROUNDS = 15
 
 
 def memory() -> dict[str, float]:
@@ -123,9 +129,33 @@ def serve(folder: Path, bits: int, with_index: bool) -> dict[str, float]:
             assert (answer["distances"] >= 0).all()
         times.append(time.perf_counter() - begin)
     used = memory()
+    ratios = {}
     if with_index:
         check(folder, codes, answer)
-    return {**loaded, "first": times[0], "second": times[1], **used}
+        ratios = against_faiss(folder, codes, lambda some: ask("search_code", code=some, k=10))
+    return {**loaded, "first": times[0], "second": times[1], **used, **ratios}
+
+
+def against_faiss(folder: Path, queries: Any, search: Callable[[Any], Any]) -> dict[str, float]:
+    """Best times of the signature and of FAISS, in ms, by the number of queries."""
+    import faiss
+
+    from keras_hashing.retrieval import CodeIndex
+
+    faiss.omp_set_num_threads(os.cpu_count())
+    codes = CodeIndex.load(folder / "index.npz").codes
+    peer = faiss.IndexBinaryFlat(8 * codes.shape[1])
+    peer.add(codes)
+    best = {}
+    for count in (1, len(queries)):
+        some = queries[:count]
+        for _ in range(ROUNDS):
+            for side, call in (("faiss", lambda some: peer.search(some, 10)), ("search", search)):
+                begin = time.perf_counter()
+                call(some)
+                spent = 1000 * (time.perf_counter() - begin)
+                best[f"{side}_{count}"] = min(spent, best.get(f"{side}_{count}", spent))
+    return best
 
 
 def check(folder: Path, queries: Any, answer: dict[str, Any]) -> None:
@@ -186,6 +216,10 @@ def measure(items: int, bits: int, ids: str, scratch: str | None) -> None:
         (f"second {QUERIES} queries, s", serves, "second"),
     ]:
         print(f"{title:34}{without[key]:9.2f}{with_index[key]:9.2f}")
+    for count in (1, QUERIES):
+        ours, peer = (serves[1][f"{side}_{count}"] for side in ("search", "faiss"))
+        title = f"search_code, {count} at once, best of {ROUNDS}"
+        print(f"{title:34}{ours:9.2f} ms, FAISS {peer:.2f} ms, ratio {ours / peer:.2f}")
     print()
 
 
