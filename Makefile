@@ -47,11 +47,11 @@ quickstart: $(READY)
 
 test: $(READY)
 	KERAS_BACKEND=tensorflow $(PY) -m pytest -m "not slow" -n 2 --dist loadfile
-	KERAS_BACKEND=jax $(PY) -m pytest -m "not slow" -n 2 --dist loadfile tests/keras_hashing
+	KERAS_BACKEND=jax $(PY) -m pytest -m "not slow" -n 2 tests/keras_hashing
 
 test-all: $(READY)
 	KERAS_BACKEND=tensorflow $(PY) -m pytest -n 2 --dist loadfile
-	KERAS_BACKEND=jax $(PY) -m pytest -n 2 --dist loadfile tests/keras_hashing
+	KERAS_BACKEND=jax $(PY) -m pytest -n 2 tests/keras_hashing
 
 check: $(READY)
 	$(PY) -m ruff format --check .
