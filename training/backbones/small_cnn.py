@@ -17,14 +17,14 @@ def small_cnn(shape: tuple[int, int, int], weights: str | None = None) -> keras.
 
     Args:
         shape: (height, width, channels) of the images.
-        weights: None or "none" for random weights, or a weights file.
+        weights: None or "none" for random weights, a weights file or a run.
 
     Returns:
         A model from uint8 images [n, height, width, channels] to features [n, features].
 
     Raises:
         ValueError: when other weights are asked for, or the file does not fit.
-        FileNotFoundError: when there is no such weights file.
+        FileNotFoundError: when there is no such weights file or run.
     """
     images = keras.Input(shape, dtype="uint8", name="image")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
