@@ -64,6 +64,13 @@ def test_every_column_with_a_choice_has_the_same_number_of_trials() -> None:
     assert {(run.bits, run.seed, run.stage) for run in runs} == {(32, 0, "tuning")}
 
 
+def test_the_weights_that_are_tried_can_be_chosen() -> None:
+    grid = Grid(("dpsh",), ("none", "hswd"), (16,), (0,), tune_weights=(0.1, 0.3, 3.0))
+    tried = [(run.weight, run.place) for run in tuning_runs(grid, single_label=True)]
+    weights = [(weight, place) for place in ("raw", "relaxed") for weight in (0.1, 0.3, 3.0)]
+    assert tried == [(0.0, ""), *weights]
+
+
 def test_hashnets_native_quantization_is_tuned_as_the_schedule_that_it_is() -> None:
     assert {choice.place for choice in candidates(("hashnet", "native"))} == {"schedule"}
     assert default_choice(("hashnet", "native")) == Choice(1.0, "schedule")
@@ -85,6 +92,9 @@ def test_runs_of_a_cell_stay_together() -> None:
         ({"bits": (16, 16)}, "`bits` must not repeat"),
         ({"seeds": (-1,)}, "`seeds` must be 0 or more. Received: -1"),
         ({"seeds": ()}, "`seeds` must name at least one"),
+        ({"tune_weights": (0.1, 1.0)}, "`tune_weights` must be three different.*0.1, 1"),
+        ({"tune_weights": (0.1, 1.0, 1.0)}, "`tune_weights` must be three different"),
+        ({"tune_weights": (0.0, 0.1, 1.0)}, "`tune_weights` must be finite and more than 0"),
     ],
 )
 def test_what_is_no_grid_is_refused(changed: dict, message: str) -> None:

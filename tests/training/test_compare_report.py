@@ -13,7 +13,7 @@ from scipy import stats
 
 from training.compare.comparison_folder import ComparisonFolder
 from training.compare.evidence import Evidence
-from training.compare.recipe import Recipe
+from training.compare.recipe import Recipe, digest_of
 from training.compare.report import about, commands_of, write_report
 from training.compare.results_file import ResultsFile
 from training.compare.run import Run
@@ -199,6 +199,23 @@ def test_the_report_names_the_commands_that_choose_settings_and_train(comparison
     assert tune == f"{command} --tune"
     text = write_report(comparison).with_name("report.md").read_text()
     assert f"    {tune}\n    {command}\n" in text
+
+
+@pytest.mark.parametrize(
+    ("weights", "option"),
+    [((0.01, 0.1, 1.0), ""), ((0.1, 0.3, 3.0), " --tune-weights 0.1,0.3,3")],
+)
+def test_the_report_names_the_weights_that_were_tried(
+    comparison: Path, weights: tuple[float, ...], option: str
+) -> None:
+    evidence = Evidence.read(comparison)
+    tuning = ResultsFile(evidence.folder.tuning, digest_of(evidence.settings))
+    for weight in weights:
+        tuning.append(Run("csq", "hswd", 32, weight, "raw", 0, "tuning"), {"status": "done"})
+    tune, command = commands_of(Evidence.read(comparison))
+    assert tune == f"{command} --tune{option}"
+    note = write_report(comparison).with_name("report.md").read_text()
+    assert f"{{raw, relaxed}} × {{{', '.join(f'{weight:g}' for weight in weights)}}};" in note
 
 
 def test_the_report_tells_features_of_untrained_networks(comparison: Path) -> None:

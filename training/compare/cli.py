@@ -92,6 +92,10 @@ def run(
     seeds: Annotated[
         str, _option("Seeds: each draws a split and initial weights.", _GRID)
     ] = "0,1,2",
+    tune_weights: Annotated[
+        str,
+        _option("--tune: the three weights that are tried on the raw and the relaxed code.", _GRID),
+    ] = "0.01,0.1,1",
     hidden: Annotated[
         int,
         _option("Units of the head's hidden layer; with --fine-tune also 0: none.", _RECIPE),
@@ -147,6 +151,11 @@ def run(
     with clear_errors():
         if output is None:
             raise ValueError("--output must be given: the folder of the comparison")
+        if is_given(context, "tune_weights") and not tune:
+            raise ValueError(
+                "`tune_weights` are what the choice of settings tries: add --tune. "
+                f"Received: {tune_weights!r}"
+            )
         start_tensorflow()
         from training.compare.comparison import Comparison, default_workers
         from training.compare.grid import Grid
@@ -165,6 +174,7 @@ def run(
             quantizations=_names(quantizations),
             bits=_numbers("bits", bits),
             seeds=_numbers("seeds", seeds),
+            tune_weights=_weights("tune_weights", tune_weights),
         )
         comparison = Comparison(
             recipe,
@@ -245,4 +255,13 @@ def _numbers(name: str, text: str) -> tuple[int, ...]:
     except ValueError:
         raise ValueError(
             f"`{name}` must be whole numbers with commas between. Received: {text!r}"
+        ) from None
+
+
+def _weights(name: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in _names(text))
+    except ValueError:
+        raise ValueError(
+            f"`{name}` must be numbers with commas between. Received: {text!r}"
         ) from None

@@ -100,6 +100,12 @@ class Evidence:
         """Whether weight and place of some column were chosen by tuning."""
         return any(value is not None for _, value in self.choices.values())
 
+    @cached_property
+    def tuned_weights(self) -> list[float]:
+        """The weights that tuning has tried, but for schedules, whose weight is their growth."""
+        tried = ResultsFile(self.folder.tuning, digest_of(self.settings)).read()
+        return sorted({run.weight for run in tried if run.place in ("raw", "relaxed")})
+
     @property
     def failed(self) -> dict[Run, str]:
         """The runs that failed, and why."""

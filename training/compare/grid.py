@@ -1,5 +1,6 @@
 """Which runs make a comparison: cells, what is not defined, and the settings tried in tuning."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
@@ -30,17 +31,18 @@ class Choice:
 
 @dataclass(frozen=True)
 class Grid:
-    """Methods × quantizations × bits × seeds.
+    """Methods × quantizations × bits × seeds, and the weights that tuning tries.
 
     Raises:
         ValueError: when a name is unknown, a list is empty or repeats, a number of bits is no
-            multiple of 8, or a seed is negative.
+            multiple of 8, a seed is negative, or the weights are not three of more than 0.
     """
 
     methods: tuple[str, ...]
     quantizations: tuple[str, ...]
     bits: tuple[int, ...]
     seeds: tuple[int, ...]
+    tune_weights: tuple[float, ...] = TUNED_WEIGHTS
 
     def __post_init__(self) -> None:
         _check_names("methods", self.methods, methods.available())
@@ -52,6 +54,14 @@ class Grid:
         for seed in self.seeds:
             if seed < 0:
                 raise ValueError(f"`seeds` must be 0 or more. Received: {seed}")
+        weights = self.tune_weights
+        if len(set(weights)) != len(weights) or len(weights) != len(TUNED_WEIGHTS):
+            raise ValueError(
+                "`tune_weights` must be three different numbers, so that each column has the same "
+                f"six trials. Received: {', '.join(f'{weight:g}' for weight in weights)}"
+            )
+        if not all(0 < weight < math.inf for weight in weights):
+            raise ValueError(f"`tune_weights` must be finite and more than 0. Received: {weights}")
 
     @property
     def columns(self) -> list[Column]:
@@ -110,14 +120,14 @@ def default_choice(column: Column) -> Choice:
     return Choice(DEFAULT_WEIGHT, methods.METHODS[method].native_place)
 
 
-def candidates(column: Column) -> list[Choice]:
+def candidates(column: Column, tune_weights: tuple[float, ...] = TUNED_WEIGHTS) -> list[Choice]:
     """The settings that tuning tries, six a column; one where there is nothing to choose."""
     method, quantization = column
     if quantization == "none":
         return [default_choice(column)]
     if quantization == "native" and native_is_schedule(method):
         return [Choice(growth, "schedule") for growth in TUNED_GROWTHS]
-    return [Choice(weight, place) for place in ("raw", "relaxed") for weight in TUNED_WEIGHTS]
+    return [Choice(weight, place) for place in ("raw", "relaxed") for weight in tune_weights]
 
 
 def tuning_runs(grid: Grid, single_label: bool) -> list[Run]:
@@ -126,7 +136,7 @@ def tuning_runs(grid: Grid, single_label: bool) -> list[Run]:
         Run(*column, TUNING_BITS, choice.weight, choice.place, grid.seeds[0], "tuning")
         for column in grid.columns
         if reason_not_run(column, single_label) is None
-        for choice in candidates(column)
+        for choice in candidates(column, grid.tune_weights)
     ]
 
 

@@ -13,6 +13,7 @@ from training.atomic_write import atomic_write
 from training.backbones import UNTRAINED
 from training.compare.evidence import Evidence
 from training.compare.figures import write_figures
+from training.compare.grid import TUNED_WEIGHTS
 from training.compare.recipe import FineTuning
 from training.compare.statistics import differences, overall
 from training.compare.tables import Table, report_tables, signed, write_cells, write_differences
@@ -169,7 +170,14 @@ def commands_of(evidence: Evidence) -> list[str]:
     words += ["--bits", ",".join(map(str, evidence.bits))]
     words += ["--seeds", ",".join(map(str, evidence.seeds))]
     command = shlex.join([*words, "--output", str(evidence.folder.path)])
-    return [f"{command} --tune", command] if evidence.tuned else [command]
+    return [f"{command} --tune{_tune_weights(evidence)}", command] if evidence.tuned else [command]
+
+
+def _tune_weights(evidence: Evidence) -> str:
+    tried = evidence.tuned_weights
+    if tried in ([], sorted(TUNED_WEIGHTS)):
+        return ""
+    return f" --tune-weights {','.join(f'{weight:g}' for weight in tried)}"
 
 
 def _options(model: BaseModel, without: str = "") -> list[str]:

@@ -2,13 +2,14 @@
 
 import csv
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from training.compare.evidence import Evidence
-from training.compare.grid import TUNING_BITS, Choice
+from training.compare.grid import TUNED_GROWTHS, TUNING_BITS, Choice
 from training.compare.statistics import Overall, Summary, differences, overall
 
 FIGURES = {
@@ -63,16 +64,27 @@ def settings_table(evidence: Evidence) -> Table:
                 row.append("–" if found is None else _choice(*found))
         rows.append(row)
     note = (
-        f"Weight and place (in brackets: validation mAP). Chosen at {TUNING_BITS} bits with one "
-        "seed, by mAP on a validation part of the training set: a fifth of it, held out, whose "
-        "halves search in each other; the same six trials for every column ({raw, relaxed} × "
-        "{0.01, 0.1, 1}; HashNet's native is a schedule: its growth × {0.1, 0.3, 1, 3, 10, 30} of "
-        "the published one). The queries of the test played no part."
+        _how_tuned(evidence)
         if evidence.tuned
         else "Not tuned: 0.3 on the raw code; native as in the method's paper."
     )
     header = ["method", *(name for name in evidence.quantizations if name != "none")]
     return Table("Settings", header, rows, note)
+
+
+def _how_tuned(evidence: Evidence) -> str:
+    weights = _set_of(evidence.tuned_weights) if evidence.tuned_weights else "three weights"
+    return (
+        f"Weight and place (in brackets: validation mAP). Chosen at {TUNING_BITS} bits with one "
+        "seed, by mAP on a validation part of the training set: a fifth of it, held out, whose "
+        "halves search in each other; the same six trials for every column ({raw, relaxed} × "
+        f"{weights}; HashNet's native is a schedule: its growth × {_set_of(TUNED_GROWTHS)} of the "
+        "published one). The queries of the test played no part."
+    )
+
+
+def _set_of(weights: Iterable[float]) -> str:
+    return "{" + ", ".join(f"{weight:g}" for weight in weights) + "}"
 
 
 def _choice(choice: Choice, validation_map: float | None) -> str:
