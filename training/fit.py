@@ -25,7 +25,7 @@ from training.evaluate import evaluate
 from training.feature_cache import cached_features
 from training.fingerprint import code_space_fingerprint
 from training.history_log import HistoryLog, read_history
-from training.neck import HIDDEN_LAYER, feature_network, with_hidden_layer
+from training.neck import HIDDEN_LAYER, feature_network, small_weights, with_hidden_layer
 from training.pipeline import (
     TrainingBatches,
     evaluation_batches,
@@ -324,12 +324,25 @@ class _Training:
                 backbone = feature_network(trained_on, settings.dropout, settings.hidden)
             else:
                 backbone = with_hidden_layer(self._new_backbone(settings.dropout), settings.hidden)
-            model = self._hashing_model(backbone, prepared.make_method(prepared.num_classes))
+            method = prepared.make_method(prepared.num_classes)
+            model = self._hashing_model(backbone, method, self._new_head(method))
             model.compile(
                 _optimizer(settings, self.steps_per_epoch, model),
                 jit_compile=False if settings.quantization == "ot" else "auto",
             )
         return model
+
+    def _new_head(self, method: methods.HashingMethod) -> HashHead | None:
+        """The head on a hidden layer, whose weights start as small as that layer's; else None."""
+        if not self.settings.hidden:
+            return None
+        return HashHead(
+            method.bits,
+            batch_normalization=method.normalizes_codes,
+            kernel_initializer=small_weights(),
+            dtype="float32",
+            name="hash_head",
+        )
 
     def _hashing_model(
         self, backbone: keras.Model, method: methods.HashingMethod, head: HashHead | None = None

@@ -11,7 +11,7 @@ from keras_hashing import retrieval
 from keras_hashing.retrieval import CodeIndex
 from training.backbones import make_backbone
 from training.evaluate import evaluate_model
-from training.fit import _Preparation, fit, resume
+from training.fit import _Preparation, _Training, fit, resume
 from training.neck import feature_network
 from training.runs import RunFolder, load_run
 from training.settings import FitSettings
@@ -121,3 +121,13 @@ def test_the_feature_network_standardises_and_leaves_constant_features_centred()
     np.testing.assert_allclose(found.std(axis=0), [1, 0, 1, 1], atol=1e-4)
     np.testing.assert_allclose(network(features + np.float32([0, 2, 0, 0]))[:, 1], 2, atol=1e-5)
     assert feature_network(features, dropout=0, hidden=9).output_shape == (None, 9)
+
+
+def test_with_a_hidden_layer_weights_start_small_on_both_sides_of_it() -> None:
+    settings = FROZEN.model_copy(update={"frozen": False, "hidden": 100})
+    training = _Training(_Preparation(settings), RunFolder("unused"), checkpoint=None)
+    model = training.model
+    for kernel in (model.backbone.get_layer("hidden").kernel, model.head.projection.kernel):
+        inputs = kernel.shape[0]
+        largest = np.abs(kernel.numpy()).max()
+        assert 0.9 / np.sqrt(inputs) < largest <= 1 / np.sqrt(inputs)

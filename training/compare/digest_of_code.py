@@ -21,6 +21,7 @@ _PARTS: dict[Mode, tuple[str, ...]] = {
         *_LIBRARY,
         "training/epoch_order.py",
         "training/compare/frozen_data.py",
+        "training/neck.py",
         "training/compare/host_sorted_swd.py",
         "training/compare/measures.py",
         "training/compare/trainer.py",

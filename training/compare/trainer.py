@@ -21,6 +21,7 @@ from training.compare.host_sorted_swd import HostSortedSWD
 from training.compare.measures import measure_codes
 from training.compare.run import Run
 from training.epoch_order import epoch_order, steps_per_epoch
+from training.neck import small_weights
 
 _ENCODED_AT_ONCE = 2048
 PUBLISHED_GROWTH = 0.005
@@ -74,13 +75,13 @@ class Trainer:
         features = keras.Input((self.data.width,), name="features")
         kept = keras.layers.Dropout(self.recipe.dropout)(features)
         hidden = keras.layers.Dense(
-            self.recipe.hidden, "relu", kernel_initializer=_small_weights(run.seed)
+            self.recipe.hidden, "relu", kernel_initializer=small_weights(run.seed)
         )(kept)
         method = methods.get(run.method, bits=run.bits, num_classes=self.data.labels.shape[1])
         head = HashHead(
             run.bits,
             batch_normalization=method.normalizes_codes,
-            kernel_initializer=_small_weights(run.seed + 1),
+            kernel_initializer=small_weights(run.seed + 1),
         )
         model = HashingModel(
             keras.Model(features, hidden),
@@ -195,15 +196,6 @@ class Trainer:
 
         query, database = codes(split.query), codes(split.database)
         return measure_codes(run, self.recipe, self.data.labels, split, query, database)
-
-
-def _small_weights(seed: int) -> keras.initializers.Initializer:
-    """Uniform in ±1/√inputs.
-
-    Keras' default is twice as wide and more at these sizes, and the likelihood of raw codes (DPSH,
-    DHN) is then saturated from the start.
-    """
-    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
 
 
 def _state_of(model: HashingModel) -> State:
