@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from keras_hashing.models import HashingModel
 from keras_hashing.optimizers import DiscriminativeAdamW
 from keras_hashing.retrieval import CodeIndex
 from training.atomic_write import atomic_write
-from training.backbones import make_backbone
+from training.backbones import UNTRAINED, make_backbone
 from training.checkpoint import Checkpoint, latest_checkpoint
 from training.evaluate import evaluate
 from training.feature_cache import cached_features
@@ -208,6 +209,14 @@ def _check_frozen(settings: FitSettings) -> None:
         raise ValueError(
             "`frozen` leaves the backbone as it is: it has no learning rate. "
             f"Received: backbone_rate={settings.backbone_rate}"
+        )
+    untrained = settings.backbone in UNTRAINED and settings.weights is None
+    if untrained or settings.weights == "none":
+        warnings.warn(
+            f"`frozen` keeps the random weights of the backbone {settings.backbone!r}: its "
+            "features know nothing of images. Leave out --frozen, take a pretrained backbone such as "
+            "efficientnet-lite0, or give a finished run by --weights",
+            stacklevel=4,
         )
 
 

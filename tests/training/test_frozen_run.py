@@ -11,7 +11,7 @@ from keras_hashing import retrieval
 from keras_hashing.retrieval import CodeIndex
 from training.backbones import make_backbone
 from training.evaluate import evaluate_model
-from training.fit import _Preparation, _Training, fit, resume
+from training.fit import _check_frozen, _Preparation, _Training, fit, resume
 from training.neck import feature_network
 from training.runs import RunFolder, load_run
 from training.settings import FitSettings
@@ -121,6 +121,16 @@ def test_the_feature_network_standardises_and_leaves_constant_features_centred()
     np.testing.assert_allclose(found.std(axis=0), [1, 0, 1, 1], atol=1e-4)
     np.testing.assert_allclose(network(features + np.float32([0, 2, 0, 0]))[:, 1], 2, atol=1e-5)
     assert feature_network(features, dropout=0, hidden=9).output_shape == (None, 9)
+
+
+@pytest.mark.parametrize(("weights", "warns"), [(None, 1), ("none", 1), ("a run", 0)])
+def test_a_frozen_backbone_of_random_weights_is_told_of(
+    weights: str | None, warns: int, recwarn: pytest.WarningsRecorder
+) -> None:
+    _check_frozen(FROZEN.model_copy(update={"weights": weights}))
+    told = [str(warning.message) for warning in recwarn]
+    assert len(told) == warns
+    assert all("random weights of the backbone 'small-cnn'" in text for text in told)
 
 
 def test_with_a_hidden_layer_weights_start_small_on_both_sides_of_it() -> None:
