@@ -214,8 +214,8 @@ def _check_frozen(settings: FitSettings) -> None:
     if untrained or settings.weights == "none":
         warnings.warn(
             f"`frozen` keeps the random weights of the backbone {settings.backbone!r}: its "
-            "features know nothing of images. Leave out --frozen, take a pretrained backbone such as "
-            "efficientnet-lite0, or give a finished run by --weights",
+            "features know nothing of images. Leave out --frozen, take a pretrained backbone such "
+            "as efficientnet-lite0, or give a finished run by --weights",
             stacklevel=4,
         )
 
