@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 
+from keras_hashing.models import HashingModel
 from training.backbones import make_backbone
 
 SHAPE = (32, 32, 3)
@@ -40,3 +43,23 @@ def test_unknown_names_are_refused_with_the_known() -> None:
 def test_grey_images_are_refused() -> None:
     with pytest.raises(ValueError, match="take RGB images. Received: 1"):
         make_backbone("VGG16", (32, 32, 1), weights="none")
+
+
+def test_weights_of_a_run_are_those_of_its_backbone_at_another_size_too(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    backbone = make_backbone("MobileNet", SHAPE, dropout=0.2, weights="none")
+    generator = np.random.default_rng(0)
+    for weight in backbone.non_trainable_weights:  # else all statistics are 0 or 1
+        low, high = (0.01, 0.1) if "variance" in weight.path else (-0.1, 0.1)
+        weight.assign(generator.uniform(low, high, weight.shape))
+    HashingModel(backbone, bits=16, method="dpsh").save(tmp_path / "model.keras")
+    images = generator.integers(0, 256, (2, *SHAPE), dtype=np.uint8)
+    again = make_backbone("MobileNet", SHAPE, weights=str(tmp_path))
+    expected = backbone.predict(images, verbose=0)
+    assert expected.std() > 0
+    np.testing.assert_array_equal(again.predict(images, verbose=0), expected)
+    larger = make_backbone("MobileNet", (48, 48, 3), weights=str(tmp_path))
+    for before, after in zip(backbone.get_weights(), larger.get_weights(), strict=True):
+        np.testing.assert_array_equal(after, before)
+    with pytest.raises(ValueError, match="does not fit the backbone .*other shapes"):
+        make_backbone("MobileNetV2", SHAPE, weights=str(tmp_path))
