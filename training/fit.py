@@ -64,8 +64,8 @@ def fit(settings: FitSettings, output: str | Path, verbose: int = 1) -> dict[str
     folder = RunFolder(output)
     folder.check_new()
     prepared = _Preparation(settings)
-    if settings.weights is not None and Path(settings.weights).is_dir():
-        check_queries_unseen(settings.weights, prepared.data)
+    if settings.weights_of_a_run is not None:
+        check_queries_unseen(settings.weights_of_a_run, prepared.data)
     training = _Training(prepared, folder, checkpoint=None, verbose=verbose)
     folder.create()
     folder.write_json(folder.config, prepared.configuration())

@@ -1,5 +1,6 @@
 """What a run is made of."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -72,6 +73,14 @@ class FitSettings(BaseModel):
         if values.get("k") is None and values.get("protocol") in MAP_AT:
             return {**values, "k": MAP_AT[values["protocol"]]}
         return values
+
+    @property
+    def weights_of_a_run(self) -> Path | None:
+        """The folder of the run that the backbone goes on from, if `weights` is one."""
+        if self.weights in (None, "imagenet", "none"):
+            return None
+        folder = Path(self.weights)
+        return folder if folder.is_dir() else None
 
     @property
     def augmentation(self) -> Augmentation:

@@ -337,3 +337,16 @@ def test_weights_of_no_run(tmp_path: Path) -> None:
         fit(settings, tmp_path / "run", verbose=0)
     with pytest.raises(FileNotFoundError, match=r"No weights file or run.*a \.weights\.h5 file"):
         fit(settings.model_copy(update={"weights": str(tmp_path / "no")}), tmp_path / "run")
+
+
+def test_a_folder_named_as_a_kind_of_weights_is_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imagenet").mkdir()
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    kinds = {
+        name: QUICK.model_copy(update={"weights": name}).weights_of_a_run
+        for name in ("imagenet", "none", "mine", "other")
+    }
+    assert kinds == {"imagenet": None, "none": None, "mine": Path("mine"), "other": None}

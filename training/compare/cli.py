@@ -1,7 +1,7 @@
 """`python -m training compare`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -16,6 +16,8 @@ _DATA = "Data and backbone"
 _GRID = "Grid"
 _RECIPE = "Recipe"
 _FINE_TUNING = "With --fine-tune, as in `fit`"
+
+Number = TypeVar("Number", int, float)
 
 
 def _option(text: str, panel: str, *names: str) -> Any:
@@ -172,9 +174,9 @@ def run(
         grid = Grid(
             methods=_method_names(methods),
             quantizations=_names(quantizations),
-            bits=_numbers("bits", bits),
-            seeds=_numbers("seeds", seeds),
-            tune_weights=_weights("tune_weights", tune_weights),
+            bits=_numbers("bits", bits, int),
+            seeds=_numbers("seeds", seeds, int),
+            tune_weights=_numbers("tune_weights", tune_weights, float),
         )
         comparison = Comparison(
             recipe,
@@ -249,19 +251,11 @@ def _method_names(text: str) -> tuple[str, ...]:
     return tuple(methods.available()) if text.strip() == "all" else _names(text)
 
 
-def _numbers(name: str, text: str) -> tuple[int, ...]:
+def _numbers(name: str, text: str, kind: type[Number]) -> tuple[Number, ...]:
     try:
-        return tuple(int(part) for part in _names(text))
+        return tuple(kind(part) for part in _names(text))
     except ValueError:
+        numbers = "whole numbers" if kind is int else "numbers"
         raise ValueError(
-            f"`{name}` must be whole numbers with commas between. Received: {text!r}"
-        ) from None
-
-
-def _weights(name: str, text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in _names(text))
-    except ValueError:
-        raise ValueError(
-            f"`{name}` must be numbers with commas between. Received: {text!r}"
+            f"`{name}` must be {numbers} with commas between. Received: {text!r}"
         ) from None
