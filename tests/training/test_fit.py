@@ -301,8 +301,9 @@ def test_a_damaged_model_is_refused_by_name(finished: Path, tmp_path: Path) -> N
 
 
 def test_a_run_goes_on_from_the_backbone_of_another(finished: Path, tmp_path: Path) -> None:
+    unmoved = {"backbone_rate": 0.0, "weight_decay": 0.0}
     settings = QUICK.model_copy(
-        update={"bits": 24, "weights": str(finished), "backbone_rate": 0.0, "hidden": 16}
+        update={"bits": 24, "weights": str(finished), "hidden": 16, **unmoved}
     )
     fit(settings, tmp_path / "on", verbose=0)
     earlier = load_run(finished).model.backbone

@@ -90,7 +90,7 @@ def test_a_backbone_takes_saved_weights(tmp_path, images: np.ndarray) -> None:
 
 
 def test_a_missing_weights_file_is_named() -> None:
-    with pytest.raises(FileNotFoundError, match=r"No weights file: nowhere\.h5"):
+    with pytest.raises(FileNotFoundError, match=r"No weights file or run: nowhere\.h5"):
         make_backbone("small-cnn", SHAPE, weights="nowhere.h5")
 
 
