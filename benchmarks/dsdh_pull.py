@@ -8,31 +8,23 @@ DPSH. It takes about ten seconds a run.
     python -m benchmarks.dsdh_pull --comparison runs/compare
 """
 
-import argparse
-import os
 from functools import partial
-from pathlib import Path
 from unittest import mock
-
-# As the comparison trains.
-os.environ["KERAS_BACKEND"] = "jax"
-os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import numpy as np
 
+from benchmarks import on_frozen_features as frozen
 from keras_hashing.methods import DSDH
 from training.compare.frozen_data import FrozenData
 from training.compare.run import Run
 from training.compare.trainer import Trainer
 
-BITS = 32
-
 
 def figures_of(data: FrozenData, eta: float) -> dict[str, list[float]]:
     """Each figure of the codes, one value a seed."""
-    runs = [Run("dsdh", "none", BITS, 0.0, "", seed, "tuning") for seed in sorted(data.splits)]
+    runs = [
+        Run("dsdh", "none", frozen.BITS, 0.0, "", seed, "tuning") for seed in sorted(data.splits)
+    ]
     with mock.patch.dict("keras_hashing.methods.METHODS", {"dsdh": partial(DSDH, eta=eta)}):
         trainer = Trainer(runs[0], data)
         lines = [trainer.train(run)[0] for run in runs]
@@ -41,20 +33,12 @@ def figures_of(data: FrozenData, eta: float) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--comparison", type=Path, required=True, help="folder of `compare` on frozen features"
-    )
+    parser = frozen.new_parser(__doc__)
     parser.add_argument(
         "--eta", type=float, nargs="+", default=[0, 0.3, 1, 3, 10, 30], help="values to try"
     )
     arguments = parser.parse_args()
-    data = arguments.comparison / "work" / "data.json"
-    if not data.exists():
-        parser.error(f"--comparison must hold data of frozen features. Not found: {data}")
-    features = FrozenData.read(data.parent)
+    features = FrozenData.read(frozen.data_folder(parser, arguments))
     print("| η | mAP | by seed | quantization error | balance | correlation |")
     print("|---" * 6 + "|")
     for eta in arguments.eta:

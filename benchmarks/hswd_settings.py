@@ -14,34 +14,21 @@ Each finished run is appended to `--output`; the same command goes on where it w
     python -m benchmarks.hswd_settings --comparison runs/compare --output runs/hswd_settings.jsonl
 """
 
-import argparse
 import dataclasses
-import json
-import multiprocessing
-import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-# One thread a process, on the backend that the comparison trains with; inherited by its workers.
-os.environ["KERAS_BACKEND"] = "jax"
-os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-os.environ["OMP_NUM_THREADS"] = "1"
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-
 import jax
 import numpy as np
-from rich.progress import track
 from scipy import stats
 
+from benchmarks import on_frozen_features as frozen
 from keras_hashing import methods
 from training.compare.frozen_data import FrozenData
 from training.compare.run import Run
 from training.compare.trainer import Trainer
 
-BITS = 32
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda _: 1.0,
     "rise": lambda progress: progress,
@@ -115,9 +102,7 @@ class ScheduledTrainer(Trainer):
         return model
 
 
-def train(
-    folder: Path, method: str, setting: Setting, seeds: Iterable[int]
-) -> list[dict[str, Any]]:
+def train(folder: Path, method: str, setting: Setting, seeds: Iterable[int]) -> list[frozen.Line]:
     """Trains one setting of a method with each seed, compiled once; one line of results each."""
     data = FrozenData.read(folder)
     if setting.batch_size is not None:
@@ -125,7 +110,7 @@ def train(
         data = dataclasses.replace(data, recipe=recipe)
     quantization = "hswd" if setting.place else "none"
     runs = [
-        Run(method, quantization, BITS, setting.weight, setting.place, seed, "tuning")
+        Run(method, quantization, frozen.BITS, setting.weight, setting.place, seed, "tuning")
         for seed in seeds
     ]
     trainer = (
@@ -142,38 +127,12 @@ def train(
     return lines
 
 
-def key_of(line: dict[str, Any]) -> tuple[str, Setting, int]:
+def key_of(line: frozen.Line) -> tuple[str, Setting, int]:
     names = [field.name for field in dataclasses.fields(Setting)]
     return line["method"], Setting(**{name: line[name] for name in names}), line["seed"]
 
 
-def run_all(arguments: argparse.Namespace, seeds: list[int]) -> None:
-    """Trains what is not in the output yet."""
-    done = {key_of(line) for line in read(arguments.output)}
-    missing = []
-    for setting in SETTINGS:
-        for method in methods.available():
-            left = [seed for seed in seeds if (method, setting, seed) not in done]
-            if left:
-                missing.append((method, setting, left))
-    folder = arguments.comparison / "work"
-    spawn = multiprocessing.get_context("spawn")
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        ProcessPoolExecutor(arguments.workers, mp_context=spawn) as pool,
-        open(arguments.output, "a") as output,
-    ):
-        futures = [pool.submit(train, folder, *task) for task in missing]
-        for future in track(as_completed(futures), "Training", total=len(futures)):
-            for line in future.result():
-                print(json.dumps(line), file=output, flush=True)
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def table(lines: list[dict[str, Any]], seeds: list[int]) -> str:
+def table(lines: list[frozen.Line], seeds: list[int]) -> str:
     """Gains of mAP over no quantization, in Markdown."""
     figures = {key_of(line): line for line in lines}
     names = methods.available()
@@ -205,23 +164,20 @@ def table(lines: list[dict[str, Any]], seeds: list[int]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--comparison", type=Path, required=True, help="folder of `compare` on frozen features"
-    )
-    parser.add_argument("--output", type=Path, required=True, help="JSON lines, one a run")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    parser = frozen.new_parser(__doc__)
+    frozen.add_output(parser)
     arguments = parser.parse_args()
-    data = arguments.comparison / "work" / "data.json"
-    if not data.exists():
-        parser.error(f"--comparison must hold data of frozen features. Not found: {data}")
-    seeds = sorted(FrozenData.read(data.parent).splits)
-    if len(seeds) < 2:
-        parser.error(f"--comparison must have two seeds or more. Received: {seeds}")
-    run_all(arguments, seeds)
-    print(table(read(arguments.output), seeds))
+    folder = frozen.data_folder(parser, arguments)
+    seeds = frozen.seeds_of(parser, folder)
+    done = {key_of(line) for line in frozen.read_lines(arguments.output)}
+    tasks = []
+    for setting in SETTINGS:
+        for method in methods.available():
+            left = [seed for seed in seeds if (method, setting, seed) not in done]
+            if left:
+                tasks.append((folder, method, setting, left))
+    frozen.train_missing(train, tasks, arguments.output, arguments.workers)
+    print(table(frozen.read_lines(arguments.output), seeds))
 
 
 if __name__ == "__main__":
