@@ -1,9 +1,23 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from training.datasets import ImageDataset, PixelArrays
+
+
+@pytest.fixture
+def folder_with_notes(tmp_path: Path) -> Path:
+    """40 dark and 40 light images in folders of these names, and a file that is no image."""
+    for label, darkest in (("dark", 0), ("light", 215)):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for i in range(40):
+            png = tf.io.encode_png(tf.fill([12, 10 + i % 3, 3], tf.cast(darkest + i, tf.uint8)))
+            tf.io.write_file(str(tmp_path / "images" / label / f"{i}.png"), png)
+    (tmp_path / "images" / "dark" / "notes.txt").write_text("no image")
+    return tmp_path / "images"
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The command line as a user meets it."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import tensorflow as tf
 from typer.testing import CliRunner
 
 from keras_hashing import methods
+from keras_hashing.losses.hashing_loss import DEFAULT_WEIGHT
 from keras_hashing.losses.quantization import QUANTIZATION_LOSSES
-from training.cli import app
+from training.cli import app, fit
+from training.settings import FitSettings
 
 RUNNER = CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1"})
 QUICK = ["--epochs", "1", "--bits", "16", "--train-per-class", "20", "--batch-size", "100"]
@@ -97,22 +100,22 @@ def test_errors_are_one_message_without_a_traceback(
     assert not (tmp_path / "new").exists()
 
 
+def test_the_default_weight_is_that_of_the_library() -> None:
+    # Written out there, since help and settings do without Keras.
+    option = inspect.signature(fit).parameters["quantization_weight"]
+    assert option.default == DEFAULT_WEIGHT
+    assert FitSettings.model_fields["quantization_weight"].default == DEFAULT_WEIGHT
+
+
 def test_unknown_choices_are_refused_with_the_known_ones(tmp_path: Path) -> None:
     output = call("fit", "--output", tmp_path / "x", "--quantize", "sign", code=2)
     assert "raw" in output
     assert "relaxed" in output
 
 
-def test_a_folder_of_images_trains(tmp_path: Path) -> None:
-    for label in ("dark", "light"):
-        (tmp_path / "images" / label).mkdir(parents=True)
-        for i in range(40):
-            value = i if label == "dark" else 215 + i
-            png = tf.io.encode_png(tf.fill([12, 10 + i % 3, 3], tf.cast(value, tf.uint8)))
-            tf.io.write_file(str(tmp_path / "images" / label / f"{i}.png"), png)
-    (tmp_path / "images" / "dark" / "notes.txt").write_text("no image")
+def test_a_folder_of_images_trains(folder_with_notes: Path, tmp_path: Path) -> None:
     arguments = [
-        "fit", "--dataset", "folder", "--data-dir", tmp_path / "images", "--height", "16",
+        "fit", "--dataset", "folder", "--data-dir", folder_with_notes, "--height", "16",
         "--width", "16", "--epochs", "2", "--bits", "8", "--batch-size", "20",
         "--query-per-class", "5", "--output", tmp_path / "run",
     ]  # fmt: skip
@@ -123,7 +126,7 @@ def test_a_folder_of_images_trains(tmp_path: Path) -> None:
     assert [Path(name).name for name in config["images"]["skipped"]] == ["notes.txt"]
     assert config["class_names"] == ["dark", "light"]
     # The data may move, but not change: another split would query with images trained on.
-    (tmp_path / "images").rename(tmp_path / "moved")
+    folder_with_notes.rename(tmp_path / "moved")
     moved = ["evaluate", "--run", tmp_path / "run", "--data-dir", tmp_path / "moved"]
     assert "mAP" in call(*moved)
     extra = tmp_path / "moved" / "dark" / "0.png"

@@ -17,6 +17,7 @@ from training.compare.comparison import Comparison
 from training.compare.frozen_data import FrozenData
 from training.compare.grid import Grid
 from training.compare.host_sorted_swd import target_of_each
+from training.compare.image_data import ImageData
 from training.compare.pool import run_all
 from training.compare.recipe import Recipe
 from training.compare.run import Run
@@ -153,6 +154,42 @@ def test_a_mistake_is_one_message(options: list[str], message: str, tmp_path: Pa
     rest = ["--protocol", "per-class"] if "digits" in options else []
     output = refused("--output", tmp_path / "new", *options, *rest)
     assert message in " ".join(output.split())
+
+
+def test_a_file_that_is_no_image_is_named_or_left_out(
+    folder_with_notes: Path, tmp_path: Path
+) -> None:
+    common = [
+        *(
+            "--dataset",
+            "folder",
+            "--data-dir",
+            folder_with_notes,
+            "--height",
+            "16",
+            "--width",
+            "16",
+        ),
+        *("--protocol", "per-class", "--query-per-class", "5", "--backbone", "small-cnn"),
+        *("--batch-size", "20", "--output", tmp_path / "new"),
+        *("--features-only", "--features-dir", tmp_path / "features"),
+    ]
+    output = refused(*common)
+    assert "notes.txt" in output
+    assert "--on-bad-image skip" in " ".join(output.split())
+    with pytest.warns(UserWarning, match=r"Skipped 1 of 81 files"):
+        result = RUNNER.invoke(app, ["compare", *map(str, common), "--on-bad-image", "skip"])
+    assert result.exit_code == 0, result.output
+    assert len(FrozenData.read(tmp_path / "new" / "work").labels) == 80
+
+
+def test_workers_that_fine_tune_leave_out_the_same_files(
+    folder_with_notes: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(dataset="folder", protocol="per-class")
+    ImageData.write(tmp_path, recipe, str(folder_with_notes), on_bad_image="skip")
+    with pytest.warns(UserWarning, match=r"Skipped 1 of 81 files"):
+        assert len(ImageData.read(tmp_path).dataset) == 80
 
 
 def test_output_must_be_given_and_be_a_folder(tmp_path: Path) -> None:

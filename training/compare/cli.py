@@ -1,7 +1,7 @@
 """`python -m training compare`."""
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -66,6 +66,7 @@ def run(
         str | None, _option("Where relative paths of list files start.", _DATA)
     ] = None,
     download: Annotated[bool, _option("Let TFDS download the data.", _DATA, "--download")] = False,
+    on_bad_image: Annotated[Literal["error", "skip"], _option("As in `fit`.", _DATA)] = "error",
     protocol: Annotated[str, _option("As in `fit`.", _DATA)] = "cifar10",
     query_per_class: Annotated[int | None, _option("As in `fit`.", _DATA)] = None,
     train_per_class: Annotated[int | None, _option("As in `fit`.", _DATA)] = None,
@@ -186,6 +187,7 @@ def run(
             data_dir,
             image_root,
             download,
+            on_bad_image,
             workers=default_workers(recipe) if workers is None else workers,
         )
         if features_only:

@@ -30,6 +30,7 @@ from training.compare.recipe import FineTuning, Recipe
 from training.compare.results_file import ResultsFile
 from training.compare.run import Run
 from training.datasets import ImageDataset, load_dataset
+from training.datasets.image_probe import OnBadImage
 from training.epoch_order import steps_per_epoch
 from training.feature_cache import cached_features, features_key
 from training.preprocessing import ImagePreprocessing
@@ -48,6 +49,7 @@ class Comparison:
         data_dir: Where the images are.
         image_root: Where relative paths of list files start.
         download: Whether TFDS may download.
+        on_bad_image: "error", or "skip" to leave out files that are no images.
         workers: The number of processes.
         verbose: 0 for silence, 1 or 2 for progress.
     """
@@ -61,6 +63,7 @@ class Comparison:
         data_dir: str | None = None,
         image_root: str | None = None,
         download: bool = False,
+        on_bad_image: OnBadImage = "error",
         workers: int = 1,
         verbose: int = 1,
     ) -> None:
@@ -68,7 +71,11 @@ class Comparison:
         self.workers, self.verbose = workers, verbose
         with self.folder.opened():
             dataset = load_dataset(
-                recipe.dataset, data_dir, download=download, image_root=image_root
+                recipe.dataset,
+                data_dir,
+                download=download,
+                on_bad_image=on_bad_image,
+                image_root=image_root,
             )
             splits = self._splits(dataset)
             self.single_label = dataset.single_label
@@ -82,7 +89,7 @@ class Comparison:
                 width = int(backbone.output_shape[-1])
                 shape = list(preprocessing.shape)
                 self._keep_settings({"images_shape": shape, "width": width}, dataset)
-                ImageData.write(self.folder.work, recipe, data_dir, image_root)
+                ImageData.write(self.folder.work, recipe, data_dir, image_root, on_bad_image)
 
     def _splits(self, dataset: ImageDataset) -> dict[int, Split]:
         recipe = self.recipe

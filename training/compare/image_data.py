@@ -9,6 +9,7 @@ from training.compare.frozen_data import validation_split
 from training.compare.recipe import Recipe
 from training.compare.run import Run
 from training.datasets import ImageDataset, load_dataset
+from training.datasets.image_probe import OnBadImage
 from training.protocols import Split, make_split
 from training.run_data import RunData
 
@@ -43,13 +44,18 @@ class ImageData:
 
     @staticmethod
     def write(
-        folder: Path, recipe: Recipe, data_dir: str | None = None, image_root: str | None = None
+        folder: Path,
+        recipe: Recipe,
+        data_dir: str | None = None,
+        image_root: str | None = None,
+        on_bad_image: OnBadImage = "error",
     ) -> None:
-        """Writes what a worker reads: the recipe, and where the images lie."""
+        """Writes what a worker reads: the recipe, where the images lie, what a bad one is."""
         about = {
             "recipe": recipe.model_dump(),
             "data_dir": _from_anywhere(data_dir),
             "image_root": _from_anywhere(image_root),
+            "on_bad_image": on_bad_image,
         }
         (folder / "images.json").write_text(json.dumps(about))
 
@@ -58,7 +64,12 @@ class ImageData:
         """The data that `write` told of."""
         about = json.loads((folder / "images.json").read_text())
         recipe = Recipe(**about["recipe"])
-        dataset = load_dataset(recipe.dataset, about["data_dir"], image_root=about["image_root"])
+        dataset = load_dataset(
+            recipe.dataset,
+            about["data_dir"],
+            on_bad_image=about["on_bad_image"],
+            image_root=about["image_root"],
+        )
         return cls(dataset, recipe)
 
 

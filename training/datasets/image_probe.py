@@ -111,7 +111,7 @@ def report_bad_images(bad: list[str], of: str, on_bad_image: OnBadImage, hint: s
     raise ValueError(
         f"{len(bad)} of {of} are no usable images:\n"
         + "\n".join(listed)
-        + "\nRemove them, or leave them out with on_bad_image='skip' (`fit`: --on-bad-image skip)."
+        + "\nRemove them, or leave them out with on_bad_image='skip' (--on-bad-image skip)."
         + hint
     )
 
