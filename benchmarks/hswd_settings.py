@@ -9,7 +9,7 @@ seeds by method, and over all methods with a 95% interval over the seeds.
     weight, place   weight × HSWD of the raw code, or of the relaxed one, for the whole training
     rise, fall      the weight goes linearly from 0 to its value, or from its value to 0
 
-Each finished run is appended to `--output`; the same command goes on where it was interrupted.
+Each finished cell is appended to `--output`; the same command goes on where it was interrupted.
 
     python -m benchmarks.hswd_settings --comparison runs/compare --output runs/hswd_settings.jsonl
 """
@@ -169,15 +169,15 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = frozen.data_folder(parser, arguments)
     seeds = frozen.seeds_of(parser, folder)
-    done = {key_of(line) for line in frozen.read_lines(arguments.output)}
+    done = {key_of(line) for line in frozen.read_lines(arguments.output, folder)}
     tasks = []
     for setting in SETTINGS:
         for method in methods.available():
             left = [seed for seed in seeds if (method, setting, seed) not in done]
             if left:
-                tasks.append((folder, method, setting, left))
-    frozen.train_missing(train, tasks, arguments.output, arguments.workers)
-    print(table(frozen.read_lines(arguments.output), seeds))
+                tasks.append((method, setting, left))
+    frozen.train_missing(train, tasks, folder, arguments.output, arguments.workers)
+    print(table(frozen.read_lines(arguments.output, folder), seeds))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 from rich.progress import track
 
 from training.compare.frozen_data import FrozenData
+from training.compare.recipe import digest_of
 
 BITS = 32
 
@@ -41,7 +42,13 @@ def new_parser(description: str | None) -> argparse.ArgumentParser:
 def add_output(parser: argparse.ArgumentParser) -> None:
     """Adds what `train_missing` needs."""
     parser.add_argument("--output", type=Path, required=True, help="JSON lines, one a run")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--workers", type=_positive, default=os.cpu_count(), help="processes")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return int(text)
 
 
 def data_folder(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Path:
@@ -60,19 +67,57 @@ def seeds_of(parser: argparse.ArgumentParser, folder: Path) -> list[int]:
     return seeds
 
 
-def read_lines(path: Path) -> list[Line]:
-    """The finished runs of an output file, which may not be there yet."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def digest_of_data(folder: Path) -> str:
+    """Names features and recipe, for the lines of an output file."""
+    about = json.loads((folder / "data.json").read_text())
+    return digest_of({**about, "features": Path(about["features"]).name})
+
+
+def read_lines(path: Path, folder: Path) -> list[Line]:
+    """The finished runs of an output file, which may not be there yet.
+
+    What follows the last line break was cut off by an interruption, and is not read.
+
+    Raises:
+        ValueError: when a line is of other features or another recipe.
+    """
+    if not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+    expected = digest_of_data(folder)
+    if any(line["data"] != expected for line in lines):
+        raise ValueError(f"{path} has runs of another comparison: choose another --output")
+    return lines
 
 
 def train_missing(
-    train: Callable[..., list[Line]], tasks: Sequence[tuple[Any, ...]], output: Path, workers: int
+    train: Callable[..., list[Line]],
+    tasks: Sequence[tuple[Any, ...]],
+    folder: Path,
+    output: Path,
+    workers: int,
 ) -> None:
-    """Calls `train(*task)` in processes, and appends its lines as each task ends."""
+    """Calls `train(folder, *task)` in processes, and appends its lines as each task ends.
+
+    When one fails, those that run already are waited for and kept, and the others are not begun.
+    """
     output.parent.mkdir(parents=True, exist_ok=True)
+    if output.exists():  # drop a line that was cut off
+        content = output.read_bytes()
+        os.truncate(output, content.rfind(b"\n") + 1)
+    digest = digest_of_data(folder)
+    failure = None
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn) as pool, open(output, "a") as file:
-        futures = [pool.submit(train, *task) for task in tasks]
+        futures = [pool.submit(train, folder, *task) for task in tasks]
         for future in track(as_completed(futures), "Training", total=len(futures)):
+            if future.cancelled():
+                continue
+            if future.exception() is not None:
+                failure = future.exception()
+                pool.shutdown(wait=False, cancel_futures=True)
+                continue
             for line in future.result():
-                print(json.dumps(line), file=file, flush=True)
+                print(json.dumps({"data": digest, **line}), file=file, flush=True)
+    if failure is not None:
+        raise failure

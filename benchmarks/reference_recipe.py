@@ -12,7 +12,7 @@ out, and with them in it.
     csq-first-rows  CSQ whose centres are the first rows of Sylvester's Hadamard matrix
     dpsh-relaxed    DPSH's likelihood and its native quantization of tanh u
 
-Imbalance is here the mean over bits of |share of +1 - 1/2|. Each finished run is appended to
+Imbalance is here the mean over bits of |share of +1 - 1/2|. Each finished cell is appended to
 `--output`; the same command goes on where it was interrupted.
 
     python -m benchmarks.reference_recipe --comparison runs/compare --output runs/reference.jsonl
@@ -58,6 +58,7 @@ CHANGED: dict[str, tuple[str, Callable[..., Any]]] = {
     "csq-first-rows": ("csq", csq_of_first_rows),
     "dpsh-relaxed": ("dpsh", RelaxedDPSH),
 }
+OF_REFERENCE = ("cifar10", "cifar10", "efficientnet-lite0", 128, 128)
 # Name, and the reference's figures: none, native, HSWD, imbalance of none.
 METHODS: dict[str, tuple[float, float, float, float]] = {
     "hashnet": (0.655, 0.658, 0.664, 0.007),
@@ -134,9 +135,11 @@ def table(lines: list[frozen.Line], seeds: list[int]) -> str:
                 (mean(name, NONE, figure), none),
                 *((mean(name, column, figure), native) for column in NATIVE),
                 (max(mean(name, column, figure) for column in HSWD), hswd),
-                (mean(name, NONE, "imbalance"), imbalance),
             ]
+            if figure == "map":
+                values.append((mean(name, NONE, "imbalance"), imbalance))
             cells = [f"{value:.3f} ({value - wanted:+.3f})" for value, wanted in values]
+            cells += [""] * (5 - len(cells))  # the imbalance was measured of the smaller database
             rows.append(f"| {name} | {database} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
@@ -147,19 +150,23 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = frozen.data_folder(parser, arguments)
     seeds = frozen.seeds_of(parser, folder)
+    recipe = FrozenData.read(folder).recipe
+    found = recipe.dataset, recipe.protocol, recipe.backbone, recipe.height, recipe.width
+    if found != OF_REFERENCE:
+        parser.error(f"--comparison must be of {OF_REFERENCE}. Received: {found}")
     done = {
         (line["name"], tuple(line["column"]), line["seed"])
-        for line in frozen.read_lines(arguments.output)
+        for line in frozen.read_lines(arguments.output, folder)
     }
     tasks = []
     for column in COLUMNS:
         for name in METHODS:
             left = [seed for seed in seeds if (name, column, seed) not in done]
             if left:
-                tasks.append((folder, name, column, left))
-    frozen.train_missing(train, tasks, arguments.output, arguments.workers)
+                tasks.append((name, column, left))
+    frozen.train_missing(train, tasks, folder, arguments.output, arguments.workers)
     print("mAP, and in brackets its difference from the reference's:\n")
-    print(table(frozen.read_lines(arguments.output), seeds))
+    print(table(frozen.read_lines(arguments.output, folder), seeds))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The data of a run: what it was begun with, found again."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -53,15 +52,8 @@ class RunData:
     def describe(self) -> dict[str, Any]:
         """What `config.json` keeps of the data.
 
-        `digest` is SHA-256 over ids and labels in their order, and over the split where it came
-        with the data, cut to 16 hexadecimal digits.
+        `digest` is `ImageDataset.digest`.
         """
-        digest = hashlib.sha256("\n".join(self.dataset.ids).encode("utf-8", "surrogatepass"))
-        digest.update(self.dataset.labels.tobytes())
-        if self.dataset.given_split is not None:
-            for name in ("query", "train", "database"):
-                positions = getattr(self.dataset.given_split, name)
-                digest.update(positions.astype("<i8").tobytes())
         return {
             "preprocessing": self.preprocessing.to_config(),
             "class_names": self.dataset.class_names,
@@ -71,7 +63,7 @@ class RunData:
                 "train": len(self.split.train),
                 "database": len(self.split.database),
                 "skipped": list(self.dataset.skipped),
-                "digest": digest.hexdigest()[:16],
+                "digest": self.dataset.digest,
             },
         }
 

@@ -201,6 +201,26 @@ def test_the_report_names_the_commands_that_choose_settings_and_train(comparison
     assert f"    {tune}\n    {command}\n" in text
 
 
+def test_a_quantization_of_fewer_methods_has_commands_of_its_own(comparison: Path) -> None:
+    evidence = Evidence.read(comparison)
+    results = ResultsFile(evidence.folder.results, digest_of(evidence.settings))
+    results.append(Run("csq", "ot", 16, 0.3, "raw", 0), {"status": "done"})
+    commands = commands_of(Evidence.read(comparison))
+    assert ["none,native,hswd" in command for command in commands] == [True, True, False, False]
+    assert "--methods csq --quantizations ot --bits 16 " in commands[3]
+
+
+def test_the_report_tells_of_files_that_were_left_out(comparison: Path) -> None:
+    evidence = Evidence.read(comparison)
+    assert "left out" not in dict(about(evidence))["data"]
+    assert not any("--on-bad-image" in command for command in commands_of(evidence))
+    settings = json.loads((comparison / "settings.json").read_text())
+    settings["data"]["skipped"] = ["dark/notes.txt"]
+    evidence = dataclasses.replace(evidence, settings=settings)
+    assert dict(about(evidence))["data"].endswith("; files left out: 1")
+    assert all("--on-bad-image skip " in command for command in commands_of(evidence))
+
+
 @pytest.mark.parametrize(
     ("weights", "option"),
     [((0.01, 0.1, 1.0), ""), ((0.1, 0.3, 3.0), " --tune-weights 0.1,0.3,3")],

@@ -21,6 +21,7 @@ from training.compare.image_data import ImageData
 from training.compare.pool import run_all
 from training.compare.recipe import Recipe
 from training.compare.run import Run
+from training.datasets import load_dataset
 
 RUNNER = CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1"})
 GRID = Grid(("hashnet",), ("none", "native"), (16,), (0, 1))
@@ -181,15 +182,26 @@ def test_a_file_that_is_no_image_is_named_or_left_out(
         result = RUNNER.invoke(app, ["compare", *map(str, common), "--on-bad-image", "skip"])
     assert result.exit_code == 0, result.output
     assert len(FrozenData.read(tmp_path / "new" / "work").labels) == 80
+    (name,) = json.loads((tmp_path / "new" / "settings.json").read_text())["data"]["skipped"]
+    assert name.endswith("notes.txt")
 
 
 def test_workers_that_fine_tune_leave_out_the_same_files(
     folder_with_notes: Path, tmp_path: Path
 ) -> None:
     recipe = Recipe(dataset="folder", protocol="per-class")
-    ImageData.write(tmp_path, recipe, str(folder_with_notes), on_bad_image="skip")
     with pytest.warns(UserWarning, match=r"Skipped 1 of 81 files"):
-        assert len(ImageData.read(tmp_path).dataset) == 80
+        dataset = load_dataset("folder", str(folder_with_notes), on_bad_image="skip")
+    place = tmp_path, recipe, dataset.digest, str(folder_with_notes)
+    ImageData.write(*place, on_bad_image="skip")
+    with pytest.warns(UserWarning, match=r"Skipped 1 of 81 files"):
+        assert ImageData.read(tmp_path).dataset.ids == dataset.ids
+    (folder_with_notes / "dark" / "0.png").write_text("no image any more")
+    with (
+        pytest.warns(UserWarning, match=r"Skipped 2 of 81 files"),
+        pytest.raises(ValueError, match="has changed since the comparison began.* 79 images"),
+    ):
+        ImageData.read(tmp_path)
 
 
 def test_output_must_be_given_and_be_a_folder(tmp_path: Path) -> None:

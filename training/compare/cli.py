@@ -60,17 +60,37 @@ def run(
         int | None,
         typer.Option(help="Processes. (default: one a core; with --fine-tune one)", min=1),
     ] = None,
-    dataset: Annotated[str, _option("As in `fit`.", _DATA)] = "cifar10",
+    dataset: Annotated[
+        str, _option("'digits', 'folder', 'lists', or a TFDS data set, as in `fit`.", _DATA)
+    ] = "cifar10",
     data_dir: Annotated[str | None, _option("Where the images are.", _DATA)] = None,
     image_root: Annotated[
         str | None, _option("Where relative paths of list files start.", _DATA)
     ] = None,
     download: Annotated[bool, _option("Let TFDS download the data.", _DATA, "--download")] = False,
-    on_bad_image: Annotated[Literal["error", "skip"], _option("As in `fit`.", _DATA)] = "error",
-    protocol: Annotated[str, _option("As in `fit`.", _DATA)] = "cifar10",
-    query_per_class: Annotated[int | None, _option("As in `fit`.", _DATA)] = None,
-    train_per_class: Annotated[int | None, _option("As in `fit`.", _DATA)] = None,
-    query_part: Annotated[str | None, _option("As in `fit`.", _DATA)] = None,
+    on_bad_image: Annotated[
+        Literal["error", "skip"],
+        _option("What a file in a folder or a list that is no readable image is.", _DATA),
+    ] = "error",
+    protocol: Annotated[
+        str,
+        _option(
+            "'cifar10', 'cifar10-1' or 'cifar10-2' of CIFAR-10; 'per-class' for other data; of "
+            "lists the protocols of `fit`.",
+            _DATA,
+        ),
+    ] = "cifar10",
+    query_per_class: Annotated[
+        int | None, _option("per-class: query images a class. (default: 20)", _DATA)
+    ] = None,
+    train_per_class: Annotated[
+        int | None,
+        _option("per-class: training images a class. (default: the whole database)", _DATA),
+    ] = None,
+    query_part: Annotated[
+        str | None,
+        _option("per-class: draw the query from this part only, such as 'test'.", _DATA),
+    ] = None,
     backbone: Annotated[
         str, _option("Network that gives the features, frozen but for --fine-tune.", _DATA)
     ] = "efficientnet-lite0",

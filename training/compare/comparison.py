@@ -1,6 +1,5 @@
 """A comparison in its folder: prepare, tune, run the grid."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -89,7 +88,9 @@ class Comparison:
                 width = int(backbone.output_shape[-1])
                 shape = list(preprocessing.shape)
                 self._keep_settings({"images_shape": shape, "width": width}, dataset)
-                ImageData.write(self.folder.work, recipe, data_dir, image_root, on_bad_image)
+                ImageData.write(
+                    self.folder.work, recipe, dataset.digest, data_dir, image_root, on_bad_image
+                )
 
     def _splits(self, dataset: ImageDataset) -> dict[int, Split]:
         recipe = self.recipe
@@ -123,9 +124,10 @@ class Comparison:
                 "data": {
                     **about,
                     "images": len(dataset),
-                    "digest": _data_digest(dataset),
+                    "digest": dataset.digest,
                     "classes": len(dataset.class_names),
                     "single_label": self.single_label,
+                    **({"skipped": list(dataset.skipped)} if dataset.skipped else {}),
                 },
             }
         )
@@ -203,16 +205,6 @@ def _check_augmentation(options: FineTuning, preprocessing: ImagePreprocessing) 
     """Refuses, before the first run, what does not fit the images; see `Augmentation.apply`."""
     augmentation = Augmentation(**options.model_dump(include=set(Augmentation.model_fields)))
     augmentation.apply(tf.zeros((1, *preprocessing.shape), tf.uint8), tf.constant([0, 0]))
-
-
-def _data_digest(dataset: ImageDataset) -> str:
-    """Names the images, their labels, and the split where it comes with the data."""
-    digest = hashlib.sha256("\n".join(dataset.ids).encode("utf-8", "surrogatepass"))
-    digest.update(dataset.labels.tobytes())
-    if dataset.given_split is not None:
-        for part in ("query", "train", "database"):
-            digest.update(getattr(dataset.given_split, part).astype("<i8").tobytes())
-    return digest.hexdigest()[:16]
 
 
 def best_choices(

@@ -46,22 +46,37 @@ class ImageData:
     def write(
         folder: Path,
         recipe: Recipe,
+        digest: str,
         data_dir: str | None = None,
         image_root: str | None = None,
         on_bad_image: OnBadImage = "error",
     ) -> None:
-        """Writes what a worker reads: the recipe, where the images lie, what a bad one is."""
+        """Writes what a worker reads: the recipe, where the images lie and which they are.
+
+        Args:
+            folder: Where `read` finds it.
+            recipe: How runs are trained.
+            digest: `ImageDataset.digest` of the data set.
+            data_dir: Where the images are.
+            image_root: Where relative paths of list files start.
+            on_bad_image: As in `load_dataset`.
+        """
         about = {
             "recipe": recipe.model_dump(),
             "data_dir": _from_anywhere(data_dir),
             "image_root": _from_anywhere(image_root),
             "on_bad_image": on_bad_image,
+            "digest": digest,
         }
         (folder / "images.json").write_text(json.dumps(about))
 
     @classmethod
     def read(cls, folder: Path) -> "ImageData":
-        """The data that `write` told of."""
+        """The data that `write` told of.
+
+        Raises:
+            ValueError: when the data set has changed since.
+        """
         about = json.loads((folder / "images.json").read_text())
         recipe = Recipe(**about["recipe"])
         dataset = load_dataset(
@@ -70,6 +85,12 @@ class ImageData:
             on_bad_image=about["on_bad_image"],
             image_root=about["image_root"],
         )
+        if dataset.digest != about["digest"]:
+            raise ValueError(
+                f"The data set {dataset.name!r} has changed since the comparison began: its runs "
+                f"would have other splits. Received: {len(dataset)} images, digest "
+                f"{dataset.digest}, expected {about['digest']}; begin with another --output"
+            )
         return cls(dataset, recipe)
 
 

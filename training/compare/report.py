@@ -13,7 +13,7 @@ from training.atomic_write import atomic_write
 from training.backbones import UNTRAINED
 from training.compare.evidence import Evidence
 from training.compare.figures import write_figures
-from training.compare.grid import TUNED_WEIGHTS
+from training.compare.grid import TUNED_WEIGHTS, reason_not_run
 from training.compare.recipe import FineTuning
 from training.compare.statistics import differences, overall
 from training.compare.tables import Table, report_tables, signed, write_cells, write_differences
@@ -95,9 +95,13 @@ def about(evidence: Evidence) -> list[tuple[str, str]]:
     """What was held equal in all runs, and how they were trained."""
     recipe, data = evidence.recipe, evidence.settings["data"]
     line = next(line for line in evidence.results.values() if line.get("status") == "done")
-    tuned = recipe.fine_tuning
+    tuned, skipped = recipe.fine_tuning, data.get("skipped")
     return [
-        ("data", f"{recipe.dataset}, {data['images']:,} images, {data['classes']} classes"),
+        (
+            "data",
+            f"{recipe.dataset}, {data['images']:,} images, {data['classes']} classes"
+            + (f"; files left out: {len(skipped)}" if skipped else ""),
+        ),
         (
             "protocol",
             f"{recipe.protocol}: query {line['queries']:,}, training {line['train']:,}, database "
@@ -158,19 +162,51 @@ def _augmentation(tuned: FineTuning) -> str:
 
 
 def commands_of(evidence: Evidence) -> list[str]:
-    """The commands that make these results, but for folders: the choice of settings comes first."""
+    """The commands that make these results, but for folders: the choice of settings comes first.
+
+    Quantizations that were run with fewer methods or lengths than others have commands of their
+    own.
+    """
     words = ["python", "-m", "training", "compare"]
     recipe = evidence.recipe
     words += _options(recipe, without="fine_tuning")
     if recipe.fine_tuning is not None:
         words += ["--fine-tune", *_options(recipe.fine_tuning)]
-    if evidence.methods != sorted(methods.available()):
-        words += ["--methods", ",".join(evidence.methods)]
-    words += ["--quantizations", ",".join(evidence.quantizations)]
-    words += ["--bits", ",".join(map(str, evidence.bits))]
-    words += ["--seeds", ",".join(map(str, evidence.seeds))]
-    command = shlex.join([*words, "--output", str(evidence.folder.path)])
-    return [f"{command} --tune{_tune_weights(evidence)}", command] if evidence.tuned else [command]
+    if evidence.settings["data"].get("skipped"):
+        words += ["--on-bad-image", "skip"]
+    commands = []
+    for (names, bits), quantizations in _blocks(evidence).items():
+        block = list(words)
+        if names != tuple(sorted(methods.available())):
+            block += ["--methods", ",".join(names)]
+        block += ["--quantizations", ",".join(quantizations)]
+        block += ["--bits", ",".join(map(str, bits))]
+        block += ["--seeds", ",".join(map(str, evidence.seeds))]
+        command = shlex.join([*block, "--output", str(evidence.folder.path)])
+        if evidence.tuned:
+            commands.append(f"{command} --tune{_tune_weights(evidence)}")
+        commands.append(command)
+    return commands
+
+
+def _blocks(evidence: Evidence) -> dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]]:
+    """The quantizations that were run with the same methods and lengths.
+
+    Methods for which a quantization does not exist count as run with it.
+    """
+    single_label = evidence.settings["data"]["single_label"]
+    blocks: dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]] = {}
+    for quantization in evidence.quantizations:
+        runs = [run for run in evidence.results if run.quantization == quantization]
+        names = {run.method for run in runs}
+        names |= {
+            name
+            for name in evidence.methods
+            if reason_not_run((name, quantization), single_label) is not None
+        }
+        key = tuple(sorted(names)), tuple(sorted({run.bits for run in runs}))
+        blocks.setdefault(key, []).append(quantization)
+    return blocks
 
 
 def _tune_weights(evidence: Evidence) -> str:

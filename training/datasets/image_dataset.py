@@ -1,5 +1,6 @@
 """A data set of labelled images."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +66,19 @@ class ImageDataset:
                         f"`given_split.{name}` must be positions from 0 to {count - 1}. "
                         f"Received: {positions[0]} to {positions[-1]}"
                     )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over ids and labels in their order, and over the split that came with the data.
+
+        Cut to 16 hexadecimal digits.
+        """
+        digest = hashlib.sha256("\n".join(self.ids).encode("utf-8", "surrogatepass"))
+        digest.update(self.labels.tobytes())
+        if self.given_split is not None:
+            for name in ("query", "train", "database"):
+                digest.update(getattr(self.given_split, name).astype("<i8").tobytes())
+        return digest.hexdigest()[:16]
 
     def __len__(self) -> int:
         return len(self.ids)
