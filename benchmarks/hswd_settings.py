@@ -168,15 +168,10 @@ def main() -> None:
     frozen.add_output(parser)
     arguments = parser.parse_args()
     folder = frozen.data_folder(parser, arguments)
-    seeds = frozen.seeds_of(parser, folder)
+    seeds = frozen.seeds_of(parser, FrozenData.read(folder))
     done = {key_of(line) for line in frozen.read_lines(arguments.output, folder)}
-    tasks = []
-    for setting in SETTINGS:
-        for method in methods.available():
-            left = [seed for seed in seeds if (method, setting, seed) not in done]
-            if left:
-                tasks.append((method, setting, left))
-    frozen.train_missing(train, tasks, folder, arguments.output, arguments.workers)
+    cells = [(method, setting) for setting in SETTINGS for method in methods.available()]
+    frozen.train_missing(train, cells, seeds, done, folder, arguments.output, arguments.workers)
     print(table(frozen.read_lines(arguments.output, folder), seeds))
 
 

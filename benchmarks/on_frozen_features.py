@@ -7,8 +7,8 @@ import argparse
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Sequence, Set
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,9 @@ def data_folder(parser: argparse.ArgumentParser, arguments: argparse.Namespace) 
     return path.parent
 
 
-def seeds_of(parser: argparse.ArgumentParser, folder: Path) -> list[int]:
+def seeds_of(parser: argparse.ArgumentParser, data: FrozenData) -> list[int]:
     """The seeds of the comparison; ends the program where there is but one."""
-    seeds = sorted(FrozenData.read(folder).splits)
+    seeds = sorted(data.splits)
     if len(seeds) < 2:
         parser.error(f"--comparison must have two seeds or more. Received: {seeds}")
     return seeds
@@ -85,39 +85,52 @@ def read_lines(path: Path, folder: Path) -> list[Line]:
         return []
     lines = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
     expected = digest_of_data(folder)
-    if any(line["data"] != expected for line in lines):
+    if any(line.get("data") != expected for line in lines):
         raise ValueError(f"{path} has runs of another comparison: choose another --output")
     return lines
 
 
 def train_missing(
     train: Callable[..., list[Line]],
-    tasks: Sequence[tuple[Any, ...]],
+    cells: Iterable[tuple[Any, ...]],
+    seeds: Sequence[int],
+    done: Set[tuple[Any, ...]],
     folder: Path,
     output: Path,
     workers: int,
 ) -> None:
-    """Calls `train(folder, *task)` in processes, and appends its lines as each task ends.
+    """Calls `train(folder, *cell, seeds)` in processes, and appends its lines as each cell ends.
 
     When one fails, those that run already are waited for and kept, and the others are not begun.
+
+    Args:
+        train: Trains a cell with the seeds that are left; returns a line each.
+        cells: What is to be trained.
+        seeds: With which seeds.
+        done: The `(*cell, seed)` of finished runs.
+        folder: Where the features are told of.
+        output: The file.
+        workers: The number of processes.
     """
+    left = {cell: [seed for seed in seeds if (*cell, seed) not in done] for cell in cells}
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.exists():  # drop a line that was cut off
-        content = output.read_bytes()
-        os.truncate(output, content.rfind(b"\n") + 1)
+        os.truncate(output, output.read_bytes().rfind(b"\n") + 1)
     digest = digest_of_data(folder)
-    failure = None
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn) as pool, open(output, "a") as file:
-        futures = [pool.submit(train, folder, *task) for task in tasks]
-        for future in track(as_completed(futures), "Training", total=len(futures)):
-            if future.cancelled():
-                continue
-            if future.exception() is not None:
-                failure = future.exception()
-                pool.shutdown(wait=False, cancel_futures=True)
-                continue
+
+    def keep(future: Future[list[Line]]) -> None:
+        if not future.cancelled() and future.exception() is None:
             for line in future.result():
                 print(json.dumps({"data": digest, **line}), file=file, flush=True)
-    if failure is not None:
-        raise failure
+
+    spawn = multiprocessing.get_context("spawn")
+    with open(output, "a") as file, ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+        futures = [pool.submit(train, folder, *cell, some) for cell, some in left.items() if some]
+        for future in futures:
+            future.add_done_callback(keep)
+        try:
+            for future in track(as_completed(futures), "Training", total=len(futures)):
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

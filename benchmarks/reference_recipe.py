@@ -149,8 +149,8 @@ def main() -> None:
     frozen.add_output(parser)
     arguments = parser.parse_args()
     folder = frozen.data_folder(parser, arguments)
-    seeds = frozen.seeds_of(parser, folder)
-    recipe = FrozenData.read(folder).recipe
+    data = FrozenData.read(folder)
+    seeds, recipe = frozen.seeds_of(parser, data), data.recipe
     found = recipe.dataset, recipe.protocol, recipe.backbone, recipe.height, recipe.width
     if found != OF_REFERENCE:
         parser.error(f"--comparison must be of {OF_REFERENCE}. Received: {found}")
@@ -158,13 +158,8 @@ def main() -> None:
         (line["name"], tuple(line["column"]), line["seed"])
         for line in frozen.read_lines(arguments.output, folder)
     }
-    tasks = []
-    for column in COLUMNS:
-        for name in METHODS:
-            left = [seed for seed in seeds if (name, column, seed) not in done]
-            if left:
-                tasks.append((name, column, left))
-    frozen.train_missing(train, tasks, folder, arguments.output, arguments.workers)
+    cells = [(name, column) for column in COLUMNS for name in METHODS]
+    frozen.train_missing(train, cells, seeds, done, folder, arguments.output, arguments.workers)
     print("mAP, and in brackets its difference from the reference's:\n")
     print(table(frozen.read_lines(arguments.output, folder), seeds))
 

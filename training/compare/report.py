@@ -13,7 +13,7 @@ from training.atomic_write import atomic_write
 from training.backbones import UNTRAINED
 from training.compare.evidence import Evidence
 from training.compare.figures import write_figures
-from training.compare.grid import TUNED_WEIGHTS, reason_not_run
+from training.compare.grid import TUNED_WEIGHTS
 from training.compare.recipe import FineTuning
 from training.compare.statistics import differences, overall
 from training.compare.tables import Table, report_tables, signed, write_cells, write_differences
@@ -194,16 +194,11 @@ def _blocks(evidence: Evidence) -> dict[tuple[tuple[str, ...], tuple[int, ...]],
 
     Methods for which a quantization does not exist count as run with it.
     """
-    single_label = evidence.settings["data"]["single_label"]
     blocks: dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]] = {}
     for quantization in evidence.quantizations:
         runs = [run for run in evidence.results if run.quantization == quantization]
         names = {run.method for run in runs}
-        names |= {
-            name
-            for name in evidence.methods
-            if reason_not_run((name, quantization), single_label) is not None
-        }
+        names |= {method for method, name in evidence.not_run if name == quantization}
         key = tuple(sorted(names)), tuple(sorted({run.bits for run in runs}))
         blocks.setdefault(key, []).append(quantization)
     return blocks

@@ -488,6 +488,7 @@ class ModelServer:
         poll_seconds: how often the folder is looked at.
         receive_bytes: the largest request, gRPC only; TensorFlow Serving's limit is 2 GB.
         port: of gRPC; 0 takes any that is free.
+        rest_port: of REST, likewise.
         credentials: gRPC's server credentials; `None` for an open port.
     """
 
@@ -498,6 +499,7 @@ class ModelServer:
         poll_seconds: float = 0.1,
         receive_bytes: int = 4 * 2**20,
         port: int = 0,
+        rest_port: int = 0,
         credentials: Any = None,
     ) -> None:
         self.model = ServedModel(name, Path(base_path), poll_seconds)
@@ -523,7 +525,7 @@ class ModelServer:
         )
         self._grpc.start()
         handler = type("Handler", (RestHandler,), {"model": self.model})
-        self._rest = RestServer(("127.0.0.1", 0), handler)
+        self._rest = RestServer(("127.0.0.1", rest_port), handler)
         self.rest_port = self._rest.server_address[1]
         threading.Thread(target=self._rest.serve_forever, daemon=True).start()
 

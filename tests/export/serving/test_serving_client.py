@@ -233,14 +233,13 @@ def test_a_server_that_starts_late_is_waited_for(
     model_folder: Path, transport: str, pixels: np.ndarray
 ) -> None:
     (port,) = free_ports(1)
-    if transport == "rest":
-        pytest.skip("the test server takes any free port for REST")
-    with Client(f"127.0.0.1:{port}", NAME, retries=20) as client:
+    place = {"grpc": {"port": port}, "rest": {"rest_port": port}}[transport]
+    with Client(f"127.0.0.1:{port}", NAME, transport=transport, retries=20) as client:
         codes: list[np.ndarray] = []
         asking = threading.Thread(target=lambda: codes.append(client.encode(pixels)))
         asking.start()
         time.sleep(0.5)
-        with ModelServer(model_folder, NAME, port=port):
+        with ModelServer(model_folder, NAME, **place):
             asking.join(60)
         np.testing.assert_array_equal(codes[0], expected_codes(pixels))
 
