@@ -8,6 +8,9 @@ QUICKSTART := runs/quickstart
 
 .PHONY: help quickstart test test-all check format benchmark wheel clean
 
+# What does not depend on the backend of Keras is tested once.
+ON_JAX := tests/keras_hashing $(patsubst %,--ignore=tests/keras_hashing/%,client device encoder files images retrieval)
+
 help:
 	@echo "make quickstart   train, evaluate, export and query on scikit-learn's digits"
 	@echo "make test         the test suite, on the TensorFlow and the JAX backend"
@@ -47,11 +50,11 @@ quickstart: $(READY)
 
 test: $(READY)
 	KERAS_BACKEND=tensorflow $(PY) -m pytest -m "not slow" -n 2 --dist loadfile
-	KERAS_BACKEND=jax $(PY) -m pytest -m "not slow" -n 2 tests/keras_hashing
+	KERAS_BACKEND=jax $(PY) -m pytest -m "not slow" -n 2 $(ON_JAX)
 
 test-all: $(READY)
 	KERAS_BACKEND=tensorflow $(PY) -m pytest -n 2 --dist loadfile
-	KERAS_BACKEND=jax $(PY) -m pytest -n 2 tests/keras_hashing
+	KERAS_BACKEND=jax $(PY) -m pytest -n 2 $(ON_JAX)
 
 check: $(READY)
 	$(PY) -m ruff format --check .

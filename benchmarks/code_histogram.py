@@ -16,9 +16,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from training.pipeline import evaluation_batches
-from training.run_data import RunData
-from training.runs import Run, load_run
+from training.data.pipeline import evaluation_batches
+from training.runs.run_data import RunData
+from training.runs.run_folder import Run, load_run
 
 
 def query_codes(run: Run) -> np.ndarray:

@@ -15,9 +15,9 @@ import numpy as np
 
 from benchmarks import on_frozen_features as frozen
 from keras_hashing.methods import DSDH
-from training.compare.frozen_data import FrozenData
-from training.compare.run import Run
-from training.compare.trainer import Trainer
+from training.compare.grid_run import Run
+from training.compare.workers.frozen_data import FrozenData
+from training.compare.workers.frozen_trainer import Trainer
 
 
 def figures_of(data: FrozenData, eta: float) -> dict[str, list[float]]:

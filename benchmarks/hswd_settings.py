@@ -25,9 +25,9 @@ from scipy import stats
 
 from benchmarks import on_frozen_features as frozen
 from keras_hashing import methods
-from training.compare.frozen_data import FrozenData
-from training.compare.run import Run
-from training.compare.trainer import Trainer
+from training.compare.grid_run import Run
+from training.compare.workers.frozen_data import FrozenData
+from training.compare.workers.frozen_trainer import Trainer
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda _: 1.0,

@@ -20,8 +20,8 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 from rich.progress import track
 
-from training.compare.frozen_data import FrozenData
 from training.compare.recipe import digest_of
+from training.compare.workers.frozen_data import FrozenData
 
 BITS = 32
 

@@ -29,10 +29,10 @@ from benchmarks import on_frozen_features as frozen
 from keras_hashing import losses
 from keras_hashing.methods import CSQ, DPSH
 from keras_hashing.methods.hash_centres import hadamard_matrix
-from training.compare.frozen_data import FrozenData
-from training.compare.run import Run
-from training.compare.trainer import Trainer
-from training.split import Split
+from training.compare.grid_run import Run
+from training.compare.workers.frozen_data import FrozenData
+from training.compare.workers.frozen_trainer import Trainer
+from training.data.split import Split
 
 
 class RelaxedDPSH(DPSH):

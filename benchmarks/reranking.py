@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 
 from keras_hashing.layers import HammingSearch
 from keras_hashing.retrieval import CodeIndex, mean_average_precision, pack_codes, unpack_codes
-from training.pipeline import evaluation_batches
-from training.run_data import RunData
-from training.runs import load_run
+from training.data.pipeline import evaluation_batches
+from training.runs.run_data import RunData
+from training.runs.run_folder import load_run
 
 BATCH = 250
 CUTS = (10, 50, 100)

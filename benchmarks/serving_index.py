@@ -47,10 +47,10 @@ def make_run(bits: int) -> Any:
     """A run of an untrained network."""
     import keras
 
+    from keras_hashing.images.preprocessing import ImagePreprocessing
     from keras_hashing.models import HashingModel
-    from training.preprocessing import ImagePreprocessing
-    from training.runs import Run
-    from training.settings import FitSettings
+    from training.runs.run_folder import Run
+    from training.runs.settings import FitSettings
 
     keras.utils.set_random_seed(0)
     layers = [
@@ -90,7 +90,7 @@ def make_index(folder: Path, items: int, bits: int, ids: str) -> dict[str, float
 
 def export(folder: Path, bits: int, with_index: bool) -> dict[str, float]:
     """Exports with or without the index."""
-    from export.saved_model import export_saved_model
+    from export.saved_model.export_saved_model import export_saved_model
     from keras_hashing.retrieval import CodeIndex
 
     run = make_run(bits)

@@ -32,9 +32,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from server_process import ServerProcess
 
-from export.card import Card
-from export.client import Client, Neighbours, ServingError
-from export.version_folders import version_folders
+from export.versions.version_folders import version_folders
+from keras_hashing.client import Client, Neighbours, ServingError
+from keras_hashing.encoder.card import Card
 
 K = 10
 DISTINCT = 200  # images, so that expected answers are few and answers many
@@ -80,11 +80,11 @@ def make_model(folder: Path, items: int) -> None:
     import keras
 
     import keras_hashing
-    from export.saved_model import export_saved_model
+    from export.saved_model.export_saved_model import export_saved_model
+    from keras_hashing.images.preprocessing import ImagePreprocessing
     from keras_hashing.retrieval import CodeIndex
-    from training.preprocessing import ImagePreprocessing
-    from training.runs import Run
-    from training.settings import FitSettings
+    from training.runs.run_folder import Run
+    from training.runs.settings import FitSettings
 
     keras.utils.set_random_seed(0)
     backbone = keras.Sequential(

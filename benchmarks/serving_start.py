@@ -32,13 +32,13 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from export.saved_model import export_saved_model
-from export.warm_up import WARM_UP
+from export.saved_model.export_saved_model import export_saved_model
+from export.saved_model.warm_up import WARM_UP
+from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.models import HashingModel
 from keras_hashing.retrieval import CodeIndex
-from training.preprocessing import ImagePreprocessing
-from training.runs import Run
-from training.settings import FitSettings
+from training.runs.run_folder import Run
+from training.runs.settings import FitSettings
 
 BITS = 64
 BACKBONES = ("small", "mobilenet")

@@ -9,12 +9,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from training.command_line import clear_errors, is_given, start_tensorflow
+from keras_hashing.command_line.errors import clear_errors, is_given, start_tensorflow
 from training.compare.cli import compare
 
 if TYPE_CHECKING:
-    from training.run_data import RunData
-    from training.runs import Run
+    from training.runs.run_data import RunData
+    from training.runs.run_folder import Run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -241,8 +241,8 @@ def fit(
     """
     with clear_errors():
         start_tensorflow()
-        from training import fit as fitting
-        from training.settings import FitSettings
+        from training.runs.settings import FitSettings
+        from training.trainer import fit as fitting
 
         values = {name: context.params[name] for name in FitSettings.model_fields}
         if resume:
@@ -266,7 +266,7 @@ def _check_same_settings(context: typer.Context, values: dict[str, Any], output:
 
     Where the data lies may change; whether it is the same is seen when it is read.
     """
-    from training.runs import RunFolder
+    from training.runs.run_folder import RunFolder
 
     folder = RunFolder(output)
     begun = folder.read_json(folder.config)["settings"]
@@ -300,7 +300,7 @@ def evaluate(
     """Measure a finished run again, from its saved model. Nothing in the run is changed."""
     with clear_errors():
         start_tensorflow()
-        from training.evaluate import evaluate_model
+        from training.trainer.evaluate import evaluate_model
 
         loaded, data = _run_with_data(run, data_dir, image_root)
         settings = loaded.config
@@ -379,8 +379,8 @@ def mosaics(
     """
     with clear_errors():
         start_tensorflow()
-        from training.datasets import load_dataset
-        from training.datasets.mosaics import write_mosaics
+        from training.data import load_dataset
+        from training.data.sources.mosaics import write_mosaics
 
         sources = load_dataset(dataset, data_dir, download=download)
         write_mosaics(sources, output, query=query, train=train, database=database, seed=seed)
@@ -394,7 +394,7 @@ def _run_with_data(
     run: Path, data_dir: str | None, image_root: str | None
 ) -> tuple["Run", "RunData"]:
     """A finished run and the data it was trained on."""
-    from training.runs import load_run
+    from training.runs.run_folder import load_run
 
     loaded = load_run(run)
     return loaded, loaded.data(data_dir, image_root)

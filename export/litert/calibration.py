@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from training.pipeline import evaluation_batches
+from training.data.pipeline import evaluation_batches
 
 if TYPE_CHECKING:
-    from training.run_data import RunData
+    from training.runs.run_data import RunData
 
 _BATCH = 64
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from export.litert.encoder_graph import SIGNATURE
 from export.litert.int8_quantization import quantize_int8
-from export.litert.kinds import Kind
+from keras_hashing.device.kinds import Kind
 
 
 def convert(

@@ -10,7 +10,7 @@ from export.litert.float32_encoder import float32_encoder
 from keras_hashing.layers import PackBits
 
 if TYPE_CHECKING:
-    from training.runs import Run
+    from training.runs.run_folder import Run
 
 SIGNATURE = "encode"
 

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from export.litert.conversion import convert
 from export.litert.encoder_graph import write_encoder_graph
-from export.litert.kinds import KINDS, Kind, check_kinds, file_name
-from export.litert.metadata import LiteRTMetadata, add_metadata
 from export.litert.operators import check_builtin_operators
-from export.saved_model import check_exportable
-from training.atomic_write import atomic_write
+from export.saved_model.export_saved_model import check_exportable
+from keras_hashing.device.kinds import KINDS, Kind, check_kinds, file_name
+from keras_hashing.device.metadata import LiteRTMetadata, add_metadata
+from keras_hashing.files.atomic_write import atomic_write
 
 if TYPE_CHECKING:
-    from training.runs import Run
+    from training.runs.run_folder import Run
 
 
 def export_litert(
@@ -45,7 +45,7 @@ def export_litert(
     A file appears whole or not at all. All are converted before the first is written.
 
     Args:
-        run: a finished run, as `training.runs.load_run` reads it.
+        run: a finished run, as `training.runs.run_folder.load_run` reads it.
         output: the folder, made if need be.
         kinds: some of `KINDS`.
         calibration: for int8, the images that the ranges of activations come from, uint8

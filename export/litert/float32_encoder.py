@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from training.leaf_layers import leaf_layers
+from keras_hashing.encoder.leaf_layers import leaf_layers
 
 
 def float32_encoder(encoder: keras.Model) -> keras.Model:

@@ -8,9 +8,9 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 from tensorflow.lite.python.convert import mlir_quantize
 
-from export.litert.flatbuffer import parse, serialize
 from export.litert.observation import decided_tensor, observe
 from export.litert.operators import operator_name
+from keras_hashing.device.flatbuffer import parse, serialize
 
 
 def quantize_int8(content: bytes, images: NDArray[np.uint8]) -> bytes:

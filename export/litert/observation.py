@@ -9,8 +9,8 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
-from export.litert.flatbuffer import parse
 from export.litert.operators import operator_name
+from keras_hashing.device.flatbuffer import parse
 
 
 @dataclass(frozen=True, eq=False)

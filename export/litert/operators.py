@@ -4,7 +4,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from export.litert.flatbuffer import parse
+from keras_hashing.device.flatbuffer import parse
 
 _NAMES = {
     code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)

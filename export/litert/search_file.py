@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict, Field
 
-from export.card import BIT_ORDER
 from export.litert.conversion import convert_search
-from export.litert.metadata import embed_json
 from export.litert.operators import check_builtin_operators
-from training.atomic_write import atomic_write
+from keras_hashing.device.metadata import embed_json
+from keras_hashing.encoder.card import BIT_ORDER
+from keras_hashing.files.atomic_write import atomic_write
 
 if TYPE_CHECKING:
     from keras_hashing.retrieval import CodeIndex

@@ -1,14 +1,13 @@
 """The layer that turns features into a continuous code."""
 
-import operator
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_hashing import backend
+from keras_hashing.checks import DEFAULT_WEIGHT, check_bits, check_weight
 from keras_hashing.losses import quantization as quantization_losses
-from keras_hashing.losses.hashing_loss import DEFAULT_WEIGHT, check_weight
 from keras_hashing.losses.quantization import QuantizationLoss
 
 Tensor = Any
@@ -151,14 +150,3 @@ class HashHead(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }
-
-
-def check_bits(bits: int) -> int:
-    """`bits` as an int, if codes of that length can be packed in bytes."""
-    try:
-        number = 0 if isinstance(bits, bool) else operator.index(bits)
-    except TypeError:
-        number = 0
-    if number < 8 or number % 8:
-        raise ValueError(f"`bits` must be a positive multiple of 8. Received: bits={bits!r}")
-    return number

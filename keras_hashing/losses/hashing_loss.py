@@ -4,33 +4,12 @@ from typing import Any
 
 import keras
 
+from keras_hashing.checks import DEFAULT_WEIGHT, check_place, check_weight
 from keras_hashing.losses import quantization as quantization_losses
 from keras_hashing.losses.inputs import check_codes
 from keras_hashing.losses.similarity.pairwise_similarity import PairwiseSimilarity
 
 Tensor = Any
-
-PLACES = ("raw", "relaxed")
-# Of 0.1, 0.3, 1 and 3 with HSWD on the raw code: docs/cifar10.md says how it was measured. The
-# paper's code has 0.1.
-DEFAULT_WEIGHT = 0.3
-
-
-def check_place(quantize: str) -> str:
-    """`quantize` as it is, if it names a code that quantization can act on."""
-    if quantize not in PLACES:
-        raise ValueError(f"`quantize` must be one of {PLACES}. Received: quantize={quantize!r}")
-    return quantize
-
-
-def check_weight(quantization_weight: float) -> float:
-    """`quantization_weight` as it is, if it is a finite number of at least 0."""
-    if not 0 <= quantization_weight < float("inf"):
-        raise ValueError(
-            "`quantization_weight` must be a finite number of at least 0. "
-            f"Received: quantization_weight={quantization_weight}"
-        )
-    return quantization_weight
 
 
 @keras.saving.register_keras_serializable(package="keras_hashing")

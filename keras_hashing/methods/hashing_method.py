@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_hashing.layers.hash_head import check_bits
+from keras_hashing.checks import check_bits
 from keras_hashing.losses.inputs import check_codes, check_labels, nan_where_not_finite
 
 Tensor = Any

@@ -8,9 +8,9 @@ from keras import ops
 
 from keras_hashing import methods, metrics
 from keras_hashing import retrieval as retrieval_functions
-from keras_hashing.layers.hash_head import HashHead, check_bits
+from keras_hashing.checks import DEFAULT_WEIGHT, check_bits, check_place, check_weight
+from keras_hashing.layers.hash_head import HashHead
 from keras_hashing.losses import quantization as quantization_losses
-from keras_hashing.losses.hashing_loss import DEFAULT_WEIGHT, check_place, check_weight
 from keras_hashing.losses.inputs import check_codes
 
 Tensor = Any

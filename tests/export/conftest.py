@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.saved_model import export_saved_model
+from export.saved_model.export_saved_model import export_saved_model
+from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.layers import HashHead
 from keras_hashing.models import HashingModel
 from keras_hashing.retrieval import CodeIndex
-from training.datasets import load_dataset
-from training.preprocessing import ImagePreprocessing
-from training.runs import Run, RunFolder
-from training.settings import FitSettings
+from training.data import load_dataset
+from training.runs.run_folder import Run, RunFolder
+from training.runs.settings import FitSettings
 
 
 @pytest.fixture(scope="session")

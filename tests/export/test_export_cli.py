@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from export.card import Card
-from export.cli import app
+from export.cli.app import app
+from keras_hashing.encoder.card import Card
 from keras_hashing.retrieval import CodeIndex
-from training.runs import Run
+from training.runs.run_folder import Run
 
 
 def call(*arguments: object) -> Any:
@@ -233,7 +233,9 @@ def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_does_not_wait_for_tensorflow() -> None:
-    script = "import sys, export.cli; print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    script = (
+        "import sys, export.cli.app; print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    )
     assert run_python("-c", script).stdout.split() == ["False", "False"]
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.datasets import ImageDataset, PixelArrays
+from training.data import ImageDataset, PixelArrays
 
 
 @pytest.fixture

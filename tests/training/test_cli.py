@@ -12,7 +12,7 @@ from keras_hashing import methods
 from keras_hashing.losses.hashing_loss import DEFAULT_WEIGHT
 from keras_hashing.losses.quantization import QUANTIZATION_LOSSES
 from training.cli import app, fit
-from training.settings import FitSettings
+from training.runs.settings import FitSettings
 
 RUNNER = CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1"})
 QUICK = ["--epochs", "1", "--bits", "16", "--train-per-class", "20", "--batch-size", "100"]

@@ -6,7 +6,7 @@ import keras
 
 import keras_hashing  # noqa: F401 - so that a run's model can be read
 
-# As `training.runs.RunFolder` names it.
+# As `training.runs.run_folder.RunFolder` names it.
 _MODEL_OF_A_RUN = "model.keras"
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from training.command_line import clear_errors, is_given, start_tensorflow
+from keras_hashing.command_line.errors import clear_errors, is_given, start_tensorflow
 
 compare = typer.Typer(
     invoke_without_command=True,
@@ -183,7 +183,7 @@ def run(
         from training.compare.comparison import Comparison, default_workers
         from training.compare.grid import Grid
         from training.compare.recipe import Recipe
-        from training.protocols import MAP_AT
+        from training.data.protocols import MAP_AT
 
         values = {
             name: context.params[name] for name in Recipe.model_fields if name in context.params
@@ -233,7 +233,7 @@ def report(
 
 
 def _report(output: Path) -> None:
-    from training.compare.report import write_report
+    from training.compare.report.report import write_report
 
     print(f"Report: {write_report(output)}")
 

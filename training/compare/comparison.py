@@ -8,10 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.augmentation import Augmentation
+from keras_hashing.images.preprocessing import ImagePreprocessing
 from training.backbones import make_backbone
 from training.compare.comparison_folder import ComparisonFolder
-from training.compare.frozen_data import FrozenData
 from training.compare.grid import (
     Choice,
     Column,
@@ -22,19 +21,20 @@ from training.compare.grid import (
     reason_not_run,
     tuning_runs,
 )
-from training.compare.image_data import ImageData
-from training.compare.pool import run_all
+from training.compare.grid_run import Run
 from training.compare.progress import run_progress
 from training.compare.recipe import FineTuning, Recipe
 from training.compare.results_file import ResultsFile
-from training.compare.run import Run
-from training.datasets import ImageDataset, load_dataset
-from training.datasets.image_probe import OnBadImage
-from training.epoch_order import steps_per_epoch
-from training.feature_cache import cached_features, features_key
-from training.preprocessing import ImagePreprocessing
-from training.protocols import make_split
-from training.split import Split
+from training.compare.workers.frozen_data import FrozenData
+from training.compare.workers.image_data import ImageData
+from training.compare.workers.pool import run_all
+from training.data import ImageDataset, load_dataset
+from training.data.augmentation import Augmentation
+from training.data.epoch_order import steps_per_epoch
+from training.data.feature_cache import cached_features, features_key
+from training.data.protocols import make_split
+from training.data.sources.image_probe import OnBadImage
+from training.data.split import Split
 
 
 class Comparison:

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from training.atomic_write import atomic_write
+from keras_hashing.files.atomic_write import atomic_write
 from training.compare.grid import Choice, Column
+from training.compare.grid_run import Run
 from training.compare.recipe import digest_of
-from training.compare.run import Run
 
 
 class ComparisonFolder:

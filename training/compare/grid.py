@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from keras_hashing import methods
-from keras_hashing.layers.hash_head import check_bits
-from keras_hashing.losses.hashing_loss import DEFAULT_WEIGHT
+from keras_hashing.checks import DEFAULT_WEIGHT, check_bits
 from keras_hashing.losses.quantization import QUANTIZATION_LOSSES
-from training.compare.run import Run
+from training.compare.grid_run import Run
 
 QUANTIZATIONS = ("none", "native", "sign", "hswd", "swd", "ot")
 DEFAULT_QUANTIZATIONS = ("none", "native", "sign", "hswd", "swd")

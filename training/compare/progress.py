@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from training.compare.run import Run
+from training.compare.grid_run import Run
 
 
 @contextmanager

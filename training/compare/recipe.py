@@ -20,7 +20,7 @@ Mode = Literal["frozen", "fine-tuned"]
 class FineTuning(BaseModel):
     """What only a comparison has that trains the whole backbone: the options of `fit` for it.
 
-    Names, rules and defaults are those of `training.settings.FitSettings`, which imports
+    Names, rules and defaults are those of `training.runs.settings.FitSettings`, which imports
     TensorFlow; a worker on frozen features does not.
     """
 
@@ -41,7 +41,7 @@ class Recipe(BaseModel):
 
     The defaults are the reference recipe of the project: standardised features of a frozen
     backbone, dropout on them, a head of one hidden layer with ReLU, Adam with cosine decay. With
-    `fine_tuning` a run is trained as `training.fit` trains it instead: the whole backbone on
+    `fine_tuning` a run is trained as `training.trainer.fit` does it: the whole backbone on
     augmented images, AdamW with warm-up and cosine decay.
     """
 

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from training.compare.run import Run
+from training.compare.grid_run import Run
 
 
 class ResultsFile:

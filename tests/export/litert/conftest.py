@@ -8,12 +8,12 @@ import pytest
 
 from export.litert.calibration import calibration_images
 from export.litert.export_litert import export_litert
+from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.models import HashingModel
-from training.fit import fit
-from training.preprocessing import ImagePreprocessing
-from training.run_data import RunData
-from training.runs import Run, load_run
-from training.settings import FitSettings
+from training.runs.run_data import RunData
+from training.runs.run_folder import Run, load_run
+from training.runs.settings import FitSettings
+from training.trainer.fit import fit
 
 CALIBRATION = 60
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from export.litert.bit_agreement import BitAgreement
+from export.litert.verification.bit_agreement import BitAgreement
 
 
 def test_figures_are_those_of_a_count_by_hand() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from export.litert.calibration import calibration_images
-from training.run_data import RunData
+from training.runs.run_data import RunData
 
 
 def rows(images: np.ndarray) -> set[bytes]:

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.litert.device_encoder import DeviceEncoder
 from export.litert.export_litert import export_litert
-from training.runs import Run
+from keras_hashing.device.device_encoder import DeviceEncoder
+from training.runs.run_folder import Run
 
 
 @pytest.fixture(scope="module")

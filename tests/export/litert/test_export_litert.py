@@ -15,14 +15,14 @@ from ai_edge_litert.compiled_model import CompiledModel
 from ai_edge_litert.interpreter import Interpreter
 
 from export.litert import int8_quantization
-from export.litert.device_encoder import DeviceEncoder
 from export.litert.export_litert import export_litert
-from export.litert.flatbuffer import parse, read_tflite
-from export.litert.kinds import KINDS
 from export.litert.operators import operator_name, operators
+from keras_hashing.device.device_encoder import DeviceEncoder
+from keras_hashing.device.flatbuffer import parse, read_tflite
+from keras_hashing.device.kinds import KINDS
+from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.models import HashingModel
-from training.preprocessing import ImagePreprocessing
-from training.runs import Run
+from training.runs.run_folder import Run
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
 

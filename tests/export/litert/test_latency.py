@@ -1,6 +1,6 @@
 import pytest
 
-from export.litert import latency
+from export.litert.verification import latency
 
 
 def test_calls_take_turns_and_the_median_is_theirs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
 import pytest
 
-from export.litert.bit_agreement import BitAgreement
-from export.litert.limits import Limits
-from export.litert.verification import EncoderReport, Verification
+from export.litert.verification.bit_agreement import BitAgreement
+from export.litert.verification.limits import Limits
+from export.litert.verification.verify import EncoderReport, Verification
 
 FLOAT32_BYTES = 1_000_000
 

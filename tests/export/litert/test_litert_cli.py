@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from export.cli import app
-from export.litert.device_encoder import DeviceEncoder
-from export.litert.metadata import read_metadata
-from export.saved_model import export_saved_model
+from export.cli.app import app
+from export.saved_model.export_saved_model import export_saved_model
+from keras_hashing.device.device_encoder import DeviceEncoder
+from keras_hashing.device.metadata import read_metadata
 from keras_hashing.retrieval import CodeIndex
-from training.run_data import RunData
-from training.runs import Run, RunFolder
+from training.runs.run_data import RunData
+from training.runs.run_folder import Run, RunFolder
 
 
 def call(*arguments: object) -> Any:

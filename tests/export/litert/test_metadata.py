@@ -1,19 +1,15 @@
-import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from export.litert.flatbuffer import parse, read_tflite, serialize
-from export.litert.kinds import KINDS
-from export.litert.metadata import ENTRY, read_metadata
 from export.litert.search_file import export_search
+from keras_hashing.device.flatbuffer import parse, read_tflite, serialize
+from keras_hashing.device.kinds import KINDS
+from keras_hashing.device.metadata import ENTRY, read_metadata
 from keras_hashing.retrieval import CodeIndex
-from training.runs import Run
+from training.runs.run_folder import Run
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -94,29 +90,3 @@ def test_a_file_that_searches_is_no_encoder(tmp_path: Path) -> None:
     path = export_search(index, tmp_path, k=3)
     with pytest.raises(ValueError, match=r"must be an encoder.*search\.tflite', which searches"):
         read_metadata(path)
-
-
-def test_the_files_that_the_guide_names_run_an_encoder_without_tensorflow(
-    files: Callable[[str], Path], tmp_path: Path
-) -> None:
-    guide = (CHECKOUT / "docs" / "on-the-phone.md").read_text(encoding="utf-8")
-    names = re.findall(r"^    (export/\S+\.py)$", guide, re.MULTILINE)
-    assert "export/litert/device_encoder.py" in names
-    for name in names:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(CHECKOUT / name, tmp_path / name)
-    script = (
-        "import sys, numpy as np\n"
-        "sys.path.insert(0, sys.argv[2])\n"
-        "from export.litert.device_encoder import DeviceEncoder\n"
-        "codes = DeviceEncoder(sys.argv[1]).encode(np.zeros((2, 8, 8, 1), np.uint8))\n"
-        "unwanted = {'tensorflow', 'keras', 'keras_hashing', 'training'}\n"
-        "print(codes.shape, sorted(unwanted & set(sys.modules)))\n"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-I", "-c", script, str(files("float32")), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ran.stdout == "(2, 4) []\n"

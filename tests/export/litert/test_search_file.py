@@ -6,9 +6,9 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from export.litert import search_file as searching
-from export.litert.flatbuffer import parse, read_tflite
 from export.litert.operators import operators
 from export.litert.search_file import export_search, search_file
+from keras_hashing.device.flatbuffer import parse, read_tflite
 from keras_hashing.retrieval import CodeIndex
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from export.card import Card
+from keras_hashing.encoder.card import Card
+from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.retrieval import hamming_distance
-from training.preprocessing import ImagePreprocessing
 
 BITS = 16
 PREPROCESSING = ImagePreprocessing(4, 4, 1)

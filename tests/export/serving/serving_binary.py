@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from export.server_config import ServerConfig, command_line, write_server_config
+from export.server.server_config import ServerConfig, command_line, write_server_config
 
 
 @contextmanager

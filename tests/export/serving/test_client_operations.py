@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from brute_force_model import make_card
 
-from export.client import (
+from keras_hashing.client import (
     CardUnavailableError,
     DeadlineExceededError,
     FingerprintMismatchError,
@@ -24,7 +24,7 @@ from export.client import (
     ServingError,
     Tls,
 )
-from export.client.calls import (
+from keras_hashing.client.calls import (
     GetMetadata,
     GetStatus,
     Model,
@@ -35,8 +35,8 @@ from export.client.calls import (
     TensorSpec,
     VersionState,
 )
-from export.client.errors import error_of_status
-from export.client.operations import (
+from keras_hashing.client.errors import error_of_status
+from keras_hashing.client.operations import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
     Operations,
@@ -45,8 +45,8 @@ from export.client.operations import (
     Settings,
     pause_before,
 )
-from export.client.rows import BytesRows, blocks
-from export.client.tensors import array_of_tensor, tensor_of_array
+from keras_hashing.client.rows import BytesRows, blocks
+from keras_hashing.client.tensors import array_of_tensor, tensor_of_array
 
 SETTINGS = Settings(Model("thumbs"))
 
@@ -463,10 +463,10 @@ def test_tensors_of_other_types_are_refused(array: np.ndarray) -> None:
 
 def test_the_client_needs_no_tensorflow() -> None:
     script = (
-        "import sys, export.client as client\n"
+        "import sys, keras_hashing.client as client\n"
         "assert not {'tensorflow', 'keras', 'keras_hashing'} & set(sys.modules)\n"
         "import tensorflow as tf\n"  # which then shares the messages
-        "from export.client.tensors import array_of_tensor\n"
+        "from keras_hashing.client.tensors import array_of_tensor\n"
         "assert array_of_tensor(tf.make_tensor_proto([1, 2])).tolist() == [1, 2]\n"
     )
     root = Path(__file__).parents[3]

@@ -26,15 +26,15 @@ from server_process import ServerProcess
 from serving_binary import serving_binary
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
-from export.card import Card
-from export.checksums import verify_files
-from export.client import Client, DeadlineExceededError, InvalidRequestError, ServingError
-from export.client.protos import PredictionServiceStub, PredictRequest
-from export.client.tensors import array_of_tensor, tensor_of_array
-from export.saved_model import SEARCH_SIGNATURES, SIGNATURES, export_saved_model
-from export.warm_up import WARM_UP
+from export.saved_model.export_saved_model import SEARCH_SIGNATURES, SIGNATURES, export_saved_model
+from export.saved_model.warm_up import WARM_UP
+from export.versions.checksums import verify_files
+from keras_hashing.client import Client, DeadlineExceededError, InvalidRequestError, ServingError
+from keras_hashing.client.protos import PredictionServiceStub, PredictRequest
+from keras_hashing.client.tensors import array_of_tensor, tensor_of_array
+from keras_hashing.encoder.card import Card
 from keras_hashing.retrieval import CodeIndex
-from training.runs import Run
+from training.runs.run_folder import Run
 
 NAME = "colour"
 

@@ -15,10 +15,10 @@ import pytest
 from prediction_server import ModelServer
 from typer.testing import CliRunner
 
-from export.cli import app
-from export.saved_model import export_saved_model
+from export.cli.app import app
+from export.saved_model.export_saved_model import export_saved_model
 from keras_hashing.retrieval import CodeIndex
-from training.runs import Run
+from training.runs.run_folder import Run
 
 NAME = "digits"
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -172,7 +172,7 @@ def test_a_wrong_command_line_exits_with_2(arguments: list[str], photos: Path) -
 def test_a_server_is_asked_without_tensorflow(server: ModelServer, photos: Path) -> None:
     script = (
         "import sys\n"
-        "from export.cli import app\n"
+        "from export.cli.app import app\n"
         "try:\n"
         "    app()\n"
         "finally:\n"

@@ -17,7 +17,7 @@ from google.protobuf import (
 from prediction_server import ModelServer
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from export.server_config import (
+from export.server.server_config import (
     BATCHING,
     COMPOSE,
     MODELS,

@@ -18,7 +18,7 @@ from brute_force_model import BITS, FINGERPRINT, expected_codes, expected_neighb
 from prediction_server import ModelServer
 from serving_binary import free_ports, serving_binary
 
-from export.client import (
+from keras_hashing.client import (
     AsyncClient,
     CardUnavailableError,
     Client,

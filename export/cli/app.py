@@ -1,0 +1,482 @@
+"""`python -m export`: the command line."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from export.cli import index as index_cli
+from export.cli import litert as litert_cli
+from export.cli import server as server_cli
+from keras_hashing.command_line.errors import clear_errors, start_tensorflow, warn
+from keras_hashing.command_line.printing import out, print_facts
+
+if TYPE_CHECKING:
+    from export.saved_model.served_encoder import EncodedFiles
+    from keras_hashing.retrieval import CodeIndex
+    from training.runs.run_folder import Run
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Export trained hash models, and use what was exported.",
+)
+app.add_typer(index_cli.app, name="index")
+app.command(
+    name="server-config",
+    epilog="Example: python -m export server-config --model models/shop --output serving",
+)(server_cli.server_config)
+app.command(
+    name="litert", epilog="Example: python -m export litert --run runs/shop --output exported/phone"
+)(litert_cli.litert)
+app.command(name="tflite", help="The same as litert.", hidden=True)(litert_cli.litert)
+app.command(
+    name="verify", epilog="Example: python -m export verify --run runs/shop --litert exported/phone"
+)(litert_cli.verify)
+
+_MODEL = "Model"
+_SERVER = "Running server (instead of --model and --index)"
+_SEARCH = "Search"
+_OUTPUT = "Output"
+
+
+IndexOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--index",
+        help="What `search` and `search_code` search in: an index file (.npz) of `python -m export "
+        "index`, or the folder of the run (its database). It must be of the run's code space. "
+        "(default: no search)",
+        rich_help_panel=_SEARCH,
+    ),
+]
+RerankOption = Annotated[
+    bool,
+    typer.Option(
+        "--rerank",
+        help="`search` orders the nearest 100 (or k) by the query's continuous code, which knows "
+        "more than its bits.",
+        rich_help_panel=_SEARCH,
+    ),
+]
+
+
+@app.command(
+    name="saved-model",
+    epilog="Example: python -m export saved-model --run runs/fashion --output models/fashion "
+    "--index runs/fashion",
+)
+def saved_model(
+    run: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of a finished run, as `python -m training fit --output` wrote it.",
+            rich_help_panel=_MODEL,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the served model; made if need be. The SavedModel becomes a numbered "
+            "version in it.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ],
+    version: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of the version; an existing one is never overwritten. "
+            "(default: one above the highest there)",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    index: IndexOption = None,
+    rerank: RerankOption = False,
+) -> None:
+    """Write a run as a SavedModel for TensorFlow Serving.
+
+    Signatures: encode, also the serving_default (images → packed codes), encode_bytes (JPEG or
+    PNG strings → packed codes), continuous (images → continuous codes) and card (what the model
+    says about itself); with an index, search (JPEG or PNG strings → ids and distances) and
+    search_code (packed codes → the same), both with optional k and max_distance. Preprocessing is
+    in the graph, which holds standard TensorFlow ops only. assets.extra/ has the card, warm-up
+    requests and checksums.
+    """
+    with clear_errors():
+        start_tensorflow()
+        from export.saved_model.export_saved_model import export_saved_model
+        from training.runs.run_folder import load_run
+
+        loaded = load_run(run)
+        database = _optional_index(index, loaded)
+        folder = export_saved_model(loaded, output, version, database, rerank)
+        _print_version(folder)
+
+
+@app.command(
+    epilog="Example: python -m export publish --run runs/shop --index shop.npz --output "
+    "models/shop --keep 3"
+)
+def publish(
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="Folder that TensorFlow Serving watches (its model_base_path); made if need be.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ],
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a finished run. For a changed index, publish the same run again.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    index: IndexOption = None,
+    rerank: RerankOption = False,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Versions to keep, the new one among them; older ones and those that were rolled "
+            "back are deleted. (default: all)",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    rollback: Annotated[
+        bool,
+        typer.Option(
+            "--rollback",
+            help="Take the highest version away instead, so that the one before is served again.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
+    wait: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Seconds to wait for another publisher at work in the folder.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = 600,
+) -> None:
+    """Publish a run as the next version under a running server, or roll back.
+
+    By default TensorFlow Serving serves the version with the highest number, and looks for a higher
+    one every second or so: it loads that and then lets the old one go, so no request is lost. A new
+    version appears whole or not at all, whatever happens to this process; what a killed one has
+    left is cleared away by the next. Rolled back, version N is renamed to N.rolled-back, which the
+    server ignores; its number is not used again while it is there.
+    """
+    with clear_errors():
+        if rollback and (run or index or keep or rerank):
+            raise ValueError("--rollback takes --output and --wait only")
+        if not rollback and run is None:
+            raise ValueError("Name what to publish, --run, or --rollback")
+        from export.versions import publish as publishing
+
+        if rollback:
+            back = publishing.rollback(output, wait)
+            print_facts({"served": back.served, "rolled back": back.kept_as})
+            return
+        start_tensorflow()
+        from training.runs.run_folder import load_run
+
+        assert run is not None
+        loaded = load_run(run)
+        database = _optional_index(index, loaded)
+        published = publishing.publish(loaded, output, database, keep, rerank, wait)
+        _print_version(published.folder)
+        deleted = [*map(str, published.removed)]
+        deleted += [f"{number}.rolled-back" for number in published.removed_rolled_back]
+        if deleted:
+            print_facts({"deleted": "version " + ", ".join(deleted)})
+        for sentence in published.lost:
+            warn("[bold yellow]Warning:[/]", sentence)
+
+
+def _optional_index(path: Path | None, run: "Run") -> "CodeIndex | None":
+    from export.index.load_index import check_code_space, load_index
+
+    if path is None:
+        return None
+    index = load_index(path)
+    check_code_space(index, path, run.fingerprint, f"--run {shlex.quote(str(run.folder))}")
+    return index
+
+
+def _print_version(folder: Path) -> None:
+    """Prints what a version is."""
+    from keras_hashing.encoder.card import Card
+
+    card = Card.load(folder)
+    facts: dict[str, Any] = {
+        "SavedModel": folder,
+        "signatures": ", ".join(card.signatures),
+        "bits": card.bits,
+        "code space": card.fingerprint,
+    }
+    if card.index is not None:
+        facts["index"] = f"{card.index.items:,} items, ids {card.index.ids}"
+    print_facts(facts)
+
+
+@app.command(
+    epilog="Example: python -m export query --model models/fashion --index runs/fashion --k 5 "
+    "coat.png photos/",
+)
+def query(
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE",
+            exists=True,
+            help="Image files, or folders of them (with their subfolders; hidden files are left "
+            "out).",
+        ),
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of an exported model: one version, or all of them, of which the highest "
+            "is taken.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            help="What to search in: the folder of a finished run (its database), or an index "
+            "file (.npz). It must be of the model's code space.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where TensorFlow Serving serves a model with an index; needs --name.",
+            rich_help_panel=_SERVER,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="The model's name on the server.", rich_help_panel=_SERVER),
+    ] = None,
+    version: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="The version to ask. (default: the one the server prefers, the highest)",
+            rich_help_panel=_SERVER,
+        ),
+    ] = None,
+    transport: Annotated[
+        Literal["grpc", "rest"],
+        typer.Option(help="Port 8500 is gRPC's by custom, 8501 REST's.", rich_help_panel=_SERVER),
+    ] = "grpc",
+    tls: Annotated[
+        bool,
+        typer.Option(
+            "--tls",
+            help="Encrypt, and trust the authorities that the system trusts.",
+            rich_help_panel=_SERVER,
+        ),
+    ] = False,
+    root_certificates: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Encrypt, and trust the authorities in this PEM file.",
+            rich_help_panel=_SERVER,
+        ),
+    ] = None,
+    deadline: Annotated[
+        float,
+        typer.Option(
+            min=0.001, help="Seconds for a request with its retries.", rich_help_panel=_SERVER
+        ),
+    ] = 30,
+    k: Annotated[
+        int, typer.Option(min=1, help="Database images to show.", rich_help_panel=_SEARCH)
+    ] = 10,
+    radius: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Show only what lies within this Hamming distance. (default: any distance)",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print one JSON object instead of tables.", rich_help_panel=_OUTPUT
+        ),
+    ] = False,
+    on_bad_image: Annotated[
+        Literal["error", "skip"],
+        typer.Option(
+            help="At a file that cannot be read or is no image: stop, or leave it out with a "
+            "warning.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = "error",
+) -> None:
+    """Encode images and find the nearest: with an exported model in a database, or by a server.
+
+    With --model and --index, prints each image's code in hexadecimal, most significant bit first,
+    and its neighbours by Hamming distance; equal distances come in the order of the database. With
+    --server, a running TensorFlow Serving does the work, in the index that its model was published
+    with, and no TensorFlow is needed here.
+    """
+    if server is not None:
+        if name is None or model is not None or index is not None:
+            raise typer.BadParameter("--server needs --name, and neither --model nor --index")
+        with clear_errors():
+            asked = server_cli.Server(
+                server, name, version, transport, tls, root_certificates, deadline
+            )
+            _query_server(asked, _image_files(images), k, radius, on_bad_image, as_json)
+        return
+    if model is None or index is None or name is not None:
+        raise typer.BadParameter("name what answers: --model and --index, or --server and --name")
+    with clear_errors():
+        start_tensorflow()
+        from export.index.load_index import check_code_space, load_index
+        from export.saved_model.served_encoder import ServedEncoder, version_folder
+        from keras_hashing.encoder.card import Card
+
+        files = _image_files(images)
+        database = load_index(index)
+        fingerprint = Card.load(version_folder(model)).fingerprint
+        check_code_space(database, index, fingerprint, f"--model {shlex.quote(str(model))}")
+        encoded = ServedEncoder.load(model).encode_files(files, on_bad_image=on_bad_image)
+        answers = _answers(encoded, database, k, radius)
+        _warn_of_skipped(encoded.skipped, len(files))
+        if as_json:
+            print(json.dumps(_as_json(answers, encoded, database), indent=2))
+        else:
+            for answer in answers:
+                _print_answer(answer)
+
+
+def _query_server(
+    server: server_cli.Server,
+    files: list[Path],
+    k: int,
+    radius: int | None,
+    on_bad_image: Literal["error", "skip"],
+    as_json: bool,
+) -> None:
+    found = server_cli.ask_server(server, files, k, radius, on_bad_image)
+    _warn_of_skipped(found.skipped, len(files))
+    if as_json:
+        document = {
+            "fingerprint": found.card.fingerprint,
+            "bits": found.card.bits,
+            "queries": found.answers,
+            "skipped": _skipped_as_json(found.skipped),
+        }
+        print(json.dumps(document, indent=2))
+        return
+    for answer in found.answers:
+        _print_answer(answer)
+
+
+def _warn_of_skipped(skipped: dict[Path, str], files: int) -> None:
+    for path, problem in skipped.items():
+        warn("[bold yellow]Skipped:[/]", f"{str(path)!r} {problem}")
+    if skipped:
+        warn("[bold yellow]Skipped[/]", f"{len(skipped)} of {files} files")
+
+
+def _image_files(images: list[Path]) -> list[Path]:
+    """Files as they are; of folders, all files in them that are not hidden, in order."""
+    files: list[Path] = []
+    for path in images:
+        files += _files_of(path) if path.is_dir() else [path]
+    return list(dict.fromkeys(files))
+
+
+def _files_of(folder: Path) -> list[Path]:
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    if not files:
+        raise ValueError(f"The folder {str(folder)!r} holds no file")
+    return files
+
+
+def _answers(
+    encoded: "EncodedFiles", database: "CodeIndex", k: int, radius: int | None
+) -> list[dict[str, Any]]:
+    """For each image: its name, its code in hexadecimal and its neighbours, nearest first."""
+    positions, distances = database.search(encoded.codes, k=k, radius=radius)
+    return [
+        {
+            "image": str(path),
+            "code": code.tobytes().hex(),
+            "neighbours": [
+                {
+                    "rank": rank,
+                    "id": database.ids[position],
+                    "label": None if database.labels is None else database.labels[position],
+                    "distance": distance,
+                }
+                for rank, (position, distance) in enumerate(zip(*row, strict=True), start=1)
+                if position >= 0
+            ],
+        }
+        for path, code, *row in zip(
+            encoded.paths, encoded.codes, positions.tolist(), distances.tolist(), strict=True
+        )
+    ]
+
+
+def _as_json(
+    answers: list[dict[str, Any]], encoded: "EncodedFiles", database: "CodeIndex"
+) -> dict[str, Any]:
+    return {
+        "fingerprint": database.fingerprint,
+        "bits": database.bits,
+        "queries": answers,
+        "skipped": _skipped_as_json(encoded.skipped),
+    }
+
+
+def _skipped_as_json(skipped: dict[Path, str]) -> list[dict[str, str]]:
+    return [{"image": str(path), "problem": problem} for path, problem in skipped.items()]
+
+
+def _print_answer(answer: dict[str, Any]) -> None:
+    title = Text(answer["image"], "bold")
+    if "code" in answer:
+        title = Text.assemble(title, "  code ", (answer["code"], "cyan"))
+    out.print(title, soft_wrap=True)
+    if not answer["neighbours"]:
+        out.print("  nothing within the radius")
+        return
+    table = Table()
+    table.add_column("rank", justify="right")
+    table.add_column("id", overflow="fold")
+    columns = ["rank", "id", "distance"]
+    if "label" in answer["neighbours"][0]:
+        table.add_column("label", overflow="fold")
+        columns.insert(2, "label")
+    table.add_column("distance", justify="right")
+    for found in answer["neighbours"]:
+        cells = [found[column] for column in columns]
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
+    out.print(table)

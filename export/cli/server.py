@@ -1,0 +1,266 @@
+"""The parts of `python -m export` for a running TensorFlow Serving: its set-up, its answers."""
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import typer
+
+from keras_hashing.command_line.errors import clear_errors
+from keras_hashing.command_line.printing import out, print_facts
+
+if TYPE_CHECKING:
+    from keras_hashing.client import Client, ModelNotFoundError
+    from keras_hashing.encoder.card import Card
+
+_AT_ONCE = 64  # image files
+_HOST_PORT = re.compile(r"([^\s:/\[\]]+|\[[^\s\[\]]+\]):[0-9]+")  # brackets hold an IPv6 address
+
+_MODEL = "Model"
+_SERVER = "Server"
+_BATCHING = "Batching"
+_OUTPUT = "Output"
+
+
+def server_config(
+    model: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the model's numbered versions, as `publish --output` keeps it.",
+            rich_help_panel=_MODEL,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for the files; made if need be. Files of these names are replaced.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ],
+    name: Annotated[
+        str,
+        typer.Option(
+            help="The model's name in requests. (default: the name of its folder)",
+            show_default=False,
+            rich_help_panel=_MODEL,
+        ),
+    ] = "",
+    version: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="A version to serve; give it again for more. (default: the highest there is, at "
+            "any time)",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    grpc_port: Annotated[int, typer.Option(help="Port of gRPC.", rich_help_panel=_SERVER)] = 8500,
+    rest_port: Annotated[
+        int, typer.Option(help="Port of REST and of the metrics.", rich_help_panel=_SERVER)
+    ] = 8501,
+    poll_seconds: Annotated[
+        int,
+        typer.Option(
+            help="How often the server looks for a new version, seconds.", rich_help_panel=_SERVER
+        ),
+    ] = 1,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            help="The container's image. (default: the official one)", rich_help_panel=_SERVER
+        ),
+    ] = None,
+    batching: Annotated[
+        bool,
+        typer.Option(
+            "--batching",
+            help="Have the server join requests to batches. Not for a model with an index, whose "
+            "searches it would refuse; nor where clients send pixels of several sizes.",
+            rich_help_panel=_BATCHING,
+        ),
+    ] = False,
+    max_batch_size: Annotated[
+        int, typer.Option(help="Images in a batch at most.", rich_help_panel=_BATCHING)
+    ] = 64,
+    batch_timeout_micros: Annotated[
+        int,
+        typer.Option(
+            help="How long a request may wait for others, microseconds.", rich_help_panel=_BATCHING
+        ),
+    ] = 2000,
+) -> None:
+    """Write what a stock TensorFlow Serving needs to serve a model.
+
+    models.config, batching.config and monitoring.config are the server's own configuration files;
+    docker-compose.yml runs the official image with them, the model's folder and a health check.
+    All of them explain themselves. The commands to start a server, with a container or without,
+    are printed.
+    """
+    with clear_errors():
+        from export.server import server_config as configs
+        from keras_hashing.encoder.card import Card
+
+        config = configs.ServerConfig(
+            model_folder=model,
+            name=name,
+            versions=tuple(version or ()),
+            batching=batching,
+            grpc_port=grpc_port,
+            rest_port=rest_port,
+            poll_seconds=poll_seconds,
+            max_batch_size=max_batch_size,
+            batch_timeout_micros=batch_timeout_micros,
+            image=image or configs.IMAGE,
+        )
+        written = configs.write_server_config(config, output)
+        print_facts({"written": ", ".join(path.name for path in written), "in": written[0].parent})
+        compose = shlex.quote(str(written[0].parent / configs.COMPOSE))
+        out.print("\nWith a container:", style="bold")
+        out.print(
+            f"docker compose --file {compose} up --detach --wait", soft_wrap=True, markup=False
+        )
+        out.print("\nWithout:", style="bold")
+        out.print(configs.shell_command(config, output), soft_wrap=True, markup=False)
+        if Card.load(config.served[max(config.served)]).index is not None:
+            out.print("\nThen:", style="bold")
+            out.print(
+                f"python -m export query --server localhost:{config.grpc_port} "
+                f"--name {shlex.quote(config.name)} IMAGE",
+                soft_wrap=True,
+                markup=False,
+            )
+
+
+class Server(NamedTuple):
+    """A served model as the command line names it."""
+
+    target: str
+    name: str
+    version: int | None
+    transport: Literal["grpc", "rest"]
+    tls: bool
+    root_certificates: Path | None
+    deadline: float
+
+
+class ServedAnswers(NamedTuple):
+    """What a server has found.
+
+    Attributes:
+        card: the served model's card.
+        answers: for each image its name and its neighbours, nearest first.
+        skipped: why each file that was left out is no usable image.
+    """
+
+    card: "Card"
+    answers: list[dict[str, Any]]
+    skipped: dict[Path, str]
+
+
+def ask_server(
+    server: Server,
+    files: Sequence[Path],
+    k: int,
+    radius: int | None,
+    on_bad_image: Literal["error", "skip"],
+) -> ServedAnswers:
+    """Asks a server for the neighbours of image files.
+
+    Raises:
+        ServingError: if a request fails.
+        ValueError: if the address is not of the transport's form, a file cannot be read or is no
+            image (it is named), the model has no index, or `k` is more than it allows.
+    """
+    from keras_hashing.client import Client, ModelNotFoundError, Tls
+
+    if server.transport == "grpc" and not _HOST_PORT.fullmatch(server.target):
+        raise ValueError(
+            "`--server` must be HOST:PORT for gRPC, such as localhost:8500; a URL needs "
+            f"--transport rest. Received: {server.target!r}"
+        )
+    encrypted = server.tls or server.root_certificates is not None
+    client = Client(
+        server.target,
+        server.name,
+        server.version,
+        transport=server.transport,
+        deadline=server.deadline,
+        credentials=Tls(server.root_certificates) if encrypted else None,
+    )
+    try:
+        with client:
+            return _answers(client, server.name, files, k, radius, on_bad_image)
+    except ModelNotFoundError as error:
+        raise _not_served(server, error) from error
+
+
+def _not_served(server: Server, error: "ModelNotFoundError") -> "ModelNotFoundError":
+    """The server's answer, with what it was asked for and how to ask for another."""
+    of_version, and_version = "", ""
+    if server.version is not None:
+        of_version, and_version = f"version {server.version} of the ", " and --version"
+    return type(error)(
+        f"The server at {server.target} serves no {of_version}model {server.name!r}: "
+        f"{error.message}. Name what it serves by --name{and_version}"
+    )
+
+
+def _answers(
+    client: "Client",
+    name: str,
+    files: Sequence[Path],
+    k: int,
+    radius: int | None,
+    on_bad_image: Literal["error", "skip"],
+) -> ServedAnswers:
+    card = client.model_card()
+    if card.index is None:
+        raise ValueError(f"The served model {name!r} has no index: publish it with --index")
+    if k > card.index.largest_k:
+        raise ValueError(f"`k` may be at most {card.index.largest_k}. Received: k={k}")
+    answers: list[dict[str, Any]] = []
+    skipped: dict[Path, str] = {}
+    for start in range(0, len(files), _AT_ONCE):
+        some = files[start : start + _AT_ONCE]
+        found = _found(client, some, k, radius, on_bad_image, skipped)
+        answers += [_answer(path, *row) for path, *row in found]
+    return ServedAnswers(card, answers, skipped)
+
+
+def _found(
+    client: "Client",
+    files: Sequence[Path],
+    k: int,
+    radius: int | None,
+    on_bad_image: str,
+    skipped: dict[Path, str],
+) -> Iterator[tuple[Path, list[Any], list[int]]]:
+    """Each file with ids and distances; one by one if there are some to leave out."""
+    from keras_hashing.client import InvalidRequestError, ServingError
+
+    try:
+        ids, distances = client.search(files, k, radius)
+    except (InvalidRequestError, OSError) as error:
+        if isinstance(error, ServingError) and not isinstance(error, InvalidRequestError):
+            raise
+        if on_bad_image == "error":
+            raise
+        if len(files) > 1:
+            for path in files:
+                yield from _found(client, [path], k, radius, on_bad_image, skipped)
+        elif isinstance(error, InvalidRequestError):
+            skipped[files[0]] = error.message.removeprefix(f"{str(files[0])!r}: ")
+        else:
+            skipped[files[0]] = f"cannot be read ({error.strerror})"
+        return
+    yield from zip(files, ids.tolist(), distances.tolist(), strict=True)
+
+
+def _answer(path: Path, ids: list[Any], distances: list[int]) -> dict[str, Any]:
+    neighbours = [
+        {"rank": rank, "id": found, "distance": distance}
+        for rank, (found, distance) in enumerate(zip(ids, distances, strict=True), start=1)
+        if distance >= 0
+    ]
+    return {"image": str(path), "neighbours": neighbours}

@@ -1,0 +1,1 @@
+"""Indexes of packed codes, built from images."""

@@ -1,0 +1,339 @@
+"""From images to an index, piece by piece, so that what was interrupted can go on."""
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.index.index_items import IndexItems
+from export.index.load_index import check_code_space, load_index_file
+from keras_hashing.command_line.progress import loading_progress
+from keras_hashing.files.atomic_write import atomic_write
+from keras_hashing.retrieval import CodeIndex
+from keras_hashing.retrieval.code_index import is_int64
+
+if TYPE_CHECKING:
+    from export.saved_model.served_encoder import ServedEncoder
+    from training.runs.run_folder import Run
+
+OnBadImage = Literal["error", "skip"]
+IdType = Literal["auto", "int64", "string"]
+
+SHARD = 2048  # images whose codes are saved together
+_BATCH = 64  # images in memory at a time
+_PLAN = "build.json"
+
+
+class Encoder(NamedTuple):
+    """What makes codes of image files.
+
+    Attributes:
+        encode: the contents of n files → packed codes, uint8 [n, K/8]; raises `ValueError` if one
+            of them is no image.
+        bits: the length of a code, K.
+        fingerprint: the name of its code space.
+        option: how the command line names it, such as "--model models/shop".
+    """
+
+    encode: Callable[[Sequence[bytes]], NDArray[np.uint8]]
+    bits: int
+    fingerprint: str
+    option: str
+
+    @classmethod
+    def of_served(cls, served: "ServedEncoder") -> "Encoder":
+        """The encoder of an exported model."""
+        option = f"--model {shlex.quote(str(served.folder))}"
+        return cls(served.encode_bytes, served.card.bits, served.card.fingerprint, option)
+
+    @classmethod
+    def of_run(cls, run: "Run") -> "Encoder":
+        """The encoder of a finished run; its codes are those of the exported model."""
+        import tensorflow as tf
+
+        def encode(contents: Sequence[bytes]) -> NDArray[np.uint8]:
+            try:
+                images = run.preprocessing.decode_batch(tf.constant(list(contents), tf.string))
+            except tf.errors.InvalidArgumentError as error:
+                raise ValueError("`contents` must hold images") from error
+            return run.model.encode(images.numpy())
+
+        option = f"--run {shlex.quote(str(run.folder))}"
+        return cls(encode, run.model.bits, run.fingerprint, option)
+
+
+@dataclass(frozen=True)
+class BuiltIndex:
+    """An index, and why each image that was left out is no usable one, by its id."""
+
+    index: CodeIndex
+    skipped: dict[str, str]
+
+
+def build_index(
+    encoder: Encoder,
+    items: IndexItems,
+    output: str | os.PathLike[str],
+    *,
+    id_type: IdType = "auto",
+    on_bad_image: OnBadImage = "error",
+    resume: bool = False,
+    replace: bool = False,
+    shard: int = SHARD,
+) -> BuiltIndex:
+    """Encodes images and writes an index of them, whole or not at all.
+
+    The codes of every `shard` images are saved in the folder `<output>.partial` as soon as they are
+    there; it goes once the index is written. An interrupted build goes on with `resume`.
+
+    Args:
+        encoder: what encodes.
+        items: the images.
+        output: the index file (.npz); its folder must exist.
+        id_type: "int64" if the ids are integers, "string" if not, "auto" to see.
+        on_bad_image: "error" to stop at an image that cannot be read or decoded, "skip" to leave
+            it out and say so in the result.
+        resume: whether to go on with what was interrupted, if there is any.
+        replace: whether an existing `output` may be replaced.
+        shard: images that are saved together.
+
+    Returns:
+        The index and what was left out.
+
+    Raises:
+        FileExistsError: if `output` exists and `replace` is false, or an interrupted build is
+            there and `resume` is false.
+        OSError: if something cannot be written.
+        ValueError: if an image is bad (it is named), none is good, an id is no int64 though it
+            should be, or what was interrupted is another build.
+    """
+    output = Path(output)
+    if output.exists() and not replace:
+        raise FileExistsError(
+            f"The index exists already: {output}. `--replace` replaces it; `index add` extends it"
+        )
+    if id_type == "int64":
+        _check_int64(items.ids)
+    built = _encode(encoder, items, output, on_bad_image, resume, shard)
+    if not len(built.index):
+        raise ValueError(f"None of the {len(items)} images can be used")
+    as_int64 = id_type != "string" and all(map(is_int64, built.index.ids))
+    index = CodeIndex(
+        built.index.codes, built.index.ids, encoder.fingerprint, built.index.labels, as_int64
+    )
+    index.save(output)
+    shutil.rmtree(_partial(output), ignore_errors=True)
+    return BuiltIndex(index, built.skipped)
+
+
+def extend_index(
+    encoder: Encoder,
+    items: IndexItems,
+    path: str | os.PathLike[str],
+    *,
+    on_bad_image: OnBadImage = "error",
+    resume: bool = False,
+    shard: int = SHARD,
+) -> BuiltIndex:
+    """Encodes images and adds them to an index file, which is replaced in one step.
+
+    Args:
+        encoder: what encodes; of the index's code space.
+        items: the images; none of their ids is in the index. Their labels are left out if the
+            index has none.
+        path: the index file.
+        on_bad_image: as in `build_index`.
+        resume: as in `build_index`.
+        shard: as in `build_index`.
+
+    Returns:
+        The index as it is now, and what was left out.
+
+    Raises:
+        FileNotFoundError: if there is no such index.
+        IsADirectoryError: if `path` is a folder, such as a run's.
+        FileExistsError: if an interrupted build is there and `resume` is false.
+        OSError: if something cannot be written.
+        ValueError: if the index is of another code space, an id is known already or does not fit
+            the index (it is named), or an image is bad (it is named).
+    """
+    path = Path(path)
+    index = load_index_file(path)
+    check_code_space(index, path, encoder.fingerprint, encoder.option)
+    if index.labels is not None and items.labels is None:
+        items = IndexItems(items.ids, [""] * len(items), items.read)
+    elif index.labels is None and items.labels is not None:
+        items = IndexItems(items.ids, None, items.read)
+    # Before the work, what would fail after it.
+    index.add(np.zeros((len(items), index.codes.shape[1]), np.uint8), items.ids, items.labels)
+    built = _encode(encoder, items, path, on_bad_image, resume, shard)
+    extended = index.add(built.index.codes, built.index.ids, built.index.labels)
+    extended.save(path)
+    shutil.rmtree(_partial(path), ignore_errors=True)
+    return BuiltIndex(extended, built.skipped)
+
+
+def _partial(output: Path) -> Path:
+    return output.with_name(f"{output.name}.partial")
+
+
+def _check_int64(ids: Sequence[str]) -> None:
+    others = [repr(name) for name in ids if not is_int64(name)]
+    if others:
+        raise ValueError(
+            f"{len(others)} ids are no integers of 64 bits, such as {', '.join(others[:3])}"
+        )
+
+
+def _encode(
+    encoder: Encoder,
+    items: IndexItems,
+    output: Path,
+    on_bad_image: OnBadImage,
+    resume: bool,
+    shard: int,
+) -> BuiltIndex:
+    """Encodes all images, shard by shard; what is there already is not done again."""
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(output.parent)!r} for the index")
+    folder = _partial(output)
+    _begin(folder, encoder, items, resume, shard)
+    with loading_progress("Encoding images", len(items)) as advance:
+        for start in range(0, len(items), shard):
+            positions = range(start, min(start + shard, len(items)))
+            path = _shard_path(folder, start)
+            if path.exists():
+                advance(len(positions))
+            else:
+                _encode_shard(encoder, items, positions, path, on_bad_image, advance)
+    return _gathered(folder, encoder, items, shard)
+
+
+def _begin(folder: Path, encoder: Encoder, items: IndexItems, resume: bool, shard: int) -> None:
+    """Makes the folder of the shards, or checks that it is of this very build."""
+    names = hashlib.sha256(json.dumps([list(items.ids), items.labels]).encode()).hexdigest()
+    plan = {
+        "fingerprint": encoder.fingerprint,
+        "images": len(items),
+        "names_sha256": names,
+        "shard": shard,
+    }
+    path = folder / _PLAN
+    if any(folder.glob("*.npz")):
+        if not resume:
+            raise FileExistsError(
+                f"An interrupted build is there: {folder}. Go on with it by --resume, or delete it"
+            )
+        try:
+            begun = json.loads(path.read_text())
+        except (OSError, ValueError):
+            begun = None
+        if begun != plan:
+            raise ValueError(
+                f"What was interrupted is another build, of another model or other images: "
+                f"{folder}. Delete it to begin anew"
+            )
+        return
+    folder.mkdir(exist_ok=True)
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(plan, indent=2) + "\n")
+
+
+def _shard_path(folder: Path, start: int) -> Path:
+    return folder / f"{start:012}.npz"
+
+
+def _encode_shard(
+    encoder: Encoder,
+    items: IndexItems,
+    positions: range,
+    path: Path,
+    on_bad_image: OnBadImage,
+    advance: Callable[[int], None],
+) -> None:
+    """Encodes the images at `positions` and saves them; the file is there when all is done."""
+    codes = [np.empty((0, encoder.bits // 8), dtype=np.uint8)]
+    encoded: list[int] = []
+    skipped: dict[str, str] = {}
+
+    def refuse(position: int, problem: str) -> None:
+        name = items.ids[position]
+        if on_bad_image == "error":
+            raise ValueError(
+                f"{name!r} {problem} (--on-bad-image skip leaves it out; --resume goes on)"
+            )
+        skipped[name] = problem
+
+    for start in range(0, len(positions), _BATCH):
+        batch = positions[start : start + _BATCH]
+        contents = _read(items, batch, refuse)
+        if contents:
+            batch_codes = _encode_batch(encoder, contents, refuse)
+            codes += batch_codes.values()
+            encoded += batch_codes
+        advance(len(batch))
+    with atomic_write(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(skipped))
+    CodeIndex(
+        np.concatenate(codes),
+        [items.ids[position] for position in encoded],
+        encoder.fingerprint,
+        None if items.labels is None else [items.labels[position] for position in encoded],
+    ).save(path)
+
+
+def _read(
+    items: IndexItems, positions: range, refuse: Callable[[int, str], None]
+) -> dict[int, bytes]:
+    """Returns the contents of the files that can be read."""
+    contents = {}
+    for position in positions:
+        try:
+            contents[position] = items.read(position)
+        except OSError as error:
+            refuse(position, f"cannot be read ({error.strerror})")
+    return contents
+
+
+def _encode_batch(
+    encoder: Encoder, contents: dict[int, bytes], refuse: Callable[[int, str], None]
+) -> dict[int, NDArray[np.uint8]]:
+    """Returns the code, [1, K/8], of each of the files that are images."""
+    try:
+        codes = encoder.encode(list(contents.values()))
+        return {position: codes[row : row + 1] for row, position in enumerate(contents)}
+    except ValueError:  # it does not say which
+        good = {}
+        for position, content in contents.items():
+            try:
+                good[position] = encoder.encode([content])
+            except ValueError:
+                refuse(position, "is no image that TensorFlow can decode")
+        return good
+
+
+def _gathered(folder: Path, encoder: Encoder, items: IndexItems, shard: int) -> BuiltIndex:
+    """All shards as one index."""
+    shards = []
+    skipped: dict[str, str] = {}
+    for start in range(0, len(items), shard):
+        path = _shard_path(folder, start)
+        shards.append(CodeIndex.load(path))
+        skipped |= json.loads(path.with_suffix(".json").read_text())
+    first, *others = shards
+    labels = [part.labels for part in others if part.labels is not None]
+    index = CodeIndex(
+        np.concatenate([part.codes for part in shards]),
+        first.ids.followed_by(*(part.ids for part in others)),
+        encoder.fingerprint,
+        None if first.labels is None else first.labels.followed_by(*labels),
+    )
+    return BuiltIndex(index, skipped)

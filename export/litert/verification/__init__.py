@@ -1,0 +1,1 @@
+"""The check of .tflite encoders against the Keras model."""

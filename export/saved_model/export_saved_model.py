@@ -1,0 +1,219 @@
+"""From a finished run to a SavedModel that TensorFlow Serving serves as it is."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import tensorflow as tf
+
+from export.saved_model.graph_ops import check_standard_ops
+from export.saved_model.served_search import DEFAULT_K, MAX_K, ServedSearch
+from export.saved_model.warm_up import write_warm_up
+from export.versions.checksums import write_checksums
+from export.versions.publisher_lock import publishing
+from export.versions.version_folders import new_version, write_version
+from keras_hashing.encoder.card import Card, IndexCard
+from keras_hashing.layers import PackBits
+
+if TYPE_CHECKING:
+    from keras_hashing.retrieval import CodeIndex
+    from training.runs.run_folder import Run
+
+SIGNATURES = ["encode", "encode_bytes", "continuous", "serving_default", "card"]
+SEARCH_SIGNATURES = ["search", "search_code"]
+MOST_CARDS = 64  # in an answer: a card is some kilobytes, an empty string in a request next to none
+
+
+def export_saved_model(
+    run: "Run",
+    output: str | os.PathLike[str],
+    version: int | None = None,
+    index: "CodeIndex | None" = None,
+    rerank: bool = False,
+) -> Path:
+    """Writes a run as the next numbered version of a served model.
+
+    The SavedModel has these signatures, each with a free batch dimension (n may be 0):
+
+        encode, serving_default    images uint8 [n, h, w, C]  →  code uint8 [n, K/8]
+        encode_bytes               encoded string [n]         →  code uint8 [n, K/8]
+        continuous                 images uint8 [n, h, w, C]  →  continuous float32 [n, K]
+        card                       request string [n]         →  card string [n]
+
+    and with an index:
+
+        search         encoded string [n]     →  ids int64 or string [n, k],
+                                                 distances int32 [n, k]
+        search_code    code uint8 [n, K/8]    →  the same
+
+    Images may have any size; the graph resizes them. `encoded` are image files (JPEG, PNG, …) of
+    any sizes. Preprocessing is that of the training.
+
+    Both searches take the optional inputs `k` (int32 scalar, 1 to 1,000, default 10; n · k at
+    most 2^20) and `max_distance` (int32 scalar, at least 0, default K). Answers come nearest first,
+    equal distances in the order of the index. Where a row has fewer than k, the rest of its
+    distances are -1 and of its ids -1 or "". The search is exact; with `rerank`, `search` orders
+    the nearest 100 (or k) by the query's continuous code, and `distances` remain Hamming distances.
+    `card` answers with the `Card` as JSON, whatever the request says, at most 64 times: TensorFlow
+    Serving gives no other file of a model.
+
+    A server must not join requests to batches (`--enable_batching`) where there is an index: it can
+    join only inputs with a batch dimension, which `k` has not. Nor can it join `encode` of images
+    of several sizes; `encode_bytes` takes files of any.
+
+    Beside them lie the `Card`, a warm-up request for each signature, and the files' checksums.
+
+    The folder appears whole or not at all: it is written under a name that TensorFlow Serving
+    ignores, checked to hold standard ops only, forced to the disk, and renamed. Another exporter
+    into the same folder is waited for.
+
+    Args:
+        run: a finished run, as `training.runs.run_folder.load_run` reads it.
+        output: the model's folder, made if need be; versions are folders in it.
+        version: a positive int, or `None` for the one after the highest (1 if there is none).
+        index: what to search in, of the run's code space.
+        rerank: whether `search` uses the continuous code; needs an index.
+
+    Returns:
+        The version's folder, `output/<version>`.
+
+    Raises:
+        FileExistsError: if that version exists.
+        TimeoutError: if another exporter has not finished within ten minutes.
+        OSError: if it cannot be written (disk full, no permission, `output` is a file, …).
+        ValueError: if `version` is not a positive int, `output` is itself a version, the index is
+            of another code space, the model has weights that are not finite, its graph needs ops
+            that TensorFlow Serving lacks, or Keras runs on another backend than TensorFlow.
+    """
+    check_exportable(run, index, rerank)
+    with publishing(output) as models:
+        return add_version(run, models, version, index, rerank)
+
+
+def check_exportable(run: "Run", index: "CodeIndex | None", rerank: bool) -> None:
+    """Raises `ValueError` if `export_saved_model` would, before anything is written."""
+    _check_model(run)
+    if index is not None:
+        index.check_fingerprint(run.fingerprint)
+    elif rerank:
+        raise ValueError("`rerank` orders the answers of a search: it needs an index")
+
+
+def add_version(
+    run: "Run", models: Path, version: int | None, index: "CodeIndex | None", rerank: bool
+) -> Path:
+    """Does the work of `export_saved_model` for one who holds the lock of the folder."""
+
+    def write(folder: Path) -> None:
+        card = _card(run, index, rerank)
+        _write_graph(run, folder, card, index)
+        check_standard_ops(folder)
+        card.save(folder)
+        write_warm_up(folder)
+        write_checksums(folder)
+
+    return write_version(models, new_version(models, version), write)
+
+
+def _check_model(run: "Run") -> None:
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "A SavedModel is exported on the TensorFlow backend of Keras: set "
+            f"KERAS_BACKEND=tensorflow. Received: {keras.backend.backend()}"
+        )
+    for weight in run.model.encoder.weights:
+        if not tf.reduce_all(tf.math.is_finite(tf.cast(weight.value, tf.float32))):
+            raise ValueError(
+                f"The model's weights must be finite. Received: {weight.path} with values that "
+                "are not (the training has diverged)"
+            )
+
+
+def _card(run: "Run", index: "CodeIndex | None", rerank: bool) -> Card:
+    if index is None:
+        return Card.of_run(run, SIGNATURES)
+    about_index = IndexCard(
+        items=len(index),
+        ids="int64" if index.integer_ids else "string",
+        default_k=DEFAULT_K,
+        largest_k=MAX_K,
+        rerank=rerank,
+    )
+    return Card.of_run(run, SIGNATURES + SEARCH_SIGNATURES, about_index)
+
+
+def _write_graph(run: "Run", folder: Path, card: Card, index: "CodeIndex | None") -> None:
+    """Writes the SavedModel, and nothing that lies beside it."""
+    encoder, preprocessing = run.model.encoder, run.preprocessing
+    input_dtype = encoder.inputs[0].dtype
+    pack = PackBits()
+
+    def codes_of(pixels: tf.Tensor) -> tf.Tensor:
+        return encoder(tf.cast(pixels, input_dtype), training=False)
+
+    def codes_of_bytes(encoded: tf.Tensor) -> tf.Tensor:
+        return codes_of(preprocessing.decode_batch(encoded))
+
+    def encode(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"code": pack(codes_of(preprocessing.resize(images)))}
+
+    def encode_bytes(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"code": pack(codes_of_bytes(encoded))}
+
+    def continuous(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"continuous": tf.cast(codes_of(preprocessing.resize(images)), tf.float32)}
+
+    def served_card(request: tf.Tensor) -> dict[str, tf.Tensor]:
+        few = tf.debugging.assert_less_equal(
+            tf.size(request), MOST_CARDS, f"`request` may have at most {MOST_CARDS} rows"
+        )
+        with tf.control_dependencies([few]):
+            return {"card": tf.fill(tf.shape(request), tf.constant(card.model_dump_json()))}
+
+    images = tf.TensorSpec([None, None, None, preprocessing.channels], tf.uint8, name="images")
+    encoded = tf.TensorSpec([None], tf.string, name="encoded")
+    archive = keras.export.ExportArchive()
+    archive.track(encoder)  # lookup tables and other assets of its layers
+    archive.add_endpoint("encode", encode, [images])  # the first is `serving_default` as well
+    archive.add_endpoint("encode_bytes", encode_bytes, [encoded])
+    archive.add_endpoint("continuous", continuous, [images])
+    archive.add_endpoint("card", served_card, [tf.TensorSpec([None], tf.string, name="request")])
+    if card.index is not None and index is not None:
+        _add_search(archive, codes_of_bytes, index, card.index.rerank)
+    try:
+        archive.write_out(str(folder), verbose=False)
+    except tf.errors.OpError as error:  # TensorFlow's own name for a full disk, for example
+        raise OSError(f"The SavedModel cannot be written to {folder}: {error.message}") from error
+
+
+def _add_search(archive: Any, codes_of_bytes: Any, index: "CodeIndex", rerank: bool) -> None:
+    """Adds the signatures that search."""
+    served = ServedSearch(index, rerank)
+    pack = PackBits()
+    # An input is optional only if its default is a tensor, in a plain function: an int is dropped.
+    default_k = tf.constant(DEFAULT_K)
+    any_distance = tf.constant(index.bits)
+
+    def search(
+        encoded: tf.Tensor, k: tf.Tensor = default_k, max_distance: tf.Tensor = any_distance
+    ) -> dict[str, tf.Tensor]:
+        continuous = codes_of_bytes(encoded)
+        rank_by = tf.cast(continuous, tf.float32) if rerank else None
+        return served.nearest(pack(continuous), k, max_distance, rank_by)._asdict()
+
+    def search_code(
+        code: tf.Tensor, k: tf.Tensor = default_k, max_distance: tf.Tensor = any_distance
+    ) -> dict[str, tf.Tensor]:
+        return served.nearest(code, k, max_distance)._asdict()
+
+    limits = [
+        tf.TensorSpec([], tf.int32, name="k"),
+        tf.TensorSpec([], tf.int32, name="max_distance"),
+    ]
+    encoded = tf.TensorSpec([None], tf.string, name="encoded")
+    code = tf.TensorSpec([None, index.bits // 8], tf.uint8, name="code")
+    archive.track(served.layer)
+    archive.track(served.ids)
+    archive.add_endpoint("search", search, [encoded, *limits])
+    archive.add_endpoint("search_code", search_code, [code, *limits])

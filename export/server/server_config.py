@@ -1,0 +1,347 @@
+"""The files and the command line that a stock TensorFlow Serving is set up with."""
+
+import json
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from google.protobuf import text_format
+
+from export.versions.version_folders import version_folders
+from keras_hashing.encoder.card import Card
+
+MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
+COMPOSE = "docker-compose.yml"
+IMAGE = "tensorflow/serving:2.21.0"  # the TensorFlow that wrote the model, or a later one
+METRICS_PATH = "/monitoring/prometheus/metrics"
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """How a model is to be served.
+
+    Attributes:
+        model_folder: the folder of the model's numbered versions.
+        name: the model's name on the server; by default the name of the folder.
+        versions: the versions to keep served; empty for the highest there is at any time.
+        batching: whether the server joins requests to batches. It must not for a model with an
+            index, see `batching_config`.
+        grpc_port: where gRPC is offered.
+        rest_port: where REST and the metrics are offered.
+        poll_seconds: how often the server looks for a new version.
+        max_batch_size: images in a joined batch at most.
+        batch_timeout_micros: how long a request may wait for others, microseconds.
+        batch_threads: batches that are computed at once; by default the number of processors here.
+        image: the container's image.
+
+    Raises:
+        FileNotFoundError: if the folder holds no version.
+        ValueError: if an argument breaks its rule, or `batching` is asked for a version with an
+            index.
+    """
+
+    model_folder: Path
+    name: str = ""
+    versions: tuple[int, ...] = ()
+    batching: bool = False
+    grpc_port: int = 8500
+    rest_port: int = 8501
+    poll_seconds: int = 1
+    max_batch_size: int = 64
+    batch_timeout_micros: int = 2000
+    batch_threads: int = 0
+    image: str = IMAGE
+
+    def __post_init__(self) -> None:
+        folder = Path(self.model_folder).absolute()
+        object.__setattr__(self, "model_folder", folder)
+        object.__setattr__(self, "name", self.name or folder.name)
+        object.__setattr__(self, "batch_threads", self.batch_threads or os.cpu_count() or 1)
+        existing = version_folders(folder)
+        if not existing:
+            raise FileNotFoundError(f"There is no numbered version of a model in {str(folder)!r}")
+        if not set(self.versions) <= set(existing):
+            raise ValueError(
+                f"`versions` must be among {sorted(existing)}, those in {str(folder)!r}. "
+                f"Received: {self.versions}"
+            )
+        self._check_numbers()
+        if self.batching:
+            self._check_batching()
+
+    @property
+    def served(self) -> dict[int, Path]:
+        """The versions that are served as the folder is now, by number."""
+        existing = version_folders(self.model_folder)
+        return {number: existing[number] for number in self.versions or (max(existing),)}
+
+    def _check_batching(self) -> None:
+        for number, folder in self.served.items():
+            if "search" in Card.load(folder).signatures:
+                raise ValueError(
+                    "`batching` must be off for a model with an index: TensorFlow Serving joins "
+                    "only inputs with a batch dimension, and `k` of the signature `search` has "
+                    f"none. Received: batching=True, and version {number} has an index"
+                )
+
+    def _check_numbers(self) -> None:
+        if not all(character.isprintable() and character not in "/:" for character in self.name):
+            raise ValueError(f"`name` must be printable, with no / or :. Received: {self.name!r}")
+        for name in ("grpc_port", "rest_port"):
+            if not 1 <= getattr(self, name) <= 65535:
+                raise ValueError(f"`{name}` must be 1 to 65535. Received: {getattr(self, name)}")
+        if self.grpc_port == self.rest_port:
+            raise ValueError(f"The two ports must differ. Received: {self.grpc_port} for both")
+        for name in ("poll_seconds", "max_batch_size", "batch_threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1. Received: {getattr(self, name)}")
+        if self.batch_timeout_micros < 0:
+            raise ValueError(
+                f"`batch_timeout_micros` must be at least 0. Received: {self.batch_timeout_micros}"
+            )
+
+
+def write_server_config(config: ServerConfig, output: str | os.PathLike[str]) -> list[Path]:
+    """Writes all files for a server; what is there under their names is replaced.
+
+    Args:
+        config: how the model is to be served.
+        output: the folder, made if need be.
+
+    Returns:
+        The files: models.config, batching.config, monitoring.config, docker-compose.yml.
+
+    Raises:
+        NotADirectoryError: if `output` is a file.
+        OSError: if they cannot be written.
+    """
+    folder = Path(output).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"The output must be a folder. Received a file: {folder}")
+    contents = {
+        MODELS: models_config(config),
+        BATCHING: batching_config(config),
+        MONITORING: monitoring_config(),
+        COMPOSE: compose_file(config, folder),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    return [folder / name for name in contents]
+
+
+def models_config(config: ServerConfig) -> str:
+    """Returns what `--model_config_file` reads: the text of a `ModelServerConfig` message."""
+    if config.versions:
+        policy = "specific { " + " ".join(f"versions: {v}" for v in config.versions) + " }"
+        meaning = "These versions and no others. To roll back, name an older one."
+    else:
+        policy = "latest { num_versions: 1 }"
+        meaning = (
+            "The highest version in the folder. A new one is loaded and warmed up first, then\n"
+            "    # takes the place of the old one, which finishes the requests that it has begun.\n"
+            "    # To pin versions instead: specific { versions: 3 versions: 4 }"
+        )
+    return f"""\
+# Which models TensorFlow Serving serves: a ModelServerConfig, given by --model_config_file.
+# With --model_config_file_poll_wait_seconds the server reads this file again when it changes.
+model_config_list {{
+  config {{
+    # The name in requests: Client("host:{config.grpc_port}", {json.dumps(config.name)}), and in
+    # URLs: http://host:{config.rest_port}/v1/models/NAME
+    name: {_quoted(config.name)}
+    # The folder that holds the numbered versions; the server watches it. The compose file mounts
+    # it under the same path, so that this file serves both ways.
+    base_path: {_quoted(str(config.model_folder))}
+    # The only platform of the stock server.
+    model_platform: "tensorflow"
+    # {meaning}
+    model_version_policy {{ {policy} }}
+  }}
+}}
+"""
+
+
+def batching_config(config: ServerConfig) -> str:
+    """Returns what `--batching_parameters_file` reads: the text of a `BatchingParameters` message.
+
+    It is in use with `--enable_batching` only, which `command_line` gives if `config.batching`.
+    """
+    use = "is in use" if config.batching else "is NOT in use: the command has no --enable_batching"
+    return f"""\
+# How TensorFlow Serving joins requests to batches: a BatchingParameters, given by
+# --batching_parameters_file together with --enable_batching. As generated, it {use}.
+#
+# Batching pays where many clients send one image each and a GPU, or many cores, idle between.
+# What to know before it is switched on:
+# - A model with an index must not be batched. Only inputs with a batch dimension of one size can
+#   be joined; `k` and `max_distance` of `search` and `search_code` are scalars, so that every
+#   search would be refused (INVALID_ARGUMENT).
+# - `encode` must then get images of one size from all clients: images of two sizes that meet in a
+#   batch are refused (FAILED_PRECONDITION). `encode_bytes` takes files of any sizes.
+# - A batch stands or falls as a whole: one file that is no image has the images of the other
+#   clients in its batch refused with it (INVALID_ARGUMENT).
+
+# Images in a batch at most. A larger batch uses more memory and answers later.
+max_batch_size {{ value: {config.max_batch_size} }}
+
+# How long a request waits for others to join, microseconds. 0: never.
+batch_timeout_micros {{ value: {config.batch_timeout_micros} }}
+
+# Batches that wait at most; with more the server answers UNAVAILABLE, which clients try again.
+max_enqueued_batches {{ value: 100 }}
+
+# Batches that are computed at once. The number of processors is a good start.
+num_batch_threads {{ value: {config.batch_threads} }}
+
+# A request with more images than max_batch_size is cut up rather than refused.
+enable_large_batch_splitting {{ value: true }}
+
+# Images of other sizes are not filled up with zeros: they would get wrong codes.
+pad_variable_length_inputs: false
+"""
+
+
+def monitoring_config() -> str:
+    """Returns what `--monitoring_config_file` reads: the text of a `MonitoringConfig` message."""
+    return f"""\
+# What TensorFlow Serving tells of itself: a MonitoringConfig, given by --monitoring_config_file.
+# Prometheus scrapes it from the REST port: http://host:REST_PORT{METRICS_PATH}
+# Worth a graph: :tensorflow:serving:request_count and :tensorflow:serving:request_latency.
+prometheus_config {{
+  # Offer the metrics.
+  enable: true
+  # Under this path; in Prometheus it is `metrics_path`.
+  path: "{METRICS_PATH}"
+}}
+"""
+
+
+def command_line(config: ServerConfig, config_folder: str | os.PathLike[str]) -> list[str]:
+    """Returns the command that starts a server without a container.
+
+    Args:
+        config: how the model is to be served.
+        config_folder: where `write_server_config` has put the files.
+    """
+    return [
+        "tensorflow_model_server",
+        f"--port={config.grpc_port}",
+        f"--rest_api_port={config.rest_port}",
+        *_flags(config, Path(config_folder).absolute()),
+    ]
+
+
+def shell_command(config: ServerConfig, config_folder: str | os.PathLike[str]) -> str:
+    """Returns `command_line` as it is typed into a shell."""
+    return shlex.join(command_line(config, config_folder))
+
+
+def compose_file(config: ServerConfig, config_folder: str | os.PathLike[str]) -> str:
+    """Returns a compose file for the official image.
+
+    Args:
+        config: how the model is to be served.
+        config_folder: where `write_server_config` puts the files; it is mounted too.
+    """
+    folder = Path(config_folder).absolute()
+    flags = "\n".join(
+        f"      # {meaning}\n      - {_yaml(flag)}"
+        for flag, meaning in _flags(config, folder).items()
+    )
+    return f"""\
+# One TensorFlow Serving with one model. Start it with: docker compose up --detach --wait
+services:
+  serving:
+    # The official image, of the TensorFlow version that wrote the model or a later one.
+    image: {_yaml(config.image)}
+    # The image starts tensorflow_model_server --port=8500 --rest_api_port=8501 and adds these.
+    command:
+{flags}
+    # An image of 8192×8192, the largest that is decoded, takes 0.2 GB (1 GB where the model wants
+    # grey) while it is at work. With oneDNN, which TensorFlow has on by default, that memory
+    # is kept for later: of a few such images at once 2.5 GB stay. Without it they return; networks
+    # may be slower then.
+    # environment:
+    #   TF_ENABLE_ONEDNN_OPTS: "0"
+    ports:
+      # host:container. gRPC: what keras_hashing.client uses unless told otherwise.
+      - "{config.grpc_port}:8500"
+      # REST, and the metrics for Prometheus.
+      - "{config.rest_port}:8501"
+    volumes:
+      # The folder of versions, mounted whole: versions that are published later show up by
+      # themselves. Read-only: the server writes nothing.
+      - type: bind
+        source: {_yaml(str(config.model_folder))}
+        target: {_yaml(str(config.model_folder))}
+        read_only: true
+      # models.config, batching.config, monitoring.config.
+      - type: bind
+        source: {_yaml(str(folder))}
+        target: {_yaml(str(folder))}
+        read_only: true
+    healthcheck:
+      # Healthy once a version is AVAILABLE, by the REST status of the model. The image has neither
+      # curl nor wget; bash opens the connection itself.
+      test: ["CMD", "bash", "-c", {_yaml(health_command(config.name))}]
+      # Every so often,
+      interval: 10s
+      # with so much time for the answer;
+      timeout: 5s
+      # unhealthy after so many failures in a row,
+      retries: 3
+      # of which those in the first minutes do not count: a large index takes its time to load.
+      start_period: 300s
+    # Started again if it stops by itself, and with the machine.
+    restart: unless-stopped
+"""
+
+
+def health_command(name: str, port: int = 8501) -> str:
+    """Returns a bash command that succeeds if a version of the model is available.
+
+    Args:
+        name: the model's name.
+        port: the REST port, on this machine.
+    """
+    request = f"GET /v1/models/{quote(name, safe='')} HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n"
+    return (
+        f"exec 3<>/dev/tcp/127.0.0.1/{port} && "
+        f"printf {shlex.quote(request.replace('%', '%%'))} >&3 && "
+        "timeout 4 grep -q '\"AVAILABLE\"' <&3"
+    )
+
+
+def _flags(config: ServerConfig, folder: Path) -> dict[str, str]:
+    """The flags, each with what it is for."""
+    batching = {
+        "--enable_batching=true": "Join requests to batches,",
+        f"--batching_parameters_file={folder / BATCHING}": "in this way.",
+    }
+    return {
+        f"--model_config_file={folder / MODELS}": "Which model, and which of its versions.",
+        "--model_config_file_poll_wait_seconds=60": "Look for changes of that file every minute.",
+        f"--file_system_poll_wait_seconds={config.poll_seconds}": (
+            "Look for new versions in the model's folder so often, seconds."
+        ),
+        "--num_load_threads=1": "Load versions on a thread apart: requests do not wait for it;",
+        "--num_unload_threads=1": "and unload them likewise.",
+        "--enable_model_warmup=true": (
+            "Replay the version's warm-up requests before it takes over from the one before."
+        ),
+        f"--monitoring_config_file={folder / MONITORING}": "Metrics for Prometheus.",
+        **(batching if config.batching else {}),
+    }
+
+
+def _quoted(text: str) -> str:
+    """A string in the text format of protobuf."""
+    return f'"{text_format.text_encoding.CEscape(text, as_utf8=True)}"'
+
+
+def _yaml(text: str) -> str:
+    """A string in a compose file: JSON's strings are YAML's; `$` would name a variable."""
+    return json.dumps(text, ensure_ascii=False).replace("$", "$$")

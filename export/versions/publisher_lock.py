@@ -1,0 +1,117 @@
+"""One publisher at a time in the folder of a model."""
+
+import errno
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from export.versions.version_folders import check_no_version
+
+LOCK = ".publisher.lock"  # TensorFlow Serving ignores the name
+WAIT = 600.0  # seconds
+_POLL = 0.1  # seconds
+
+
+@contextmanager
+def publisher_lock(models: Path, wait: float = WAIT) -> Iterator[None]:
+    """Holds the lock of a folder of versions; a second publisher waits for the first to finish.
+
+    It is a lock of the operating system on a file in the folder: it ends with the process, however
+    that dies, so a lock file that was left behind locks nothing. It holds between machines
+    wherever the file system's `flock` does (NFS since Linux 2.6.12).
+
+    Args:
+        models: the folder of the versions; it must exist.
+        wait: seconds to wait for another publisher.
+
+    Raises:
+        TimeoutError: if another publisher has not finished by then; it is named.
+        OSError: if the folder cannot be written to.
+    """
+    path = models / LOCK
+    file = _locked_file(path, time.monotonic() + wait)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()  # while it is held, so it is no other's
+        os.close(file)
+
+
+@contextmanager
+def publishing(models: str | os.PathLike[str], wait: float = WAIT) -> Iterator[Path]:
+    """Makes the folder of a model's versions if need be, and holds its `publisher_lock`.
+
+    A folder that was made here goes again if the block fails.
+
+    Args:
+        models: the folder of the versions.
+        wait: seconds to wait for another publisher.
+
+    Yields:
+        The folder's path.
+
+    Raises:
+        NotADirectoryError: if `models` is a file.
+        ValueError: if `models` is itself a version.
+        TimeoutError: if another publisher has not finished in time.
+        OSError: if the folder cannot be made or written to.
+    """
+    folder = Path(models)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"The output must be a folder. Received a file: {folder}")
+    check_no_version(folder)
+    made_here = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with publisher_lock(folder, wait):
+            yield folder
+    except BaseException:
+        if made_here:
+            with suppress(OSError):  # another may have used it
+                folder.rmdir()
+        raise
+
+
+def _locked_file(path: Path, deadline: float) -> int:
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            if _try_lock(file) and _is_file_at(path, file):
+                os.ftruncate(file, 0)
+                os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
+                return file
+            holder = os.pread(file, 200, 0).decode(errors="replace") or "another process"
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
+        if time.monotonic() >= deadline:
+            raise TimeoutError(
+                errno.ETIMEDOUT,
+                f"Another publisher is at work ({holder}) and has not finished in time",
+                str(path.parent),
+            )
+        time.sleep(_POLL)
+
+
+def _try_lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            return False
+        raise
+    return True
+
+
+def _is_file_at(path: Path, file: int) -> bool:
+    """Whether the file that was locked is still the one of that name."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file))
+    except FileNotFoundError:
+        return False

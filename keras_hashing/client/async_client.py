@@ -1,0 +1,125 @@
+"""The client that is awaited."""
+
+import asyncio
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_hashing.client.calls import AsyncTransport, Model, ModelMetadata
+from keras_hashing.client.client import Headers, TransportName, check_transport, metadata_pairs
+from keras_hashing.client.errors import ServingError
+from keras_hashing.client.grpc_transport import AsyncGrpcTransport, Credentials
+from keras_hashing.client.operations import Neighbours, Operations, Pause, Settings, Steps, T
+from keras_hashing.client.rest_transport import AsyncRestTransport
+from keras_hashing.client.rows import Images
+from keras_hashing.encoder.card import Card
+
+
+class AsyncClient:
+    """`Client` for programs with an event loop: the same methods, each to be awaited.
+
+    Make it where the loop runs. The requests of one call go one after another; calls may run side
+    by side. Files are read in the loop's thread.
+
+    Args: as for `Client`.
+
+    Example:
+
+    >>> async with AsyncClient("localhost:8500", "fashion") as client:
+    ...     ids, distances = await client.search(["coat.png"], k=5)
+    """
+
+    def __init__(
+        self,
+        target: str,
+        model: str,
+        version: int | None = None,
+        label: str | None = None,
+        *,
+        transport: TransportName = "grpc",
+        deadline: float = 30.0,
+        retries: int = 4,
+        credentials: Credentials = None,
+        metadata: Headers = (),
+        max_message_bytes: int = 4 * 2**20,
+        max_batch_size: int = 256,
+        fingerprint: str | None = None,
+        model_folder: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._operations = Operations(
+            Settings(
+                Model(model, version, label),
+                deadline,
+                retries,
+                max_message_bytes,
+                max_batch_size,
+                fingerprint,
+                None if model_folder is None else Path(model_folder),
+            )
+        )
+        self._transport: AsyncTransport
+        check_transport(transport)
+        if transport == "grpc":
+            self._transport = AsyncGrpcTransport(
+                target, credentials, metadata_pairs(metadata), max_message_bytes
+            )
+        else:
+            self._transport = AsyncRestTransport(target, credentials, metadata_pairs(metadata))
+
+    async def encode(self, images: Images) -> NDArray[np.uint8]:
+        """Encodes images; see `Client.encode`."""
+        return await self._run(self._operations.encode(images))
+
+    async def search(
+        self, images: Images, k: int = 10, max_distance: int | None = None
+    ) -> Neighbours:
+        """Finds what is nearest in the model's index; see `Client.search`."""
+        return await self._run(self._operations.search(images, k, max_distance))
+
+    async def wait_until_ready(self, timeout: float = 60.0) -> int:
+        """Waits until the server has the model ready; see `Client.wait_until_ready`."""
+        return await self._run(self._operations.wait_until_ready(timeout))
+
+    async def model_card(self) -> Card:
+        """Returns what the model says about itself; see `Client.model_card`."""
+        return await self._run(self._operations.model_card())
+
+    async def metadata(self) -> ModelMetadata:
+        """Returns the model's signatures; see `Client.metadata`."""
+        return await self._run(self._operations.metadata())
+
+    async def close(self) -> None:
+        """Gives the connections back."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _run(self, steps: Steps[T]) -> T:
+        answer: Any = None
+        failure: ServingError | None = None
+        while True:
+            try:
+                step = steps.send(answer) if failure is None else steps.throw(failure)
+            except StopIteration as stop:
+                return stop.value
+            answer, failure = None, None
+            if isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+                continue
+            try:
+                answer = await self._transport.perform(step.call, step.timeout)
+            except ServingError as error:
+                failure = error

@@ -1,0 +1,445 @@
+"""What the clients do, as steps that either of them carries out, waiting or awaiting.
+
+An operation is a generator. It yields a `Request` and is sent the answer, or has the `ServingError`
+thrown into it; it yields a `Pause` and is sent `None`; what it returns is the result. So splitting,
+retries and checks are written once for `Client` and `AsyncClient`, and need no network in tests.
+"""
+
+import os
+import random
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from export.versions.version_folders import version_folders
+from keras_hashing.client.calls import (
+    Call,
+    GetMetadata,
+    GetStatus,
+    Model,
+    ModelMetadata,
+    Predict,
+    Prediction,
+    VersionState,
+)
+from keras_hashing.client.errors import (
+    CardUnavailableError,
+    DeadlineExceededError,
+    FingerprintMismatchError,
+    InvalidRequestError,
+    MessageTooLargeError,
+    ModelNotFoundError,
+    ServerUnreachableError,
+    ServingError,
+)
+from keras_hashing.client.rows import ArrayRows, Images, Rows, blocks, rows_of_images, strings
+from keras_hashing.encoder.card import Card
+
+LARGEST_INT32 = 2**31 - 1
+REQUEST_OVERHEAD = 1024  # names, shapes and the model's name, in a request and in an answer
+CODE_BYTES = 512  # of a code in an answer, roughly
+NEIGHBOUR_BYTES = 64  # of an id with its distance in an answer, roughly
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds, before jitter
+POLL_SECONDS = 0.2
+
+
+class Request(NamedTuple):
+    """A step: perform the call within `timeout` seconds."""
+
+    call: Call
+    timeout: float
+
+
+class Pause(NamedTuple):
+    """A step: let so many seconds pass."""
+
+    seconds: float
+
+
+T = TypeVar("T")
+Steps = Generator[Request | Pause, Any, T]
+
+
+class Neighbours(NamedTuple):
+    """What a search has found, nearest first; equal distances in the order of the index.
+
+    Attributes:
+        ids: the user's ids, int64 or str, shape [n, k]; where there are fewer than k: -1 or "".
+        distances: Hamming distances, int32, shape [n, k]; where there are fewer than k: -1.
+    """
+
+    ids: NDArray[Any]
+    distances: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a client goes about its requests; see `Client`."""
+
+    model: Model
+    deadline: float = 30.0
+    retries: int = 4
+    max_message_bytes: int = 4 * 2**20
+    max_batch_size: int = 256
+    fingerprint: str | None = None
+    model_folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.model.name:
+            raise ValueError("`model` must be the name of a model. Received: ''")
+        if self.model.version is not None and self.model.label is not None:
+            raise ValueError(
+                "Either `version` or `label` names the version. Received: "
+                f"version={self.model.version}, label={self.model.label!r}"
+            )
+        rules = {"deadline": 0.0, "retries": -1, "max_message_bytes": 4095, "max_batch_size": 0}
+        for name, bound in rules.items():
+            if not getattr(self, name) > bound:
+                raise ValueError(
+                    f"`{name}` must be above {bound}. Received: {getattr(self, name)!r}"
+                )
+
+
+def pause_before(attempt: int) -> float:
+    """Returns the seconds to wait before a retry: doubled each time, with jitter of ±50%."""
+    return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt) * random.uniform(0.5, 1.5))
+
+
+class Operations:
+    """The operations of a client.
+
+    Attributes:
+        settings: how it goes about its requests.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._checked_versions: set[int] = set()  # of them the fingerprint has been compared
+        self._answers_name_version = False
+
+    def encode(self, images: Images) -> Steps[NDArray[np.uint8]]:
+        """Packed codes of images, uint8 [n, K/8]."""
+        rows = rows_of_images(images)
+        yield from self._check_fingerprint()
+        return (yield from self._encode(rows)).codes
+
+    def search(
+        self, images: Images, k: int = 10, max_distance: int | None = None
+    ) -> Steps[Neighbours]:
+        """The nearest items of the index."""
+        _check_int("k", k, least=1)
+        if max_distance is not None:
+            _check_int("max_distance", max_distance, least=0)
+        rows = rows_of_images(images, also_codes=True)
+        yield from self._check_fingerprint()
+        if not len(rows):
+            return (yield from self._no_neighbours(k))
+        limits = {
+            "k": np.array(k, dtype=np.int32),
+            "max_distance": np.array(
+                LARGEST_INT32 if max_distance is None else max_distance, dtype=np.int32
+            ),
+        }
+        if rows.encoded:
+            return (yield from self._search("search", "encoded", rows, limits))
+        if isinstance(images, np.ndarray) and images.ndim == 2:
+            return (yield from self._search("search_code", "code", rows, limits))
+        return (yield from self._search_pixels(rows, limits))
+
+    def wait_until_ready(self, timeout: float) -> Steps[int]:
+        """The version that is ready, once there is one."""
+        end = time.monotonic() + timeout
+        while True:
+            left = max(0.05, end - time.monotonic())
+            try:
+                states = yield Request(GetStatus(self.settings.model), min(left, 5.0))
+            except (ServerUnreachableError, ModelNotFoundError, DeadlineExceededError) as error:
+                problem = error.message
+            else:
+                ready = [state.version for state in states if state.state == "AVAILABLE"]
+                if ready:
+                    return max(ready)
+                problem = _describe(states)
+            if time.monotonic() + POLL_SECONDS > end:
+                raise DeadlineExceededError(
+                    f"The model {self.settings.model} is not ready after {timeout:g} s: {problem}"
+                )
+            yield Pause(POLL_SECONDS)
+
+    def metadata(self) -> Steps[ModelMetadata]:
+        """The model's signatures, as the server tells them."""
+        return (yield from self._request(GetMetadata(self.settings.model)))
+
+    def model_card(self) -> Steps[Card]:
+        """The model's card."""
+        card, _ = yield from self._card(self.settings.model)
+        return card
+
+    def _request(self, call: Call) -> Steps[Any]:
+        """The answer to a call; unreachable servers are tried again within the deadline."""
+        end = time.monotonic() + self.settings.deadline
+        attempt = 0
+        while True:
+            try:
+                return (yield Request(call, max(0.001, end - time.monotonic())))
+            except ServerUnreachableError:
+                pause = pause_before(attempt)
+                if attempt >= self.settings.retries or time.monotonic() + pause >= end:
+                    raise
+            yield Pause(pause)
+            attempt += 1
+
+    def _predict(
+        self, signature: str, inputs: Mapping[str, NDArray[Any]], model: Model | None = None
+    ) -> Steps[Prediction]:
+        """The answer of a signature, from a version whose code space is the expected one."""
+        call = Predict(model or self.settings.model, signature, inputs)
+        prediction: Prediction = yield from self._request(call)
+        if prediction.version is not None:
+            self._answers_name_version = True
+            yield from self._check_version(prediction.version)
+        return prediction
+
+    # Encoding and searching
+
+    def _encode(self, rows: Rows) -> Steps["_Codes"]:
+        signature, name = ("encode_bytes", "encoded") if rows.encoded else ("encode", "images")
+        if not len(rows):
+            bits = (yield from self.metadata()).bits
+            return _Codes(np.empty((0, bits // 8), dtype=np.uint8), None)
+        answers = yield from self._predict_blocks(signature, name, rows, {}, CODE_BYTES)
+        codes = _joined(answers, "code")
+        versions = {answer.version for answer in answers}
+        return _Codes(codes, versions.pop() if len(versions) == 1 else None)
+
+    def _search(
+        self,
+        signature: str,
+        name: str,
+        rows: Rows,
+        limits: dict[str, NDArray[np.int32]],
+        model: Model | None = None,
+    ) -> Steps[Neighbours]:
+        answer_bytes = NEIGHBOUR_BYTES * (1 + int(limits["k"]))
+        answers = yield from self._predict_blocks(
+            signature, name, rows, limits, answer_bytes, model
+        )
+        return Neighbours(_texts(_joined(answers, "ids")), _joined(answers, "distances"))
+
+    def _search_pixels(self, rows: Rows, limits: dict[str, NDArray[np.int32]]) -> Steps[Neighbours]:
+        """Encodes, then searches in the index of the version that has encoded."""
+        for last in (False, True):
+            codes, version = yield from self._encode(rows)
+            model = self.settings.model
+            if version is not None:
+                model = replace(model, version=version, label=None)
+            try:
+                return (
+                    yield from self._search("search_code", "code", ArrayRows(codes), limits, model)
+                )
+            except ModelNotFoundError:  # another version has taken its place in between
+                if last or version is None:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _no_neighbours(self, k: int) -> Steps[Neighbours]:
+        metadata = yield from self.metadata()
+        found = metadata.signatures.get("search_code") or metadata.signatures.get("search")
+        if found is None:
+            raise InvalidRequestError(
+                f"The served model {self.settings.model} has no index: its signatures are "
+                f"{sorted(metadata.signatures)}"
+            )
+        dtype = np.str_ if found.outputs["ids"].dtype == "string" else np.int64
+        return Neighbours(np.empty((0, k), dtype=dtype), np.empty((0, k), dtype=np.int32))
+
+    def _predict_blocks(
+        self,
+        signature: str,
+        name: str,
+        rows: Rows,
+        constants: Mapping[str, NDArray[Any]],
+        answer_bytes: int,
+        model: Model | None = None,
+    ) -> Steps[list[Prediction]]:
+        """The answers for all rows in order, in as many requests as the limits make of them."""
+        limit = self.settings.max_message_bytes - REQUEST_OVERHEAD
+        answers = []
+        for start, stop in blocks(rows, limit, self.settings.max_batch_size, answer_bytes):
+            waiting = [(start, stop)]
+            while waiting:
+                start, stop = waiting.pop()
+                inputs = {name: rows.take(start, stop), **constants}
+                try:
+                    answer = yield from self._predict(signature, inputs, model)
+                except MessageTooLargeError as error:  # the estimate of the answer was too low
+                    if stop - start == 1:
+                        raise MessageTooLargeError(
+                            f"{rows.name(start)}: {error.message} (`max_message_bytes` is "
+                            f"{self.settings.max_message_bytes})"
+                        ) from error
+                    middle = (start + stop) // 2
+                    waiting += [(middle, stop), (start, middle)]
+                except InvalidRequestError as error:
+                    if not rows.encoded or not _blames_a_row(error, constants):
+                        raise
+                    row, cause = yield from self._refused(
+                        signature, name, rows, constants, (start, stop), error
+                    )
+                    raise InvalidRequestError(f"{rows.name(row)}: {cause.message}") from error
+                else:
+                    answers.append(_checked(answer, stop - start))
+        return answers
+
+    def _refused(
+        self,
+        signature: str,
+        name: str,
+        rows: Rows,
+        constants: Mapping[str, NDArray[Any]],
+        block: tuple[int, int],
+        error: InvalidRequestError,
+    ) -> Steps[tuple[int, InvalidRequestError]]:
+        """A row of a refused request that is refused by itself, found by halving; and why."""
+        start, stop = block
+        while stop - start > 1:
+            middle = (start + stop) // 2
+            try:
+                yield from self._predict(signature, {name: rows.take(start, middle), **constants})
+            except InvalidRequestError as cause:
+                stop, error = middle, cause
+            else:
+                start = middle
+        return start, error
+
+    # Card and fingerprint
+
+    def _card(self, model: Model) -> Steps[tuple[Card, int | None]]:
+        """The card of a version, and its number if the server tells it."""
+        call = Predict(model, "card", {"request": strings([b""])})
+        try:
+            answer: Prediction = yield from self._request(call)
+        except InvalidRequestError as error:
+            if self.settings.model_folder is None:
+                raise CardUnavailableError(
+                    f"The served model {model} has no signature `card` ({error.message}), and "
+                    "TensorFlow Serving gives no other file of a model. Give the client "
+                    "`model_folder=` if it can read the model's folder"
+                ) from error
+            version = (yield from self._request(GetMetadata(model))).version or model.version
+            return _card_in_folder(self.settings.model_folder, version), version
+        return _parsed_card(answer), answer.version
+
+    def _check_fingerprint(self) -> Steps[None]:
+        """Before anything else; REST never says which version answers, so it is asked each time."""
+        if self.settings.fingerprint is None or self._answers_name_version:
+            return
+        card, version = yield from self._card(self.settings.model)
+        self._compare(card, version)
+
+    def _check_version(self, version: int) -> Steps[None]:
+        if self.settings.fingerprint is not None and version not in self._checked_versions:
+            model = replace(self.settings.model, version=version, label=None)
+            card, _ = yield from self._card(model)
+            self._compare(card, version)
+
+    def _compare(self, card: Card, version: int | None) -> None:
+        if card.fingerprint != self.settings.fingerprint:
+            raise FingerprintMismatchError(
+                f"The served model {self.settings.model}"
+                + (f", now version {version}," if version is not None else "")
+                + f" has another code space than the client expects: {card.fingerprint} is not "
+                f"{self.settings.fingerprint}. Codes of the two do not compare"
+            )
+        if version is not None:
+            self._checked_versions.add(version)
+
+
+class _Codes(NamedTuple):
+    codes: NDArray[np.uint8]
+    version: int | None  # that made all of them
+
+
+def _check_int(name: str, value: object, least: int) -> None:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, np.integer))
+        or not least <= value <= LARGEST_INT32
+    ):
+        raise ValueError(
+            f"`{name}` must be an int from {least} to {LARGEST_INT32}. Received: {value!r}"
+        )
+
+
+def _blames_a_row(error: InvalidRequestError, constants: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether a request was refused for its rows rather than for its signature, `k`, …."""
+    others = ["ignature", *(f"`{name}`" for name in constants)]
+    return error.code == "INVALID_ARGUMENT" and not any(it in error.message for it in others)
+
+
+def _checked(answer: Prediction, rows: int) -> Prediction:
+    for name, values in answer.outputs.items():
+        if not values.ndim or len(values) != rows:
+            raise ServingError(
+                f"The server's answer is damaged: {name!r} of shape {list(values.shape)} for "
+                f"{rows} rows",
+                "INTERNAL",
+            )
+    return answer
+
+
+def _joined(answers: list[Prediction], name: str) -> NDArray[Any]:
+    try:
+        return np.concatenate([answer.outputs[name] for answer in answers])
+    except KeyError:
+        raise ServingError(
+            f"The server's answer lacks the output {name!r}: the model was not written by "
+            f"`python -m export`. Received: {sorted(answers[0].outputs)}",
+            "INTERNAL",
+        ) from None
+    except ValueError as error:
+        raise ServingError(
+            f"The server's answers do not fit together: {error}", "INTERNAL"
+        ) from error
+
+
+def _texts(ids: NDArray[Any]) -> NDArray[Any]:
+    """String ids as str; integers as they are."""
+    if ids.dtype != object:
+        return ids
+    texts = [value.decode("utf-8", "surrogateescape") for value in ids.ravel()]
+    return np.array(texts, dtype=np.str_).reshape(ids.shape)
+
+
+def _describe(states: list[VersionState]) -> str:
+    if not states:
+        return "the server knows no version of it"
+    return "; ".join(
+        f"version {state.version} is {state.state}" + (state.problem and f" ({state.problem})")
+        for state in states
+    )
+
+
+def _parsed_card(answer: Prediction) -> Card:
+    try:
+        return Card.model_validate_json(answer.outputs["card"].ravel()[0])
+    except (KeyError, IndexError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise ServingError(f"The served card cannot be read: {reason}", "INTERNAL") from error
+
+
+def _card_in_folder(folder: str | os.PathLike[str], version: int | None) -> Card:
+    versions = version_folders(Path(folder))
+    wanted = max(versions, default=0) if version is None else version
+    if wanted not in versions:
+        raise CardUnavailableError(
+            f"The folder {str(folder)!r} has no version {wanted} of the model, which the server "
+            f"serves. Its versions: {sorted(versions)}"
+        )
+    return Card.load(versions[wanted])

@@ -1,0 +1,1 @@
+"""What the command lines of `training` and `export` share."""

@@ -1,0 +1,1 @@
+"""Encoders in .tflite files, run as a phone runs them."""

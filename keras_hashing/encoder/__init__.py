@@ -1,0 +1,1 @@
+"""The encoder: from images to codes, the name of its code space, and its card."""

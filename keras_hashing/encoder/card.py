@@ -1,0 +1,156 @@
+"""The card: what a SavedModel says about itself to those who use it."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+if TYPE_CHECKING:
+    from training.runs.run_folder import Run
+
+CARD = Path("assets.extra", "card.json")  # in a version folder; TensorFlow Serving leaves it alone
+
+BIT_ORDER = "numpy.packbits: most significant bit first; bit k is 1 when u_k > 0"
+
+
+class PreprocessingCard(BaseModel):
+    """What the graph does to an image before the network sees it.
+
+    Attributes:
+        height: height of the network's images, pixels.
+        width: width, pixels.
+        channels: 1 (grey) or 3 (RGB).
+        description: the steps in words.
+    """
+
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    channels: Literal[1, 3]
+    description: str
+
+
+class IndexCard(BaseModel):
+    """What the signatures `search` and `search_code` search in.
+
+    Attributes:
+        items: the number of items.
+        ids: the type of the ids that they answer with.
+        default_k: answers a query gets where the request does not say.
+        largest_k: the most that a request may ask for.
+        rerank: whether `search` orders the candidates by the query's continuous code.
+    """
+
+    items: int = Field(ge=0)
+    ids: Literal["int64", "string"]
+    default_k: int = Field(ge=1)
+    largest_k: int = Field(ge=1)
+    rerank: bool
+
+
+class Card(BaseModel):
+    """What a SavedModel says about itself, kept in it as `assets.extra/card.json`.
+
+    Attributes:
+        format_version: 1; a change that old readers would misread raises it.
+        bits: the length of a code, K; a packed code has K/8 bytes.
+        bit_order: how the bits of a code lie in its bytes.
+        preprocessing: what the graph does to an image first.
+        signatures: the names of the SavedModel's signatures.
+        class_names: the classes trained on, in the order of the label columns.
+        training: the configuration of the training.
+        metrics: what was measured after it (mAP and others, with their protocol).
+        fingerprint: the name of the code space: codes with another fingerprint do not compare.
+        index: what its search signatures search in, or `None` if it has none.
+        versions: versions of the libraries that wrote the SavedModel.
+        created: when it was written, UTC.
+    """
+
+    # NaN is not JSON: a figure that is none becomes null.
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
+
+    format_version: Literal[1] = 1
+    bits: int = Field(ge=8, multiple_of=8)
+    bit_order: str = BIT_ORDER
+    preprocessing: PreprocessingCard
+    signatures: list[str]
+    class_names: list[str]
+    training: dict[str, Any]
+    metrics: dict[str, Any]
+    fingerprint: str = Field(min_length=1)
+    index: IndexCard | None = None
+    versions: dict[str, str]
+    created: AwareDatetime
+
+    @classmethod
+    def of_run(cls, run: "Run", signatures: list[str], index: IndexCard | None = None) -> Self:
+        """Writes the card of a run that is exported now, with these signatures and this index."""
+        import keras
+        import tensorflow as tf
+
+        import keras_hashing
+
+        return cls(
+            bits=run.model.bits,
+            preprocessing=PreprocessingCard.model_validate(
+                {**run.preprocessing.to_config(), "description": _description(run)}
+            ),
+            signatures=signatures,
+            class_names=run.class_names,
+            training=run.config.model_dump(mode="json"),
+            metrics=run.metrics,
+            fingerprint=run.fingerprint,
+            index=index,
+            versions={
+                "keras_hashing": keras_hashing.__version__,
+                "keras": keras.__version__,
+                "tensorflow": tf.__version__,
+            },
+            created=datetime.now(UTC).replace(microsecond=0),
+        )
+
+    def save(self, version_folder: str | os.PathLike[str]) -> None:
+        """Writes the card into the folder of a SavedModel; raises `OSError` if it cannot."""
+        path = Path(version_folder, CARD)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, version_folder: str | os.PathLike[str]) -> Self:
+        """Reads the card of a SavedModel.
+
+        Args:
+            version_folder: the folder of the SavedModel.
+
+        Raises:
+            FileNotFoundError: if it has no card.
+            ValueError: if the card is damaged, or of a format that this version cannot read; what
+                is wrong is named.
+        """
+        path = Path(version_folder, CARD)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"The SavedModel has no card {str(CARD)!r}, so it was not written by "
+                f"`python -m export`: {version_folder}"
+            ) from None
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(map(str, problem["loc"])) or "the file"
+            raise ValueError(
+                f"The card {str(path)!r} cannot be read: {where}: {problem['msg']}"
+            ) from None
+
+
+def _description(run: "Run") -> str:
+    height, width, channels = run.preprocessing.shape
+    colours = "grey (ITU-R 601 luma)" if channels == 1 else "RGB"
+    return (
+        "decode JPEG, PNG, BMP or GIF (first frame; alpha dropped, 16 bits cut to 8, EXIF "
+        f"orientation ignored); convert to {colours}; resize to {height}×{width} by antialiased "
+        "bilinear interpolation, rounded to uint8; the network scales the pixels itself"
+    )

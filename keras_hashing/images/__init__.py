@@ -1,0 +1,1 @@
+"""Image files: header, decoding, size. TensorFlow ops, shared by training and serving."""

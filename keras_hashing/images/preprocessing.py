@@ -1,0 +1,168 @@
+"""What turns an encoded image into the uint8 pixels a model takes, in training and in serving."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from keras_hashing.images.header import check_size, check_sizes
+
+# ITU-R 601 luma, what Pillow's "L" mode uses as well.
+_LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class ImagePreprocessing:
+    """Decode, match the channels, resize: the same TensorFlow ops in training and in serving.
+
+    `export` traces these very methods into the SavedModel, so they use standard ops only and there
+    is no skew between the two. Scaling to floats is not here: it is the model's first layer.
+
+    Args:
+        height: Height in pixels of the images the model takes.
+        width: Width in pixels.
+        channels: 1 for grey, 3 for RGB.
+
+    Raises:
+        ValueError: when `height` or `width` is not a positive int or `channels` is neither 1 nor 3.
+
+    Example:
+
+    >>> preprocessing = ImagePreprocessing(height=32, width=32, channels=3)
+    >>> pixels = preprocessing.decode(tf.io.read_file("cat.jpg"))  # uint8 [32, 32, 3]
+    """
+
+    height: int
+    width: int
+    channels: int
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"`{name}` must be a positive int. Received: {name}={value!r}")
+        if self.channels not in (1, 3):
+            raise ValueError(
+                f"`channels` must be 1 (grey) or 3 (RGB). Received: channels={self.channels!r}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape (height, width, channels) of one preprocessed image."""
+        return (self.height, self.width, self.channels)
+
+    def decode(self, encoded: tf.Tensor) -> tf.Tensor:
+        """Decode one JPEG, PNG, BMP or GIF (first frame) and bring it to the model's size.
+
+        Alpha is dropped, 16-bit PNG keeps its high bytes, EXIF orientation is ignored. The
+        header is looked at first: a small file of a huge image takes no memory.
+
+        Args:
+            encoded: The encoded image, string, scalar.
+
+        Returns:
+            Pixels, uint8 [height, width, channels].
+
+        Raises:
+            tf.errors.InvalidArgumentError: when `encoded` is no such image, or has more than 2^26
+                pixels.
+        """
+        return self._decode_checked(check_size(encoded))
+
+    def _decode_checked(self, encoded: tf.Tensor) -> tf.Tensor:
+        # Asking for RGB is what every format of DecodeImage supports: for grey, GIF and BMP fail.
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        image.set_shape([None, None, 3])
+        return self.resize(self.match_channels(image))
+
+    def decode_batch(self, encoded: tf.Tensor) -> tf.Tensor:
+        """Decode a batch of encoded images of any sizes.
+
+        Args:
+            encoded: Encoded images, string [n]; n may be 0.
+
+        Returns:
+            Pixels, uint8 [n, height, width, channels].
+
+        Raises:
+            tf.errors.InvalidArgumentError: when one of them is no such image, or has more than
+                2^26 pixels; none is decoded then.
+        """
+        one_image = tf.TensorSpec(self.shape, tf.uint8)
+        checked = check_sizes(encoded)
+        return tf.map_fn(self._decode_checked, checked, fn_output_signature=one_image)
+
+    def match_channels(self, images: tf.Tensor) -> tf.Tensor:
+        """Make grey of RGB or RGB of grey, and drop alpha.
+
+        Args:
+            images: Pixels, uint8 [..., c] with a static c of 1 (grey), 2 (grey and alpha), 3 (RGB)
+                or 4 (RGB and alpha).
+
+        Returns:
+            Pixels, uint8 [..., channels]. Grey is the rounded ITU-R 601 luma, and the identity on
+            RGB images whose three channels are equal.
+
+        Raises:
+            ValueError: when c is unknown or not 1 to 4.
+        """
+        channels = images.shape[-1]
+        if channels not in (1, 2, 3, 4):
+            raise ValueError(f"Images must have 1 to 4 channels. Received: shape={images.shape}")
+        colours = images if channels in (1, 3) else images[..., : channels - 1]
+        if colours.shape[-1] == self.channels:
+            return colours
+        if self.channels == 3:
+            return tf.repeat(colours, 3, axis=-1)
+        luma = tf.reduce_sum(tf.cast(colours, tf.float32) * _LUMA, axis=-1, keepdims=True)
+        return tf.cast(tf.round(luma), tf.uint8)
+
+    def resize(self, images: tf.Tensor) -> tf.Tensor:
+        """Resize by antialiased bilinear interpolation, rounded; the identity at the right size.
+
+        Args:
+            images: Pixels, uint8 [..., h, w, channels]; h and w may be unknown when traced.
+
+        Returns:
+            Pixels, uint8 [..., height, width, channels].
+
+        Raises:
+            ValueError: when the images have fewer than three axes or other channels.
+        """
+        if images.shape.rank is None or images.shape.rank < 3:
+            raise ValueError(
+                f"`images` must have shape [..., h, w, channels]. Received: shape={images.shape}"
+            )
+        if images.shape[-1] != self.channels:
+            raise ValueError(
+                f"`images` must have {self.channels} channel(s). Received: shape={images.shape}"
+            )
+        height, width = images.shape[-3:-1]
+        if (height, width) == (self.height, self.width):
+            return images
+        if height is not None and width is not None:
+            return self._interpolate(images)
+        size = tf.shape(images)[-3:-1]
+        resized = tf.cond(
+            tf.reduce_all(size == [self.height, self.width]),
+            lambda: images,
+            lambda: self._interpolate(images),
+        )
+        return tf.ensure_shape(resized, [*images.shape[:-3], *self.shape])
+
+    def _interpolate(self, images: tf.Tensor) -> tf.Tensor:
+        shape = tf.shape(images)
+        flat = tf.reshape(images, tf.concat([[-1], shape[-3:]], axis=0))
+        resized = tf.image.resize(flat, [self.height, self.width], antialias=True)
+        pixels = tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
+        pixels = tf.reshape(pixels, tf.concat([shape[:-3], self.shape], axis=0))
+        return tf.ensure_shape(pixels, [*images.shape[:-3], *self.shape])
+
+    def to_config(self) -> dict[str, int]:
+        """The settings as a JSON object, for the run's configuration and the card."""
+        return asdict(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ImagePreprocessing":
+        """Rebuild from `to_config()`; raises `TypeError` on a missing or unknown setting."""
+        return cls(**config)

@@ -1,0 +1,93 @@
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import keras
+import pytest
+import tensorflow as tf
+
+import keras_hashing
+from export.saved_model.export_saved_model import SIGNATURES
+from keras_hashing.encoder.card import CARD, Card
+from training.runs.run_folder import Run
+
+
+def test_the_card_says_what_the_model_is(colour_run: Run, exports: dict[str, Path]) -> None:
+    content = json.loads((exports["colour"] / "assets.extra" / "card.json").read_text())
+    created = datetime.fromisoformat(content.pop("created"))
+    assert created.utcoffset() == timedelta(0)
+    assert datetime.now(UTC) - created < timedelta(hours=1)
+    description = content["preprocessing"].pop("description")
+    assert "RGB" in description
+    assert "12×10" in description
+    assert content == {
+        "format_version": 1,
+        "bits": 16,
+        "bit_order": "numpy.packbits: most significant bit first; bit k is 1 when u_k > 0",
+        "preprocessing": {"height": 12, "width": 10, "channels": 3},
+        "signatures": SIGNATURES,
+        "class_names": ["a", "b", "c", "d"],
+        "training": colour_run.config.model_dump(mode="json"),
+        "metrics": {"map": 0.5, "protocol": "per-class"},
+        "fingerprint": colour_run.fingerprint,
+        "index": None,
+        "versions": {
+            "keras_hashing": keras_hashing.__version__,
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+        },
+    }
+
+
+@pytest.fixture
+def card(exports: dict[str, Path]) -> Card:
+    return Card.load(exports["grey"])
+
+
+def test_save_and_load_keep_the_card(card: Card, tmp_path: Path) -> None:
+    card.save(tmp_path)
+    assert Card.load(tmp_path) == card
+
+
+def test_a_figure_that_is_none_is_valid_json(card: Card, tmp_path: Path) -> None:
+    card.model_copy(update={"metrics": {"map": float("nan")}}).save(tmp_path)
+    assert "NaN" not in (tmp_path / CARD).read_text()
+    assert Card.load(tmp_path).metrics == {"map": None}
+
+
+def test_a_missing_card_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"has no card .*card\.json"):
+        Card.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format_version": 2}, "format_version: Input should be 1"),
+        ({"bits": 12}, "bits: Input should be a multiple of 8"),
+        ({"fingerprint": None}, "fingerprint: Input should be a valid string"),
+        ({"created": "2026-01-01T00:00:00"}, "created: Input should have timezone info"),
+    ],
+)
+def test_what_is_wrong_with_a_card_is_named(
+    card: Card, tmp_path: Path, change: dict, message: str
+) -> None:
+    card.save(tmp_path)
+    content = json.loads((tmp_path / CARD).read_text()) | change
+    (tmp_path / CARD).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf"card\.json' cannot be read: {message}"):
+        Card.load(tmp_path)
+
+
+def test_a_card_that_is_no_json_is_an_error(card: Card, tmp_path: Path) -> None:
+    card.save(tmp_path)
+    (tmp_path / CARD).write_text("{")
+    with pytest.raises(ValueError, match=r"card\.json' cannot be read: the file: Invalid JSON"):
+        Card.load(tmp_path)
+
+
+def test_a_later_field_does_not_disturb(card: Card, tmp_path: Path) -> None:
+    card.save(tmp_path)
+    content = json.loads((tmp_path / CARD).read_text()) | {"later": 1}
+    (tmp_path / CARD).write_text(json.dumps(content))
+    assert Card.load(tmp_path) == card

@@ -1,0 +1,250 @@
+"""The figures of a report."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from training.compare.report.results import Evidence
+from training.compare.report.statistics import Summary
+
+# Okabe & Ito's palette: told apart by colour-blind readers too.
+COLOURS = {
+    "none": "#7f7f7f",
+    "native": "#E69F00",
+    "sign": "#009E73",
+    "hswd": "#0072B2",
+    "swd": "#CC79A7",
+    "ot": "#D55E00",
+}
+_COLUMNS = 4
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "savefig.dpi": 130,
+    "figure.constrained_layout.use": True,
+}
+
+
+def write_figures(evidence: Evidence, folder: Path) -> dict[str, Path]:
+    """Draws all figures as PNG files.
+
+    Args:
+        evidence: The runs.
+        folder: Where the files go.
+
+    Returns:
+        The files by what they show, in the order in which a reader wants them.
+    """
+    bits = evidence.typical_bits
+    drawings: dict[str, tuple[str, Callable[[Evidence], Any]]] = {
+        f"mAP by bits. Mean over {len(evidence.seeds)} seeds, bars: standard deviation.": (
+            "map_by_bits",
+            _map_by_bits,
+        ),
+        f"Precision and recall within each Hamming radius, {bits} bits, mean over the seeds.": (
+            "precision_recall",
+            _precision_recall,
+        ),
+        f"Continuous codes of the database, {bits} bits, all seeds; beyond ±4 in the last bars.": (
+            "code_histogram",
+            _code_histogram,
+        ),
+        f"Bit balance: |mean of the ±1 bit| of each bit, sorted, {bits} bits, mean over the "
+        "seeds. 0 is balanced.": ("bit_balance", _bit_balance),
+        f"Bit correlation: |Pearson correlation| of each pair of bits, {bits} bits, seed "
+        f"{evidence.seeds[0]}.": ("bit_correlation", _bit_correlation),
+    }
+    written = {}
+    for caption, (name, draw) in drawings.items():
+        with plt.rc_context(_STYLE):
+            figure = draw(evidence)
+            if figure is not None:
+                path = folder / f"{name}.png"
+                figure.savefig(path)
+                plt.close(figure)
+                written[caption] = path
+    return written
+
+
+def _panels(
+    evidence: Evidence, x: str, y: str, share_y: bool, height: float = 2.4
+) -> tuple[Any, dict[str, Any]]:
+    """A panel a method."""
+    columns = min(_COLUMNS, len(evidence.methods))
+    rows = -(-len(evidence.methods) // columns)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(2.6 * columns + 0.4, height * rows + 0.6),
+        sharex=True,
+        sharey=share_y,
+        squeeze=False,
+    )
+    panels = dict(zip(evidence.methods, axes.flat, strict=False))
+    for axis in axes.flat[len(evidence.methods) :]:
+        axis.set_axis_off()
+    for method, axis in panels.items():
+        axis.set_title(method)
+    figure.supxlabel(x, fontsize=9)
+    figure.supylabel(y, fontsize=9)
+    return figure, panels
+
+
+def _legend(figure: Any, panels: dict[str, Any]) -> None:
+    """One legend above all panels, of the quantizations that any of them shows."""
+    shown = {}
+    for axis in panels.values():
+        handles, labels = axis.get_legend_handles_labels()
+        shown.update(dict(zip(labels, handles, strict=True)))
+    order = [name for name in COLOURS if name in shown]
+    figure.legend(
+        [shown[name] for name in order], order, loc="outside upper center", ncols=len(order)
+    )
+
+
+def _map_by_bits(evidence: Evidence) -> Any:
+    values = evidence.values("map")
+    figure, panels = _panels(evidence, "bits", "mAP, tie-aware", share_y=True)
+    for method, axis in panels.items():
+        for at, name in enumerate(evidence.quantizations):
+            cells = {
+                b: values[method, name, b] for b in evidence.bits if (method, name, b) in values
+            }
+            if not cells:
+                continue
+            summaries = [Summary.of(cell.values()) for cell in cells.values()]
+            # Side by side, so that bars of equal means can be told apart.
+            shift = (at - (len(evidence.quantizations) - 1) / 2) * 0.06
+            axis.errorbar(
+                [evidence.bits.index(bits) + shift for bits in cells],
+                [summary.mean for summary in summaries],
+                [np.nan_to_num(summary.deviation) for summary in summaries],
+                color=COLOURS[name],
+                marker="o",
+                markersize=3,
+                linewidth=1.2,
+                capsize=2,
+                label=name,
+                zorder=3 if name == "hswd" else 2,
+            )
+        axis.set_xticks(range(len(evidence.bits)), [str(bits) for bits in evidence.bits])
+    _legend(figure, panels)
+    return figure
+
+
+def _precision_recall(evidence: Evidence) -> Any:
+    figure, panels = _panels(evidence, "recall", "precision", share_y=True)
+    for method, axis in panels.items():
+        for name in evidence.quantizations:
+            runs = evidence.arrays((method, name, evidence.typical_bits))
+            if runs:
+                precision = np.mean([run["precision"] for run in runs], axis=0)
+                recall = np.mean([run["recall"] for run in runs], axis=0)
+                # Balls that are empty for most queries have no precision to speak of.
+                sound = recall > 0.01
+                axis.plot(
+                    recall[sound],
+                    precision[sound],
+                    color=COLOURS[name],
+                    linewidth=1.6 if name == "hswd" else 1.1,
+                    label=name,
+                    zorder=3 if name == "hswd" else 2,
+                )
+        axis.set_xlim(0, 1)
+    _legend(figure, panels)
+    return figure
+
+
+def _code_histogram(evidence: Evidence) -> Any:
+    figure, panels = _panels(evidence, "value of a continuous code", "density", share_y=False)
+    for method, axis in panels.items():
+        for name in ("none", "native", "hswd"):
+            runs = evidence.arrays((method, name, evidence.typical_bits))
+            if runs:
+                counts = np.sum([run["histogram"] for run in runs], axis=0)
+                edges = runs[0]["histogram_edges"]
+                density = counts / counts.sum() / np.diff(edges)
+                # The outer bars hold all that lies beyond them.
+                axis.stairs(
+                    density[1:-1],
+                    edges[1:-1],
+                    color=COLOURS[name],
+                    fill=name == "hswd",
+                    alpha=0.45 if name == "hswd" else 1.0,
+                    label=name,
+                )
+        axis.set_xlim(-4, 4)
+        axis.set_xticks([-3, -1, 1, 3])
+        axis.set_yticks([])
+    _legend(figure, panels)
+    return figure
+
+
+def _bit_balance(evidence: Evidence) -> Any:
+    figure, panels = _panels(evidence, "bit, from the most balanced on", "|mean|", share_y=True)
+    for method, axis in panels.items():
+        for name in evidence.quantizations:
+            runs = evidence.arrays((method, name, evidence.typical_bits))
+            if runs:
+                means = np.mean([np.sort(np.abs(run["bit_mean"])) for run in runs], axis=0)
+                axis.plot(
+                    np.arange(1, len(means) + 1),
+                    means,
+                    color=COLOURS[name],
+                    linewidth=1.6 if name == "hswd" else 1.1,
+                    label=name,
+                    zorder=3 if name == "hswd" else 2,
+                )
+        axis.set_ylim(bottom=0)
+    _legend(figure, panels)
+    return figure
+
+
+def _bit_correlation(evidence: Evidence) -> Any:
+    rows = [name for name in ("none", "native", "hswd", "swd") if name in evidence.quantizations]
+    columns = evidence.methods
+    if not rows:
+        return None
+    figure, axes = plt.subplots(
+        len(rows),
+        len(columns),
+        figsize=(1.35 * len(columns) + 1.2, 1.4 * len(rows) + 0.3),
+        squeeze=False,
+    )
+    image = None
+    for row, name in enumerate(rows):
+        for column, method in enumerate(columns):
+            axis = axes[row, column]
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.grid(False)
+            for side in axis.spines.values():
+                side.set_visible(False)
+            runs = evidence.arrays((method, name, evidence.typical_bits))
+            if runs:
+                matrix = np.abs(runs[0]["bit_correlation"].astype(np.float32))
+                np.fill_diagonal(matrix, np.nan)
+                image = axis.imshow(matrix, vmin=0, vmax=0.6, cmap="viridis")
+            else:
+                axis.text(
+                    0.5, 0.5, "–", ha="center", va="center", transform=axis.transAxes, color="grey"
+                )
+            if row == 0:
+                axis.set_title(method, fontsize=9)
+            if column == 0:
+                axis.set_ylabel(name, fontsize=9)
+    if image is not None:
+        figure.colorbar(image, ax=axes, shrink=0.7, extend="max")
+    return figure

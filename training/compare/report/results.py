@@ -1,0 +1,152 @@
+"""What a report is made of, read from the folder of a comparison."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.compare.comparison_folder import ComparisonFolder
+from training.compare.grid import (
+    QUANTIZATIONS,
+    Choice,
+    Column,
+    default_choice,
+    reason_not_run,
+)
+from training.compare.grid_run import Run
+from training.compare.recipe import Recipe, digest_of
+from training.compare.report.statistics import Cell, Values, values_of
+from training.compare.results_file import ResultsFile
+from training.compare.workers.worker import arrays_name
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The runs of a grid with what they were run with.
+
+    Args:
+        folder: Where the comparison lies.
+        settings: The content of its `settings.json`.
+        results: The runs with the settings in force (chosen by tuning, or the default ones).
+        choices: Weight and place of each column, and the validation mAP where it was tuned.
+    """
+
+    folder: ComparisonFolder
+    settings: dict[str, Any]
+    results: dict[Run, dict[str, Any]]
+    choices: dict[Column, tuple[Choice, float | None]]
+
+    @classmethod
+    def read(cls, path: Path) -> "Evidence":
+        """Reads a comparison, whether it is finished or not.
+
+        Raises:
+            FileNotFoundError: when the folder holds no comparison.
+            ValueError: when a file is damaged or of other settings, or no run is finished.
+        """
+        folder = ComparisonFolder(path)
+        settings = folder.read_settings()
+        digest = digest_of(settings)
+        every = ResultsFile(folder.results, digest).read()
+        tuned = folder.read_choices()
+        choices: dict[Column, tuple[Choice, float | None]] = {
+            column: tuned[column] if column in tuned else (default_choice(column), None)
+            for column in sorted({run.column for run in every})
+        }
+        results = {
+            run: line
+            for run, line in every.items()
+            if choices[run.column][0] == Choice(run.weight, run.place)
+        }
+        if not any(line.get("status") == "done" for line in results.values()):
+            raise ValueError(f"No run of the grid is finished in {path}: run the comparison first")
+        return cls(folder, settings, results, choices)
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the runs were trained."""
+        return Recipe(**self.settings["recipe"])
+
+    @cached_property
+    def methods(self) -> list[str]:
+        """Names of the methods, in alphabetical order."""
+        return sorted({run.method for run in self.results})
+
+    @cached_property
+    def quantizations(self) -> list[str]:
+        """Names of the quantizations, in the order of the tables."""
+        present = {run.quantization for run in self.results}
+        return [name for name in QUANTIZATIONS if name in present]
+
+    @cached_property
+    def bits(self) -> list[int]:
+        """Lengths of the codes."""
+        return sorted({run.bits for run in self.results})
+
+    @cached_property
+    def seeds(self) -> list[int]:
+        """Seeds."""
+        return sorted({run.seed for run in self.results})
+
+    @property
+    def typical_bits(self) -> int:
+        """The length that figures of one length show: 32 if there is, else the middle one."""
+        return 32 if 32 in self.bits else self.bits[len(self.bits) // 2]
+
+    @property
+    def tuned(self) -> bool:
+        """Whether weight and place of some column were chosen by tuning."""
+        return any(value is not None for _, value in self.choices.values())
+
+    @cached_property
+    def tuned_weights(self) -> list[float]:
+        """The weights that tuning has tried, but for schedules, whose weight is their growth."""
+        tried = ResultsFile(self.folder.tuning, digest_of(self.settings)).read()
+        return sorted({run.weight for run in tried if run.place in ("raw", "relaxed")})
+
+    @property
+    def failed(self) -> dict[Run, str]:
+        """The runs that failed, and why."""
+        return {
+            run: line["error"]
+            for run, line in self.results.items()
+            if line.get("status") == "failed"
+        }
+
+    @property
+    def not_run(self) -> dict[Column, str]:
+        """The columns that do not exist, and why."""
+        single_label = self.settings["data"]["single_label"]
+        reasons = {}
+        for method in self.methods:
+            for quantization in self.quantizations:
+                reason = reason_not_run((method, quantization), single_label)
+                if reason is not None:
+                    reasons[method, quantization] = reason
+        return reasons
+
+    def values(self, figure: str) -> Values:
+        """One figure of all finished runs, by cell and seed."""
+        return values_of(self.results, figure)
+
+    def arrays(self, cell: Cell) -> list[dict[str, np.ndarray]]:
+        """The companion files of a cell's runs, one a seed in ascending order."""
+        found = []
+        for run in sorted(self.results, key=lambda run: run.seed):
+            path = self.folder.arrays / arrays_name(run)
+            if (run.method, run.quantization, run.bits) == cell and path.exists():
+                with np.load(path, allow_pickle=False) as content:
+                    found.append({name: content[name] for name in content})
+        return found
+
+    @property
+    def seconds(self) -> float:
+        """Mean seconds of a run, compilation included."""
+        totals = [
+            sum(line["seconds"][part] for part in ("prepare", "train", "evaluate"))
+            for line in self.results.values()
+            if line.get("status") == "done"
+        ]
+        return float(np.mean(totals))

@@ -1,0 +1,320 @@
+"""The tables of a report, as text for Markdown, HTML and CSV alike."""
+
+import csv
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from training.compare.grid import TUNED_GROWTHS, TUNING_BITS, Choice
+from training.compare.report.results import Evidence
+from training.compare.report.statistics import Overall, Summary, differences, overall
+
+FIGURES = {
+    "map": "mAP",
+    "map_stable": "mAP, stable sort",
+    "map_at_k": "mAP@k",
+    "precision_at_k": "precision@k",
+    "precision_within_radius": "precision in the radius",
+    "quantization_error": "quantization error",
+    "bit_balance": "bit balance",
+    "bit_correlation": "bit correlation",
+    "code_entropy": "code entropy",
+    "unique_codes": "different codes",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts.
+
+    Args:
+        title: What it shows.
+        header: Names of the columns.
+        rows: As many texts a row as there are columns.
+        note: How to read it.
+    """
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    note: str = ""
+
+    def to_markdown(self) -> str:
+        """The table with its title and note."""
+        lines = [self.header, ["---"] * len(self.header), *self.rows]
+        # `|` stands for a column's end, also inside a text.
+        body = "\n".join(
+            "| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines
+        )
+        note = f"\n\n{self.note}" if self.note else ""
+        return f"### {self.title}\n\n{body}{note}\n"
+
+
+def settings_table(evidence: Evidence) -> Table:
+    """Weight and place of each quantization, by method."""
+    rows = []
+    for method in evidence.methods:
+        row = [method]
+        for quantization in evidence.quantizations:
+            found = evidence.choices.get((method, quantization))
+            if quantization != "none":
+                row.append("–" if found is None else _choice(*found))
+        rows.append(row)
+    note = (
+        _how_tuned(evidence)
+        if evidence.tuned
+        else "Not tuned: 0.3 on the raw code; native as in the method's paper."
+    )
+    header = ["method", *(name for name in evidence.quantizations if name != "none")]
+    return Table("Settings", header, rows, note)
+
+
+def _how_tuned(evidence: Evidence) -> str:
+    weights = _set_of(evidence.tuned_weights) if evidence.tuned_weights else "three weights"
+    return (
+        f"Weight and place (in brackets: validation mAP). Chosen at {TUNING_BITS} bits with one "
+        "seed, by mAP on a validation part of the training set: a fifth of it, held out, whose "
+        "halves search in each other; the same six trials for every column ({raw, relaxed} × "
+        f"{weights}; HashNet's native is a schedule: its growth × {_set_of(TUNED_GROWTHS)} of the "
+        "published one). The queries of the test played no part."
+    )
+
+
+def _set_of(weights: Iterable[float]) -> str:
+    return "{" + ", ".join(f"{weight:g}" for weight in weights) + "}"
+
+
+def _choice(choice: Choice, validation_map: float | None) -> str:
+    text = f"{choice.weight:g} {choice.place}"
+    return text if validation_map is None else f"{text} ({validation_map:.3f})"
+
+
+def map_table(evidence: Evidence) -> Table:
+    """Tie-aware mAP, mean ± standard deviation over the seeds."""
+    values = evidence.values("map")
+    header = ["method", "bits", *evidence.quantizations]
+    rows = []
+    for method in evidence.methods:
+        for bits in evidence.bits:
+            cells = [values.get((method, name, bits), {}) for name in evidence.quantizations]
+            means = [float(np.mean(list(cell.values()))) if cell else -1.0 for cell in cells]
+            best = int(np.argmax(means))
+            row = [method, str(bits)]
+            for at, (name, cell) in enumerate(zip(evidence.quantizations, cells, strict=True)):
+                if cell:
+                    text = plus_minus(Summary.of(cell.values()), 3)
+                    row.append(f"**{text}**" if at == best else text)
+                else:
+                    row.append(_why_empty(evidence, method, name, bits))
+            rows.append(row)
+    note = (
+        f"Mean ± standard deviation over {len(evidence.seeds)} seeds; the highest of a row in bold."
+    )
+    if evidence.not_run:
+        note += " " + _not_run_note(evidence)
+    return Table("mAP over the whole database, tie-aware", header, rows, note)
+
+
+def _why_empty(evidence: Evidence, method: str, quantization: str, bits: int) -> str:
+    if (method, quantization) in evidence.not_run:
+        return "not run"
+    failed = any(
+        (run.method, run.quantization, run.bits) == (method, quantization, bits)
+        for run in evidence.failed
+    )
+    return "failed" if failed else "–"
+
+
+def _not_run_note(evidence: Evidence) -> str:
+    by_method: dict[tuple[str, str], list[str]] = {}
+    for (method, quantization), reason in evidence.not_run.items():
+        by_method.setdefault((method, reason), []).append(quantization)
+    told = [
+        f"{method} with {', '.join(names)}: {reason}"
+        for (method, reason), names in by_method.items()
+    ]
+    return "Not run: " + "; ".join(told) + "."
+
+
+def figure_table(evidence: Evidence, figure: str, digits: int = 3) -> Table:
+    """Another figure at the typical number of bits, mean ± standard deviation."""
+    values, bits = evidence.values(figure), evidence.typical_bits
+    rows = []
+    for method in evidence.methods:
+        row = [method]
+        for name in evidence.quantizations:
+            cell = values.get((method, name, bits), {})
+            row.append(
+                plus_minus(Summary.of(cell.values()), digits)
+                if cell
+                else _why_empty(evidence, method, name, bits)
+            )
+        rows.append(row)
+    title = FIGURES[figure].replace("@k", f"@{evidence.recipe.k}")
+    title = title.replace("the radius", f"radius {evidence.recipe.radius}")
+    return Table(
+        f"{title[0].upper()}{title[1:]}, {bits} bits", ["method", *evidence.quantizations], rows
+    )
+
+
+def differences_table(evidence: Evidence, reference: str) -> Table:
+    """mAP of each quantization minus that of `reference`, with intervals over the seeds."""
+    found = differences(evidence.values("map"), reference)
+    others = [name for name in evidence.quantizations if name != reference]
+    by_cell = {(one.method, one.quantization, one.bits): one for one in found}
+    rows = []
+    for method in evidence.methods:
+        for bits in evidence.bits:
+            cells = [by_cell.get((method, name, bits)) for name in others]
+            if any(cells):
+                texts = ["–" if cell is None else signed(cell.summary) for cell in cells]
+                rows.append([method, str(bits), *texts])
+    note = (
+        f"Mean over the seeds ± half of the 95% t interval (n = {len(evidence.seeds)}, paired by "
+        f"seed: the same split and the same initial weights). Positive: better than {reference}."
+    )
+    return Table(f"mAP minus that of {reference}", ["method", "bits", *others], rows, note)
+
+
+def overall_table(evidence: Evidence) -> Table:
+    """Each quantization against native and against none, over all cells."""
+    rows = []
+    for reference in ("native", "none"):
+        found = differences(evidence.values("map"), reference)
+        for quantization in _compared(evidence, reference):
+            one = overall(found, quantization, reference)
+            if one is not None:
+                rows.append(
+                    [
+                        f"{quantization} against {reference}",
+                        f"{one.higher} of {one.cells}",
+                        str(one.interval_above),
+                        str(one.interval_below),
+                        signed(one.mean, 4),
+                    ]
+                )
+    header = ["", "cells with higher mAP", "interval above 0", "below 0", "mean difference"]
+    note = (
+        "A cell is a method at a number of bits; those where the reference is not defined are left "
+        "out. Mean difference: over the cells, then mean ± half of the 95% t interval over the "
+        "seeds (cells share splits, so they are not independent)."
+    )
+    return Table("mAP over all cells", header, rows, note)
+
+
+def _compared(evidence: Evidence, reference: str) -> list[str]:
+    """What is compared with a reference; none against native is native against none."""
+    return [name for name in evidence.quantizations if name not in (reference, "none")]
+
+
+_EFFECTS = ("quantization_error", "bit_balance", "bit_correlation", "precision_within_radius")
+
+
+def effects_table(evidence: Evidence) -> Table:
+    """What each quantization does to the codes, against native and against none."""
+    rows = []
+    for reference in ("native", "none"):
+        for quantization in _compared(evidence, reference):
+            row = [f"{quantization} against {reference}"]
+            for figure in _EFFECTS:
+                values = evidence.values(figure)
+                one = overall(differences(values, reference), quantization, reference)
+                row.append("" if one is None else _effect(one))
+            if any(row[1:]):
+                rows.append(row)
+    header = ["", *(FIGURES[name] for name in _EFFECTS)]
+    note = (
+        "Mean difference over all cells ± half of the 95% t interval over the seeds; in brackets "
+        "the share of cells in which the figure is lower. Lower is better but for precision. "
+        "Quantization error is that of the raw code, which has no natural scale without a "
+        "quantization term."
+    )
+    return Table("Effect on the codes", header, rows, note)
+
+
+def _effect(one: Overall) -> str:
+    lower = one.cells - one.higher
+    return f"{signed(one.mean)} ({lower} of {one.cells})"
+
+
+def report_tables(evidence: Evidence) -> list[Table]:
+    """All tables, in the order in which a reader wants them."""
+    tables = [overall_table(evidence), map_table(evidence)]
+    for reference in ("native", "none"):
+        if reference in evidence.quantizations and len(evidence.quantizations) > 1:
+            tables.append(differences_table(evidence, reference))
+    tables += [effects_table(evidence), settings_table(evidence)]
+    others = ("precision_within_radius", "precision_at_k", "map_stable")
+    codes = ("quantization_error", "bit_balance", "bit_correlation")
+    return [
+        table
+        for table in (*tables, *(figure_table(evidence, name) for name in (*others, *codes)))
+        if table.rows
+    ]
+
+
+def write_cells(evidence: Evidence, path: Path) -> None:
+    """CSV, a row a cell: mean and standard deviation of every figure."""
+    columns = ["method", "quantization", "bits", "weight", "place", "seeds"]
+    for name in FIGURES:
+        columns += [f"{name}_mean", f"{name}_deviation"]
+    by_figure = {name: evidence.values(name) for name in FIGURES}
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for cell in sorted(by_figure["map"]):
+            method, quantization, bits = cell
+            choice = evidence.choices[method, quantization][0]
+            row: list[object] = [method, quantization, bits, choice.weight, choice.place]
+            row.append(len(by_figure["map"][cell]))
+            for name in FIGURES:
+                summary = Summary.of(by_figure[name][cell].values())
+                row += [_number(summary.mean), _number(summary.deviation)]
+            writer.writerow(row)
+
+
+def write_differences(evidence: Evidence, path: Path) -> None:
+    """CSV, a row a cell, figure and reference: paired difference and its interval."""
+    columns = [
+        "method",
+        "quantization",
+        "reference",
+        "bits",
+        "figure",
+        "seeds",
+        "mean",
+        "low",
+        "high",
+    ]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for name in FIGURES:
+            for reference in ("native", "none"):
+                for one in differences(evidence.values(name), reference):
+                    low, high = one.summary.interval
+                    cell = (one.method, one.quantization, reference, one.bits, name)
+                    figures = map(_number, (one.summary.mean, low, high))
+                    writer.writerow([*cell, one.summary.count, *figures])
+
+
+def plus_minus(summary: Summary, digits: int) -> str:
+    """Mean ± standard deviation."""
+    if math.isnan(summary.deviation):
+        return f"{summary.mean:.{digits}f}"
+    return f"{summary.mean:.{digits}f} ± {summary.deviation:.{digits}f}"
+
+
+def signed(summary: Summary, digits: int = 3) -> str:
+    """Mean with its sign ± half of the interval."""
+    mean = f"{summary.mean:+.{digits}f}".replace("-", "−")
+    if math.isnan(summary.half_width):
+        return mean
+    return f"{mean} ± {summary.half_width:.{digits}f}"
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"

@@ -1,0 +1,111 @@
+"""Training and measuring one run with its whole backbone, as `training.trainer.fit` does."""
+
+import gc
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_hashing.callbacks import ScaleContinuation
+from training.callbacks.history_log import read_history
+from training.compare.comparison_folder import run_folder
+from training.compare.grid_run import Run
+from training.compare.recipe import Recipe
+from training.compare.workers.image_data import ImageData
+from training.compare.workers.measure_codes import measure_codes
+from training.data.split import Split
+from training.runs.run_folder import RunFolder
+from training.runs.settings import FitSettings
+from training.trainer.fit import begin_or_go_on
+
+
+class FineTuner:
+    """Trains runs one after another; an interrupted one goes on from its latest epoch.
+
+    Args:
+        data: Images, labels and splits.
+        runs: The folder that holds a folder a run. What is in it stays until the run's result is
+            written: `ComparisonFolder.drop_checkpoints`.
+        code: Which code trains; a run that other code began is begun anew.
+    """
+
+    def __init__(self, data: ImageData, runs: Path, code: str) -> None:
+        self.data = data
+        self.runs = runs
+        self.code = code
+
+    def train(self, run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Trains and measures one run.
+
+        Returns:
+            The figures of its line of results, and the arrays for the figures' companion file.
+            The seconds of training are those of all epochs, also before an interruption.
+
+        Raises:
+            ValueError: when the loss or a code is not finite, or settings and data do not fit.
+        """
+        started = time.perf_counter()
+        keras.utils.clear_session()
+        gc.collect()  # the previous run's images
+        recipe, data = self.data.recipe, self.data.of(run)
+        folder = RunFolder(run_folder(self.runs, run))
+        training = begin_or_go_on(
+            fit_settings(run, recipe, data.split), data, folder, self.code, schedules(run)
+        )
+        prepared = time.perf_counter()
+        training.run(folder, verbose=0)
+        history = read_history(folder.history)
+        trained = time.perf_counter()
+
+        split = data.split
+        query, database = training.codes(split.query), training.codes(split.database)
+        figures, arrays = measure_codes(run, recipe, data.dataset.labels, split, query, database)
+        ended = time.perf_counter()
+        return {
+            **figures,
+            "loss": history[-1]["loss"],
+            "similarity_loss": history[-1]["similarity_loss"],
+            "quantization_loss": history[-1].get("quantization_loss"),
+            "seconds": {
+                "prepare": round(prepared - started, 3),
+                "first_epoch": history[0]["seconds"],
+                "train": round(sum(line["seconds"] for line in history), 3),
+                "evaluate": round(ended - trained, 3),
+            },
+        }, arrays
+
+
+def fit_settings(run: Run, recipe: Recipe, split: Split) -> FitSettings:
+    """The settings by which `fit` trains a run of a comparison that fine-tunes.
+
+    A schedule (`schedules`) is a callback and no setting. Cut and radius are lowered to what the
+    split and the code have.
+
+    Raises:
+        ValueError: when a value breaks its rule, or the recipe leaves the backbone frozen.
+    """
+    if recipe.fine_tuning is None:
+        raise ValueError(f"The recipe must have `fine_tuning`. Received: {recipe!r}")
+    shared = {name for name in Recipe.model_fields if name in FitSettings.model_fields}
+    return FitSettings.check(
+        {
+            **recipe.model_dump(include=shared),
+            **recipe.fine_tuning.model_dump(),
+            "method": run.method,
+            "bits": run.bits,
+            "quantization": run.quantization,
+            "quantization_weight": 0.0 if run.place == "schedule" else run.weight,
+            "quantize": run.place if run.place in ("raw", "relaxed") else None,
+            "seed": run.seed,
+            "k": min(recipe.k, len(split.database)),
+            "radius": min(recipe.radius, run.bits),
+        }
+    )
+
+
+def schedules(run: Run) -> list[keras.callbacks.Callback]:
+    """HashNet's continuation, growing by the run's multiple of the published rate."""
+    if run.place != "schedule":
+        return []
+    return [ScaleContinuation(gamma=run.weight * ScaleContinuation().gamma)]

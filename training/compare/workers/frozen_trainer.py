@@ -1,0 +1,237 @@
+"""Training and measuring one run on frozen features, on the JAX backend.
+
+An epoch is one compiled scan over its steps, and the seeds of a cell share the compilation: by
+`model.fit` a run takes several times as long. The step itself is Keras' own (`model.train_step`).
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+
+from keras_hashing import methods
+from keras_hashing.callbacks import ScaleContinuation
+from keras_hashing.layers import HashHead
+from keras_hashing.models import HashingModel
+from training.compare.grid_run import Run
+from training.compare.workers.frozen_data import FrozenData
+from training.compare.workers.host_sorted_swd import HostSortedSWD
+from training.compare.workers.measure_codes import measure_codes
+from training.data.epoch_order import epoch_order, steps_per_epoch
+from training.trainer.feature_network import small_weights
+
+_ENCODED_AT_ONCE = 2048
+PUBLISHED_GROWTH = 0.005
+
+State = tuple[list[Any], list[Any], list[Any], list[Any]]
+
+
+class Trainer:
+    """Trains the runs of one cell (all but the seed equal), compiled once.
+
+    Args:
+        run: The cell; its seed does not matter.
+        data: Features, labels and splits.
+    """
+
+    def __init__(self, run: Run, data: FrozenData) -> None:
+        self.data = data
+        self.recipe = data.recipe
+        model = self._new_model(run, steps_per_epoch(data.train_size(run), self.recipe.batch_size))
+
+        def epoch(state: State, order: Any, features: Any, labels: Any) -> State:
+            def step(state: State, rows: Any) -> tuple[State, None]:
+                return model.train_step(state, (features[rows], labels[rows]))[1], None
+
+            return jax.lax.scan(step, state, order)[0]
+
+        def encode(trainable: Any, non_trainable: Any, features: Any) -> Any:
+            variables = dict(
+                zip(
+                    (id(v) for v in (*model.trainable_variables, *model.non_trainable_variables)),
+                    (*trainable, *non_trainable),
+                    strict=True,
+                )
+            )
+            values = [
+                [variables[id(v)] for v in group]
+                for group in (
+                    model.encoder.trainable_variables,
+                    model.encoder.non_trainable_variables,
+                )
+            ]
+            return model.encoder.stateless_call(*values, features, training=False)[0]
+
+        self._epoch: Callable[..., State] = jax.jit(epoch, donate_argnums=0)
+        self._encode = jax.jit(encode)
+
+    def _new_model(self, run: Run, steps: int) -> HashingModel:
+        """The model at its first step; the seed decides its weights and its dropout."""
+        keras.utils.clear_session(free_memory=False)
+        keras.utils.set_random_seed(run.seed)
+        features = keras.Input((self.data.width,), name="features")
+        kept = keras.layers.Dropout(self.recipe.dropout)(features)
+        hidden = keras.layers.Dense(
+            self.recipe.hidden, "relu", kernel_initializer=small_weights(run.seed)
+        )(kept)
+        method = methods.get(run.method, bits=run.bits, num_classes=self.data.labels.shape[1])
+        head = HashHead(
+            run.bits,
+            batch_normalization=method.normalizes_codes,
+            kernel_initializer=small_weights(run.seed + 1),
+        )
+        model = HashingModel(
+            keras.Model(features, hidden),
+            bits=run.bits,
+            method=method,
+            quantization=HostSortedSWD() if run.quantization == "swd" else run.quantization,
+            quantization_weight=0.0 if run.place == "schedule" else run.weight,
+            quantize=run.place if run.place in ("raw", "relaxed") else None,
+            head=head,
+        )
+        schedule = keras.optimizers.schedules.CosineDecay(
+            self.recipe.learning_rate, self.recipe.epochs * steps
+        )
+        model.compile(keras.optimizers.Adam(schedule))
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    def train(self, run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Trains and measures one run.
+
+        Returns:
+            The figures of its line of results, and the arrays for the figures' companion file.
+
+        Raises:
+            ValueError: when the loss or a code is not finite.
+        """
+        started = time.perf_counter()
+        split = self.data.split(run)
+        mean, deviation = self.data.scale(split.train)
+        features = (self.data.features[split.train] - mean) / deviation
+        features = jax.device_put(features.astype(np.float32))
+        labels = jax.device_put(self.data.labels[split.train].astype(np.float32))
+        steps = steps_per_epoch(len(split.train), self.recipe.batch_size)
+        model = self._new_model(run, steps)
+        state = _state_of(model)
+        callbacks = _callbacks(run, model, steps, self.recipe.epochs)
+        orders = self._orders(run, split.train)
+        prepared = time.perf_counter()
+
+        first_epoch = 0.0
+        for epoch in range(self.recipe.epochs):
+            state = (*state[:3], [value * 0 for value in state[3]])  # metrics of this epoch only
+            if callbacks:
+                state = self._steps(model, state, callbacks, epoch, orders[epoch], features, labels)
+            else:
+                state = self._epoch(state, orders[epoch], features, labels)
+            if epoch == 0:
+                jax.block_until_ready(state)
+                first_epoch = time.perf_counter() - prepared
+        _assign(model, state)
+        parts = {name: float(value) for name, value in model.get_metrics_result().items()}
+        if not np.isfinite(parts["loss"]):
+            raise ValueError(f"The loss is not finite. Received: {parts}")
+        trained = time.perf_counter()
+
+        figures, arrays = self._measure(run, model, split, mean, deviation)
+        ended = time.perf_counter()
+        return {
+            **figures,
+            "loss": parts["loss"],
+            "similarity_loss": parts["similarity_loss"],
+            "quantization_loss": parts.get("quantization_loss"),
+            "seconds": {
+                "prepare": round(prepared - started, 3),
+                "first_epoch": round(first_epoch, 3),
+                "train": round(trained - prepared, 3),
+                "evaluate": round(ended - trained, 3),
+            },
+        }, arrays
+
+    def _orders(self, run: Run, train: np.ndarray) -> list[np.ndarray]:
+        labels, size = self.data.labels[train], self.recipe.batch_size
+        return [
+            epoch_order(labels, size, run.seed, epoch).reshape(-1, size).astype(np.int32)
+            for epoch in range(self.recipe.epochs)
+        ]
+
+    def _steps(
+        self,
+        model: HashingModel,
+        state: State,
+        callbacks: list[keras.callbacks.Callback],
+        epoch: int,
+        order: np.ndarray,
+        features: Any,
+        labels: Any,
+    ) -> State:
+        """One epoch step by step, since callbacks change the method's state in between."""
+        _assign(model, state)
+        for callback in callbacks:
+            callback.on_epoch_begin(epoch)
+        for number, rows in enumerate(order):
+            state = self._epoch(_state_of(model), rows[None], features, labels)
+            _assign(model, state)
+            for callback in callbacks:
+                callback.on_train_batch_end(number)
+        return _state_of(model)
+
+    def _measure(
+        self, run: Run, model: HashingModel, split: Any, mean: np.ndarray, deviation: np.ndarray
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        weights = _state_of(model)[:2]
+
+        def codes(rows: np.ndarray) -> np.ndarray:
+            found = np.empty((len(rows), run.bits), dtype=np.float32)
+            block = np.zeros((_ENCODED_AT_ONCE, self.data.width), dtype=np.float32)
+            for start in range(0, len(rows), _ENCODED_AT_ONCE):
+                chosen = rows[start : start + _ENCODED_AT_ONCE]
+                block[: len(chosen)] = (self.data.features[chosen] - mean) / deviation
+                found[start : start + len(chosen)] = self._encode(*weights, block)[: len(chosen)]
+            return found
+
+        query, database = codes(split.query), codes(split.database)
+        return measure_codes(run, self.recipe, self.data.labels, split, query, database)
+
+
+def _state_of(model: HashingModel) -> State:
+    """The state that `model.train_step` of the JAX backend takes and gives."""
+    return (
+        [v.value for v in model.trainable_variables],
+        [v.value for v in model.non_trainable_variables],
+        [v.value for v in model.optimizer.variables],
+        [v.value for v in model.metrics_variables],
+    )
+
+
+def _assign(model: HashingModel, state: State) -> None:
+    variables = (
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    )
+    for group, values in zip(variables, state, strict=True):
+        for variable, value in zip(group, values, strict=True):
+            variable.assign(value)
+
+
+def _callbacks(
+    run: Run, model: HashingModel, steps: int, epochs: int
+) -> list[keras.callbacks.Callback]:
+    """The schedules of a native quantization, ready to be called."""
+    if run.quantization != "native":
+        return []
+    if run.place == "schedule":
+        callbacks = [ScaleContinuation(gamma=run.weight * PUBLISHED_GROWTH)]
+    else:
+        callbacks = model.method.native_callbacks()
+    for callback in callbacks:
+        callback.set_model(model)
+        callback.set_params({"epochs": epochs, "steps": steps})
+        callback.on_train_begin()
+    return callbacks

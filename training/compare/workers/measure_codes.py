@@ -1,0 +1,80 @@
+"""What is measured of a run, from its codes: the same on frozen features and after fine-tuning."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_hashing import retrieval
+from training.compare.grid_run import Run
+from training.compare.recipe import Recipe
+from training.data.split import Split
+
+HISTOGRAM_EDGES = np.linspace(-4, 4, 81)
+
+
+def measure_codes(
+    run: Run,
+    recipe: Recipe,
+    labels: np.ndarray,
+    split: Split,
+    query: np.ndarray,
+    database: np.ndarray,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Measures retrieval and the codes themselves.
+
+    Args:
+        run: What was trained; in the tuning `map` is the mean of both directions.
+        recipe: Cut and radius; each is lowered to what the data and the code have.
+        labels: One-hot or multi-hot labels of all images, [N, C].
+        split: The run's split.
+        query: Continuous codes of the query, float32 [Q, bits].
+        database: Continuous codes of the database, float32 [M, bits].
+
+    Returns:
+        The figures for the run's line of results, and the arrays for its companion file.
+
+    Raises:
+        ValueError: when a code is not finite.
+    """
+    packed = retrieval.pack_codes(query), retrieval.pack_codes(database)
+    truth = labels[split.query], labels[split.database]
+    sides = packed[0], truth[0], packed[1], truth[1]
+    k = min(recipe.k, len(database))
+    found = retrieval.evaluate_retrieval(*sides, k=k, radius=min(recipe.radius, run.bits))
+    figures: dict[str, Any] = {
+        "map": found.map,
+        "map_stable": retrieval.mean_average_precision(*sides, ties="stable"),
+        "k": k,
+        "map_at_k": found.map_at_k,
+        "precision_at_k": found.precision_at_k,
+        "radius": found.radius,
+        "precision_within_radius": found.precision_within_radius,
+        "quantization_error": retrieval.quantization_error(database),
+        "bit_balance": retrieval.bit_balance(packed[1]),
+        "bit_correlation": retrieval.bit_correlation(packed[1]),
+        "code_entropy": retrieval.code_entropy(packed[1]),
+        "unique_codes": retrieval.unique_codes(packed[1]),
+        "queries": len(query),
+        "train": len(split.train),
+        "database": len(database),
+    }
+    if run.stage == "tuning":
+        # Both held-out parts search in each other: twice the queries for the choice.
+        back = retrieval.mean_average_precision(packed[1], truth[1], packed[0], truth[0])
+        figures["map"] = (found.map + back) / 2
+    inside = np.clip(database, HISTOGRAM_EDGES[0], HISTOGRAM_EDGES[-1])
+    signs = np.where(database > 0, 1.0, -1.0).astype(np.float32)
+    centred = signs - signs.mean(axis=0)
+    spread = centred.std(axis=0)
+    spread[spread == 0] = np.inf  # a constant bit has no correlation
+    arrays = {
+        "precision": found.curve.precision.astype(np.float32),
+        "recall": found.curve.recall.astype(np.float32),
+        "histogram": np.histogram(inside, HISTOGRAM_EDGES)[0].astype(np.int64),
+        "histogram_edges": HISTOGRAM_EDGES,
+        "bit_mean": signs.mean(axis=0),
+        "bit_correlation": (centred.T @ centred / len(signs) / np.outer(spread, spread)).astype(
+            np.float16
+        ),
+    }
+    return figures, arrays

@@ -1,0 +1,230 @@
+"""Features of a frozen backbone, computed once and kept on disk."""
+
+import fcntl
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_hashing.command_line.progress import loading_progress
+from keras_hashing.encoder.leaf_layers import leaf_layers
+from keras_hashing.files.atomic_write import atomic_write
+from keras_hashing.images.preprocessing import ImagePreprocessing
+from training.data import ImageDataset
+from training.data.pipeline import evaluation_batches
+
+_VERSION = 1
+_BATCH = 128
+_BATCHES_BETWEEN_SAVES = 16
+_IMAGES_IN_DIGEST = 256
+_LINES_WITHOUT_TERMINAL = 20
+_TRAINING_ONLY = (keras.layers.Dropout, keras.layers.GaussianNoise, keras.layers.GaussianDropout)
+
+
+def cached_features(
+    dataset: ImageDataset,
+    preprocessing: ImagePreprocessing,
+    backbone: keras.Model,
+    folder: str | os.PathLike[str],
+    verbose: int = 0,
+    dtype: str = "float16",
+) -> np.ndarray:
+    """The backbone's features of all images, from the cache or computed into it.
+
+    The file is `<key>.npy`, the key being `features_key`: other data, preprocessing or weights
+    have another key. It appears whole or not at all; an interrupted computation goes on where it
+    was; a file that is truncated or changed is computed again.
+
+    Args:
+        dataset: The data set.
+        preprocessing: Size and channels of the backbone's images.
+        backbone: Images to features; dropout and the like are off.
+        folder: Where the files lie; made if it is not there.
+        verbose: 0 for silence, 1 or 2 for progress (a bar on a terminal, some lines elsewhere).
+        dtype: "float16" or "float32", in which features are kept.
+
+    Returns:
+        Features, [N, D], mapped from disk, read-only.
+
+    Raises:
+        ValueError: when features are not finite or do not fit `dtype`.
+        OSError: when the folder cannot be written.
+    """
+    if dtype not in ("float16", "float32"):
+        raise ValueError(f"`dtype` must be 'float16' or 'float32'. Received: {dtype!r}")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    key = features_key(dataset, preprocessing, backbone, dtype)
+    shape = (len(dataset), int(backbone.output_shape[-1]))
+    with _locked(folder / f"{key}.lock"):
+        path = folder / f"{key}.npy"
+        found = _read(path, shape, dtype)
+        if found is not None:
+            return found
+        if path.exists() and verbose:
+            print(f"Features are damaged and computed again: {path}", file=sys.stderr, flush=True)
+        _compute(dataset, preprocessing, backbone, path, shape, dtype, verbose)
+        found = _read(path, shape, dtype)
+    if found is None:
+        raise OSError(f"Features that were just written cannot be read back: {path}")
+    return found
+
+
+def features_key(
+    dataset: ImageDataset,
+    preprocessing: ImagePreprocessing,
+    backbone: keras.Model,
+    dtype: str = "float16",
+) -> str:
+    """The name of the features: 16 hexadecimal digits.
+
+    SHA-256 over the data set's name, ids, labels and 256 of its images as encoded, over the
+    preprocessing, and over the backbone's layers and weights. Dropout leaves no trace in features,
+    so its share does not count.
+    """
+    digest = hashlib.sha256(f"features {_VERSION} {dtype} {dataset.name}".encode())
+    digest.update("\n".join(dataset.ids).encode("utf-8", "surrogatepass"))
+    digest.update(dataset.labels.tobytes())
+    spread = np.linspace(0, len(dataset) - 1, min(_IMAGES_IN_DIGEST, len(dataset)), dtype=int)
+    for position in spread:
+        digest.update(dataset.images.encoded_image(int(position))[0])
+    digest.update(json.dumps(preprocessing.to_config(), sort_keys=True).encode())
+    for layer in leaf_layers(backbone):
+        if not isinstance(layer, _TRAINING_ONLY):
+            config = layer.get_config()
+            parts = {name: repr(config[name]) for name in sorted(config) if name != "name"}
+            digest.update(json.dumps([type(layer).__name__, parts]).encode())
+    for weight in backbone.weights:
+        if "seed_generator" not in weight.path:
+            value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight.value))
+            digest.update(f"{value.shape}{value.dtype}".encode())
+            digest.update(value.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _read(path: Path, shape: tuple[int, int], dtype: str) -> np.ndarray | None:
+    """The features if the file is there and sound."""
+    try:
+        expected = json.loads(_seal(path).read_text())
+        features = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    if features.shape != shape or features.dtype != dtype:
+        return None
+    return features if _digest(features) == expected.get("sha256") else None
+
+
+def _seal(path: Path) -> Path:
+    """The small file that says what the large one holds; without it the large one is not read."""
+    return path.with_suffix(".json")
+
+
+def _digest(features: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for start in range(0, len(features), 4096):
+        digest.update(np.ascontiguousarray(features[start : start + 4096]).tobytes())
+    return digest.hexdigest()
+
+
+def _compute(
+    dataset: ImageDataset,
+    preprocessing: ImagePreprocessing,
+    backbone: keras.Model,
+    path: Path,
+    shape: tuple[int, int],
+    dtype: str,
+    verbose: int,
+) -> None:
+    partial, marker = path.with_suffix(".partial.npy"), path.with_suffix(".partial.json")
+    done = _rows_done(partial, marker, shape, dtype)
+    features = np.lib.format.open_memmap(
+        partial, mode="r+" if done else "w+", dtype=dtype, shape=shape
+    )
+
+    def save(rows: int) -> None:
+        features.flush()
+        with atomic_write(marker) as temporary:
+            temporary.write_text(json.dumps({"rows": rows}))
+
+    forward = tf.function(lambda images: backbone(images, training=False))
+    positions = np.arange(done, len(dataset))
+    batches = evaluation_batches(dataset, positions, preprocessing, _BATCH)
+    with _progress(len(dataset), done, verbose) as advance:
+        for number, (images, _) in enumerate(batches, 1):
+            block = forward(images).numpy()
+            with np.errstate(over="ignore"):
+                features[done : done + len(block)] = block
+            if not np.isfinite(features[done : done + len(block)]).all():
+                raise ValueError(
+                    f"Features of images {done} to {done + len(block) - 1} are not finite as "
+                    f"{dtype}. Received: values up to {np.abs(block).max()}; dtype='float32' "
+                    "holds larger ones"
+                )
+            done += len(block)
+            advance(len(block))
+            if number % _BATCHES_BETWEEN_SAVES == 0:
+                save(done)
+    save(done)
+    about: dict[str, Any] = {"sha256": _digest(features), "shape": shape, "dtype": dtype}
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+    with atomic_write(_seal(path)) as temporary:
+        temporary.write_text(json.dumps(about))
+    marker.unlink(missing_ok=True)
+
+
+def _rows_done(partial: Path, marker: Path, shape: tuple[int, int], dtype: str) -> int:
+    """How many rows of an interrupted computation can be kept."""
+    try:
+        rows = json.loads(marker.read_text())["rows"]
+        features = np.load(partial, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    fits = features.shape == shape and features.dtype == dtype
+    return rows if fits and isinstance(rows, int) and 0 <= rows <= shape[0] else 0
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process computes; a second waits for it and then reads."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _progress(total: int, done: int, verbose: int) -> Iterator[Callable[[int], None]]:
+    if not verbose:
+        yield lambda finished: None
+        return
+    if sys.stderr.isatty():
+        with loading_progress("Computing features", total) as advance:
+            advance(done)
+            yield advance
+        return
+    started, first, state = time.perf_counter(), done, {"done": done, "line": 0}
+
+    def advance_by_lines(finished: int) -> None:
+        state["done"] += finished
+        line = state["done"] * _LINES_WITHOUT_TERMINAL // total
+        if line > state["line"] and total > _LINES_WITHOUT_TERMINAL * _BATCH:
+            state["line"] = line
+            seconds = time.perf_counter() - started
+            left = seconds / (state["done"] - first) * (total - state["done"])
+            print(
+                f"Computing features: {state['done']:,} of {total:,}, {left / 60:.1f} min left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    yield advance_by_lines

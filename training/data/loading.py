@@ -1,0 +1,55 @@
+"""A data set by its name."""
+
+import os
+
+from training.data.image_dataset import ImageDataset
+from training.data.sources.digits import load_digits
+from training.data.sources.image_folder import load_image_folder
+from training.data.sources.image_probe import OnBadImage
+from training.data.sources.list_files import load_list_files
+from training.data.sources.tfds_dataset import load_tfds
+
+
+def load_dataset(
+    name: str,
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    download: bool = False,
+    on_bad_image: OnBadImage = "error",
+    image_root: str | os.PathLike[str] | None = None,
+) -> ImageDataset:
+    """Load a data set by its name.
+
+    Args:
+        name: "digits" (scikit-learn's, no download), "folder" (a folder of images, one subfolder a
+            class), "lists" (HashNet's list files), or a TFDS name such as "cifar10" or
+            "cifar10:3.0.2".
+        data_dir: The folder of images, or of list files, or where TFDS keeps its prepared data (its
+            own default when None). Not used by "digits".
+        download: Whether TFDS may download and prepare a data set that is not in `data_dir`.
+        on_bad_image: For a folder and for list files: "error" to fail on a file that is not a
+            readable image, "skip" to leave it out with a warning.
+        image_root: For list files: where their relative paths start; `data_dir` when None.
+
+    Returns:
+        The data set, with every part it has.
+
+    Raises:
+        ValueError: when the name is unknown (close names are listed) or the data set does not fit,
+            or `image_root` is given for another data set than "lists".
+        FileNotFoundError: when the folder or the prepared data does not exist.
+        NotADirectoryError: when the folder is a file.
+    """
+    if image_root is not None and name != "lists":
+        raise ValueError(f"`image_root` goes with data set 'lists' only. Received: {name!r}")
+    if name == "digits":
+        return load_digits()
+    if name == "folder":
+        if data_dir is None:
+            raise ValueError("Data set 'folder' needs `data_dir`, the folder that holds the images")
+        return load_image_folder(data_dir, on_bad_image=on_bad_image)
+    if name == "lists":
+        if data_dir is None:
+            raise ValueError("Data set 'lists' needs `data_dir`, the folder that holds the lists")
+        return load_list_files(data_dir, image_root, on_bad_image=on_bad_image)
+    return load_tfds(name, data_dir, download=download)

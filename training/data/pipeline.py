@@ -1,0 +1,262 @@
+"""From a data set to batches for `fit` and for evaluation."""
+
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_hashing.command_line.progress import loading_progress
+from keras_hashing.images.preprocessing import ImagePreprocessing
+from training.data.augmentation import Augmentation
+from training.data.epoch_order import epoch_order, require_single_label, steps_per_epoch
+from training.data.image_dataset import ImageDataset
+from training.data.sources.image_source import ImageSource
+
+__all__ = ["Augmentation", "Cache", "TrainingBatches", "evaluation_batches", "training_batches"]
+
+Cache = Literal["memory", "none"]
+
+_CACHED_AT_ONCE = 64
+
+
+class TrainingBatches(NamedTuple):
+    """The batches of the epochs left to train, and how many make an epoch."""
+
+    batches: tf.data.Dataset
+    steps_per_epoch: int
+
+
+def training_batches(
+    dataset: ImageDataset,
+    indices: np.ndarray,
+    preprocessing: ImagePreprocessing,
+    *,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    first_epoch: int = 0,
+    augment: Augmentation | None = None,
+    class_balanced: bool = False,
+    cache: Cache = "memory",
+) -> TrainingBatches:
+    """Shuffled, augmented batches of the epochs `first_epoch` to `epochs - 1`, one after another.
+
+    What epoch e holds, pixel for pixel, depends on `seed` and e only: a run that resumes at
+    `first_epoch` sees just what an uninterrupted one would have seen. Neither the number of
+    threads nor `cache` changes it. Fit with `model.fit(batches, epochs=epochs,
+    initial_epoch=first_epoch, steps_per_epoch=steps_per_epoch)`.
+
+    Args:
+        dataset: The data set.
+        indices: The training images, int [n].
+        preprocessing: Size and channels of the images wanted.
+        batch_size: Images in a batch; what is left over in an epoch is dropped.
+        epochs: The number of the last epoch plus one.
+        seed: Seed of order and augmentation, 0 or more.
+        first_epoch: The epoch to start with.
+        augment: Random changes; None for none.
+        class_balanced: The same number of images of each class in a batch: see `epoch_order`.
+        cache: "memory" decodes and resizes each image once, when this function is called, and
+            holds n * height * width * channels bytes; "none" decodes whenever an image is needed.
+
+    Returns:
+        Batches of images, uint8 [batch_size, height, width, channels], and labels, float32
+        [batch_size, C]; and the number of them in an epoch.
+
+    Raises:
+        ValueError: when the training set is smaller than a batch, `first_epoch` is not between 0
+            and `epochs`, `seed` is negative, `class_balanced` is asked for multi-label data,
+            `augment.shift` is not smaller than the images, or `cache` is unknown.
+    """
+    indices = np.asarray(indices, dtype=np.int64)
+    augment = Augmentation() if augment is None else augment
+    positions, steps = _training_positions(
+        dataset.labels[indices], batch_size, epochs, seed, first_epoch, class_balanced
+    )
+    batches = _read_batches(dataset, indices, preprocessing, positions, batch_size, cache)
+    if augment.changes_images:
+        batches = _augmented(batches, augment, seed, first_step=first_epoch * steps)
+    return TrainingBatches(_finished(batches, steps * (epochs - first_epoch)), steps)
+
+
+def training_feature_batches(
+    features: np.ndarray,
+    labels: np.ndarray,
+    *,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    first_epoch: int = 0,
+    class_balanced: bool = False,
+) -> TrainingBatches:
+    """As `training_batches`, of features in place of images, in the same order.
+
+    Args:
+        features: Features of the training images, float32 [n, D].
+        labels: Their labels, [n, C].
+        batch_size: Images in a batch; what is left over in an epoch is dropped.
+        epochs: The number of the last epoch plus one.
+        seed: Seed of the order, 0 or more.
+        first_epoch: The epoch to start with.
+        class_balanced: The same number of images of each class in a batch: see `epoch_order`.
+
+    Returns:
+        Batches of features, float32 [batch_size, D], and labels, float32 [batch_size, C]; and the
+        number of them in an epoch.
+
+    Raises:
+        ValueError: as `training_batches`.
+    """
+    positions, steps = _training_positions(
+        labels, batch_size, epochs, seed, first_epoch, class_balanced
+    )
+    batches = _gathered(positions, features, labels)
+    return TrainingBatches(_finished(batches, steps * (epochs - first_epoch)), steps)
+
+
+def evaluation_batches(
+    dataset: ImageDataset,
+    indices: np.ndarray,
+    preprocessing: ImagePreprocessing,
+    batch_size: int,
+    cache: Cache = "none",
+) -> tf.data.Dataset:
+    """All images at `indices`, in that order; the last batch may be smaller.
+
+    Args:
+        dataset: The data set.
+        indices: The images wanted, int [n].
+        preprocessing: Size and channels of the images wanted.
+        batch_size: Images in a batch.
+        cache: "memory" or "none", as in `training_batches`; the first pays when the batches are
+            gone through more than once.
+
+    Returns:
+        Batches of images, uint8 [m, height, width, channels], and labels, float32 [m, C].
+
+    Raises:
+        ValueError: when `batch_size` is not positive or `cache` is unknown.
+    """
+    indices = np.asarray(indices, dtype=np.int64)
+    positions, count = _positions_in_order(len(indices), batch_size)
+    batches = _read_batches(dataset, indices, preprocessing, positions, batch_size, cache)
+    return _finished(batches, count)
+
+
+def evaluation_feature_batches(
+    features: np.ndarray, labels: np.ndarray, batch_size: int
+) -> tf.data.Dataset:
+    """As `evaluation_batches`, of features, float32 [n, D], in place of images."""
+    positions, count = _positions_in_order(len(features), batch_size)
+    return _finished(_gathered(positions, features, labels), count)
+
+
+def _training_positions(
+    labels: np.ndarray,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    first_epoch: int,
+    class_balanced: bool,
+) -> tuple[tf.data.Dataset, int]:
+    """Positions in the training set, int64 [batch_size] a batch, and the batches of an epoch."""
+    steps = steps_per_epoch(len(labels), batch_size)
+    if not 0 <= first_epoch <= epochs:
+        raise ValueError(
+            "`first_epoch` must be between 0 and `epochs`. "
+            f"Received: first_epoch={first_epoch}, epochs={epochs}"
+        )
+    if seed < 0:
+        raise ValueError(f"`seed` must be 0 or more. Received: {seed}")
+    if class_balanced:
+        require_single_label(labels)
+
+    def batches_of_positions() -> Iterator[np.ndarray]:
+        for epoch in range(first_epoch, epochs):
+            order = epoch_order(labels, batch_size, seed, epoch, class_balanced)
+            yield from order.reshape(steps, batch_size)
+
+    positions = tf.data.Dataset.from_generator(
+        batches_of_positions, output_signature=tf.TensorSpec([batch_size], tf.int64)
+    )
+    return positions, steps
+
+
+def _positions_in_order(count: int, batch_size: int) -> tuple[tf.data.Dataset, int]:
+    """0, 1, … as batches of int64 [m], and the number of these."""
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
+    return tf.data.Dataset.range(count).batch(batch_size), -(-count // batch_size)
+
+
+def _gathered(
+    positions: tf.data.Dataset, features: np.ndarray, labels: np.ndarray
+) -> tf.data.Dataset:
+    with tf.device("CPU"):
+        whole = tf.constant(features, tf.float32), tf.constant(labels, tf.float32)
+    return _map(positions, lambda batch: tuple(tf.gather(values, batch) for values in whole))
+
+
+def _read_batches(
+    dataset: ImageDataset,
+    indices: np.ndarray,
+    preprocessing: ImagePreprocessing,
+    positions: tf.data.Dataset,
+    batch_size: int,
+    cache: Cache,
+) -> tf.data.Dataset:
+    """Turn batches of positions in `indices` (int64 [m]) into batches of images and labels."""
+    with tf.device("CPU"):
+        labels = tf.constant(dataset.labels[indices], dtype=tf.float32)
+    if cache == "memory":
+        images = _decoded(dataset.images, indices, preprocessing)
+        return _map(positions, lambda batch: (tf.gather(images, batch), tf.gather(labels, batch)))
+    if cache == "none":
+        read, sources = dataset.images.reader(preprocessing), tf.constant(indices)
+        singles = _map(positions.unbatch(), lambda at: (read(sources[at]), labels[at]))
+        whole_batches = positions.element_spec.shape[0] is not None
+        return singles.batch(batch_size, drop_remainder=whole_batches)
+    raise ValueError(f"`cache` must be 'memory' or 'none'. Received: {cache!r}")
+
+
+def _decoded(
+    source: ImageSource, indices: np.ndarray, preprocessing: ImagePreprocessing
+) -> tf.Tensor:
+    """All images at `indices`, read once: uint8 [n, height, width, channels]."""
+    pixels = np.empty((len(indices), *preprocessing.shape), dtype=np.uint8)
+    filled = 0
+    with loading_progress("Decoding images", len(indices)) as advance:
+        for batch in source.images(indices, preprocessing).batch(_CACHED_AT_ONCE):
+            pixels[filled : filled + len(batch)] = batch.numpy()
+            filled += len(batch)
+            advance(len(batch))
+    with tf.device("CPU"):
+        return tf.constant(pixels)
+
+
+def _augmented(
+    batches: tf.data.Dataset, augment: Augmentation, seed: int, first_step: int
+) -> tf.data.Dataset:
+    """Augment each batch with a seed of its own: (`seed`, its number since epoch 0)."""
+
+    def augmented(
+        step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels = batch
+        step_seed = tf.stack([tf.constant(seed, tf.int64), step])
+        return augment.apply(images, step_seed), labels
+
+    return _map(batches.enumerate(first_step), augmented)
+
+
+def _map(batches: tf.data.Dataset, function: Callable[..., object]) -> tf.data.Dataset:
+    return batches.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _finished(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
+    """The batches in a fixed order, known to be `count`."""
+    options = tf.data.Options()
+    options.deterministic = True
+    batches = batches.apply(tf.data.experimental.assert_cardinality(count))
+    return batches.with_options(options).prefetch(tf.data.AUTOTUNE)

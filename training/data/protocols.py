@@ -1,0 +1,269 @@
+"""Which images are the query, which train, and which are the database: the field's protocols.
+
+A protocol draws from one random order of the whole data set, made by
+`numpy.random.default_rng(seed)`: the query takes the first images of each class in that order, the
+training images the next ones. The three index arrays come out in ascending order. So the same data
+set, protocol and seed give the same split on every machine.
+
+**Several labels an image.** An image counts for each of its labels. Classes are served from the
+rarest to the most frequent; each takes images until `n` of those drawn carry its label, counting
+what earlier classes took. So every class gets at least `n` (with one label an image: exactly `n`),
+and query and train stay disjoint. Images without a label are only ever in the database.
+
+**Lists.** The protocols `lists`, `nus-wide-21`, `coco` and `imagenet-100` draw nothing: the split
+is the one that list files gave (`training.data.sources.list_files`), and the seed does not matter.
+"""
+
+import inspect
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from training.data.image_dataset import ImageDataset
+from training.data.split import Split
+
+__all__ = ["MAP_AT", "PROTOCOLS", "Split", "make_split"]
+
+
+def make_split(
+    dataset: ImageDataset, protocol: str, seed: int, **options: int | str | None
+) -> Split:
+    """Split a data set by a protocol of `PROTOCOLS`.
+
+    Args:
+        dataset: The data set.
+        protocol: A name in `PROTOCOLS`.
+        seed: Seed of the draw, 0 or more.
+        **options: What the protocol takes; see its function.
+
+    Raises:
+        ValueError: on an unknown protocol or option, or data that the protocol does not fit.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"Unknown protocol {protocol!r}. Known: {', '.join(PROTOCOLS)}")
+    draw = PROTOCOLS[protocol]
+    allowed = [
+        name
+        for name, parameter in inspect.signature(draw).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+    unknown = sorted(set(options) - set(allowed))
+    if unknown:
+        raise ValueError(
+            f"Protocol {protocol!r} takes no option {', '.join(unknown)}. "
+            f"Its options: {', '.join(allowed) or 'none'}"
+        )
+    return draw(dataset, seed, **options)
+
+
+def cifar10(dataset: ImageDataset, seed: int) -> Split:
+    """Query 100 a class, train 500 a class, database the other 54,000 of CIFAR-10's 60,000."""
+    query, train = _draw_cifar10(dataset, seed, query_per_class=100, train_per_class=500)
+    return Split(query, train, database=_others(dataset, query, train))
+
+
+def cifar10_1(dataset: ImageDataset, seed: int) -> Split:
+    """Query 100 a class, database the other 59,000, train 500 a class of the database."""
+    query, train = _draw_cifar10(dataset, seed, query_per_class=100, train_per_class=500)
+    return Split(query, train, database=_others(dataset, query))
+
+
+def cifar10_2(dataset: ImageDataset, seed: int) -> Split:
+    """Query 1,000 a class; the other 50,000 are both train and database.
+
+    As in HashNet's code and those after it, the query is drawn from all 60,000 images; it is not
+    CIFAR-10's own test split.
+    """
+    query, train = _draw_cifar10(dataset, seed, query_per_class=1000, train_per_class=5000)
+    return Split(query, train, database=train)
+
+
+def per_class(
+    dataset: ImageDataset,
+    seed: int,
+    *,
+    query_per_class: int = 20,
+    train_per_class: int | None = None,
+    query_part: str | None = None,
+) -> Split:
+    """So many images of each class for the query; everything else is the database.
+
+    Args:
+        dataset: Any data set.
+        seed: Seed of the draw, 0 or more.
+        query_per_class: Query images of each class.
+        train_per_class: Training images of each class, drawn from the database; None for all of it.
+        query_part: Draw the query only from images of this part, such as "test"; None for any.
+
+    Raises:
+        ValueError: when a class has too few images, or the data set has no such part.
+    """
+    for name, value in (("query_per_class", query_per_class), ("train_per_class", train_per_class)):
+        if value is not None and value < 1:
+            raise ValueError(f"`{name}` must be at least 1. Received: {value}")
+    order = _random_order(dataset, seed)
+    candidates = order
+    if query_part is not None:
+        parts = sorted(set(dataset.part.tolist()))
+        if query_part not in parts:
+            raise ValueError(
+                f"Data set {dataset.name!r} has no part {query_part!r}. It has: {', '.join(parts)}"
+            )
+        candidates = order[dataset.part[order] == query_part]
+    query = _draw(dataset, candidates, query_per_class, "query")
+    database = _others(dataset, query)
+    if train_per_class is None:
+        return Split(query, train=database, database=database)
+    rest = order[~np.isin(order, query)]
+    return Split(query, _draw(dataset, rest, train_per_class, "train"), database)
+
+
+def lists(dataset: ImageDataset, seed: int) -> Split:
+    """The query, training and database images that list files name.
+
+    Args:
+        dataset: A data set that was loaded from list files.
+        seed: Not used: nothing is drawn.
+
+    Raises:
+        ValueError: when the data set does not say its split.
+    """
+    if dataset.given_split is None:
+        raise ValueError(
+            "This protocol takes the split that list files give. "
+            f"Received: data set {dataset.name!r}, which gives none; use the data set 'lists', or "
+            "another protocol"
+        )
+    return dataset.given_split
+
+
+def nus_wide_21(dataset: ImageDataset, seed: int) -> Split:
+    """NUS-WIDE's 21 most frequent concepts by list files: 2,100 query, 10,500 train; mAP@5000.
+
+    100 query and 500 training images a concept, the latter drawn from the database of all others
+    among the 195,834 images with one of the concepts: the rule and figures of
+    swuxyj/DeepHash-pytorch (README.md, data/nuswide_21/code.py, utils/tools.py). HashNet's own
+    lists have all 81 concepts (thuml/HashNet, data/nuswide_81): use `lists` for them.
+
+    Args:
+        dataset: A data set that was loaded from list files.
+        seed: Not used: nothing is drawn.
+
+    Raises:
+        ValueError: when the data set does not say its split, or has not 21 classes. Other sizes
+            than those published are a warning: figures do not compare then.
+    """
+    return _published(dataset, seed, "NUS-WIDE-21", classes=21, query=[2100], train=[10_500])
+
+
+def coco(dataset: ImageDataset, seed: int) -> Split:
+    """MS-COCO 2014's 80 classes by list files: 5,000 query, 10,000 train; mAP@5000.
+
+    The training list is that of thuml/HashNet (pytorch/data/coco/train.txt); classes and cut are
+    those of swuxyj/DeepHash-pytorch, utils/tools.py. Arguments and errors are those of
+    `nus_wide_21`.
+    """
+    return _published(dataset, seed, "COCO", classes=80, query=[5000], train=[10_000])
+
+
+def imagenet_100(dataset: ImageDataset, seed: int) -> Split:
+    """100 classes of ImageNet by list files: 5,000 query, 10,000 or 13,000 train; mAP@1000.
+
+    The query are the 5,000 validation images. HashNet's paper (ICCV 2017) trains on 100 images a
+    class; the list that its code hands on, and swuxyj/DeepHash-pytorch with it
+    (data/imagenet/train.txt), has 13,000. The cut is that of utils/tools.py there. Arguments and
+    errors are those of `nus_wide_21`; several labels an image are refused, too.
+    """
+    if not dataset.single_label:
+        raise ValueError(
+            "ImageNet-100 has one label an image. "
+            f"Received: data set {dataset.name!r}, which has images with several or none"
+        )
+    return _published(
+        dataset, seed, "ImageNet-100", classes=100, query=[5000], train=[10_000, 13_000]
+    )
+
+
+PROTOCOLS: dict[str, Callable[..., Split]] = {
+    "cifar10": cifar10,
+    "cifar10-1": cifar10_1,
+    "cifar10-2": cifar10_2,
+    "per-class": per_class,
+    "lists": lists,
+    "nus-wide-21": nus_wide_21,
+    "coco": coco,
+    "imagenet-100": imagenet_100,
+}
+
+MAP_AT: dict[str, int] = {"nus-wide-21": 5000, "coco": 5000, "imagenet-100": 1000}
+"""The cut of mAP@k that papers use with a protocol, where they use one."""
+
+
+def _published(
+    dataset: ImageDataset,
+    seed: int,
+    benchmark: str,
+    classes: int,
+    query: list[int],
+    train: list[int],
+) -> Split:
+    """The split of the lists, after a look at whether they are those of the benchmark."""
+    if len(dataset.class_names) != classes:
+        raise ValueError(
+            f"{benchmark} has {classes} classes. Received: data set {dataset.name!r} with "
+            f"{len(dataset.class_names)}; use the protocol 'lists'"
+        )
+    split = lists(dataset, seed)
+    for name, published in (("query", query), ("train", train)):
+        count = len(getattr(split, name))
+        if count not in published:
+            sizes = " or ".join(f"{size:,}" for size in published)
+            warnings.warn(
+                f"{benchmark} is published with {sizes} images for `{name}`, and these lists have "
+                f"{count:,}: figures do not compare with papers",
+                stacklevel=5,
+            )
+    return split
+
+
+def _draw_cifar10(
+    dataset: ImageDataset, seed: int, query_per_class: int, train_per_class: int
+) -> tuple[np.ndarray, np.ndarray]:
+    counts = dataset.labels.sum(axis=0, dtype=np.int64)
+    if counts.tolist() != [6000] * 10 or not dataset.single_label:
+        raise ValueError(
+            "The cifar10 protocols split CIFAR-10's 10 classes of 6,000 images, one label an "
+            f"image. Received: data set {dataset.name!r} with {len(dataset)} images of "
+            f"{len(counts)} classes; use the protocol 'per-class'"
+        )
+    order = _random_order(dataset, seed)
+    query = _draw(dataset, order, query_per_class, "query")
+    rest = order[~np.isin(order, query)]
+    return query, _draw(dataset, rest, train_per_class, "train")
+
+
+def _random_order(dataset: ImageDataset, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).permutation(len(dataset))
+
+
+def _draw(dataset: ImageDataset, order: np.ndarray, per_class: int, purpose: str) -> np.ndarray:
+    """Take `per_class` images of each class, the first in `order` (int [m]); see the module."""
+    labels = dataset.labels[order].astype(bool)
+    available = labels.sum(axis=0)
+    if available.min() < per_class:
+        scarce = int(available.argmin())
+        raise ValueError(
+            f"Class {dataset.class_names[scarce]!r} of data set {dataset.name!r} has too few "
+            f"images for `{purpose}`: {per_class} needed, {available[scarce]} available"
+        )
+    taken = np.zeros(len(order), dtype=bool)
+    for label in np.argsort(available, kind="stable"):
+        of_class = labels[:, label]
+        missing = max(0, per_class - int((taken & of_class).sum()))
+        taken[np.flatnonzero(of_class & ~taken)[:missing]] = True
+    return np.sort(order[taken])
+
+
+def _others(dataset: ImageDataset, *taken: np.ndarray) -> np.ndarray:
+    return np.setdiff1d(np.arange(len(dataset)), np.concatenate(taken))

@@ -1,0 +1,287 @@
+"""HashNet's list files: the form in which the field hands on multi-label data sets.
+
+A folder holds three lists, `test.txt` (the query), `train.txt` and `database.txt`, with one line an
+image: its path, then a 0 or 1 for each class, as in `images/17.jpg 0 1 0 1`. An image may be in
+both `train.txt` and `database.txt`. The first of these came with HashNet (Cao, Long, Wang, Yu,
+ICCV 2017): https://github.com/thuml/HashNet; the three names are those of thulab/DeepHash and
+swuxyj/DeepHash-pytorch.
+"""
+
+import os
+import posixpath
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from training.data.image_dataset import ImageDataset
+from training.data.sources.image_files import ImageFiles
+from training.data.sources.image_probe import (
+    OnBadImage,
+    check_on_bad_image,
+    common_shape,
+    probe_images,
+    report_bad_images,
+)
+from training.data.split import Split
+
+LIST_NAMES = {"database": "database.txt", "train": "train.txt", "query": "test.txt"}
+CLASSES_NAME = "classes.txt"
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+class _List(NamedTuple):
+    """The images of one list: id, row of labels such as "0101", and number of the line, each."""
+
+    file: Path
+    ids: list[str]
+    rows: list[str]
+    lines: list[int]
+
+    def place(self, entry: int) -> str:
+        """Where an entry stands, such as "lists/train.txt:17"."""
+        return f"{self.file}:{self.lines[entry]}"
+
+
+class _Merged(NamedTuple):
+    """The different images of all lists, and which of them each list names."""
+
+    ids: list[str]
+    rows: list[str]
+    places: list[str]
+    positions: dict[str, np.ndarray]
+
+
+def load_list_files(
+    folder: str | os.PathLike[str],
+    image_root: str | os.PathLike[str] | None = None,
+    *,
+    on_bad_image: OnBadImage = "error",
+) -> ImageDataset:
+    """Load the images that `test.txt`, `train.txt` and `database.txt` name, with that split.
+
+    The words of a line are separated by spaces or tabs; a path may hold spaces. Labels are the
+    words at the end that are 0 or 1, equally many in all lines; the word before them may not be a
+    number unless it is the whole path. Lines may end in CRLF, and empty lines are left out. Files
+    are UTF-8. `classes.txt`, if there is one, names the classes, a line each; else their names are
+    the numbers of the columns, from 0.
+
+    An image's id is its path as listed, without "./" and the like and relative to `image_root`.
+    Images are ordered as in the database list; those that only `train.txt` names follow, then the
+    query. `part` is "query", "database", or "train" for those that are in no other list;
+    `given_split` says all of it. Each image is decoded once, as in a folder of images.
+
+    Args:
+        folder: The folder that holds the lists.
+        image_root: Where relative paths start; `folder` when None.
+        on_bad_image: "error", or "skip" to leave missing and bad image files out of all lists, with
+            a warning that names them.
+
+    Returns:
+        The data set. Files are read again whenever they are used.
+
+    Raises:
+        FileNotFoundError: when the folder, a list or `image_root` does not exist.
+        NotADirectoryError: when one of the two is a file.
+        ValueError: on a line that breaks the form, labels of one image that differ, an image of the
+            query that is in another list, bad images (unless skipped), or a `classes.txt` that
+            does not fit. File and line are named.
+    """
+    check_on_bad_image(on_bad_image)
+    folder = _existing_folder(folder, "folder of lists")
+    root = folder if image_root is None else _existing_folder(image_root, "image root")
+    merged = _merge(_read_lists(folder, root))
+    class_names = _class_names(folder, columns=len(merged.rows[0]))
+    probes = probe_images([root / image_id for image_id in merged.ids])
+
+    bad = np.array([probe.problem is not None for probe in probes])
+    if bad.any():
+        report_bad_images(
+            [
+                f"{place}: {image_id} {probe.problem}"
+                for place, image_id, probe in zip(merged.places, merged.ids, probes, strict=True)
+                if probe.problem
+            ],
+            f"{len(probes)} images of the lists in {str(folder)!r}",
+            on_bad_image,
+            hint=f" Relative paths start at the image root, here {str(root)!r}.",
+        )
+    kept = np.flatnonzero(~bad)
+    new_positions = np.cumsum(~bad) - 1
+    split = Split(**{name: new_positions[at[~bad[at]]] for name, at in merged.positions.items()})
+    part = np.full(len(kept), "train", dtype="<U8")
+    part[split.database] = "database"
+    part[split.query] = "query"
+    labels = np.frombuffer("".join(merged.rows).encode(), dtype=np.uint8) - ord("0")
+    return ImageDataset(
+        name="lists",
+        images=ImageFiles([root / merged.ids[position] for position in kept]),
+        labels=labels.reshape(len(merged.ids), -1)[kept],
+        ids=[merged.ids[position] for position in kept],
+        class_names=class_names,
+        part=part,
+        image_shape=common_shape([probe.shape for probe in probes if probe.shape is not None]),
+        skipped=tuple(merged.ids[position] for position in np.flatnonzero(bad)),
+        given_split=split,
+    )
+
+
+def list_line(path: str, labels: Sequence[int] | np.ndarray) -> str:
+    """One line of a list, without its end: the path, then a 0 or 1 for each class."""
+    return " ".join([path, *(str(int(label)) for label in labels)])
+
+
+def _existing_folder(path: str | os.PathLike[str], what: str) -> Path:
+    folder = Path(path)
+    if not folder.exists():
+        raise FileNotFoundError(f"The {what} {str(folder)!r} does not exist")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{str(folder)!r} is a file; a {what} was expected")
+    return folder
+
+
+def _read_lists(folder: Path, root: Path) -> dict[str, _List]:
+    missing = [name for name in LIST_NAMES.values() if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"The folder of lists {str(folder)!r} has no {', '.join(missing)}. It needs "
+            "test.txt (the query), train.txt and database.txt"
+        )
+    lists: dict[str, _List] = {}
+    columns, example = 0, ""
+    for name, file_name in LIST_NAMES.items():
+        lists[name] = read = _read_list(folder / file_name, root, columns, example)
+        columns, example = len(read.rows[0]), example or read.place(0)
+    return lists
+
+
+def _read_list(file: Path, root: Path, columns: int, example: str) -> _List:
+    """Read a list; `columns` is how many labels the line at `example` has, 0 for none read yet."""
+    read = _List(file, [], [], [])
+    for number, line in enumerate(_text(file).split("\n"), start=1):
+        line = line.strip()
+        if not line:
+            continue
+        if not columns:
+            columns, example = len(_labels_at_the_end(line)), f"{file}:{number}"
+        path, *labels = line.rsplit(None, columns)
+        row = "".join(labels)
+        whole = columns > 1 and len(labels) == len(row) == columns and not row.strip("01")
+        if not whole or _NUMBER.fullmatch(_last_word_after_the_first(path)):
+            raise ValueError(f"{file}:{number} {_problem(line, columns, example)}")
+        read.ids.append(_image_id(path, root))
+        read.rows.append(row)
+        read.lines.append(number)
+    if not read.ids:
+        raise ValueError(f"The list {str(file)!r} names no image")
+    return read
+
+
+def _text(file: Path) -> str:
+    content = file.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{file}:{line} is not UTF-8") from error
+
+
+def _labels_at_the_end(line: str) -> list[str]:
+    """The words at the end that are 0 or 1; the first word is always path."""
+    words = line.split()[1:]
+    count = 0
+    while count < len(words) and words[-1 - count] in ("0", "1"):
+        count += 1
+    return words[len(words) - count :]
+
+
+def _last_word_after_the_first(path: str) -> str:
+    words = path.rsplit(None, 1)
+    return words[1] if len(words) == 2 else ""
+
+
+def _problem(line: str, columns: int, example: str) -> str:
+    labels = _labels_at_the_end(line)
+    before = line.split()[: -len(labels) or None]
+    if len(before) > 1 and _NUMBER.fullmatch(before[-1]):
+        return f"has {before[-1]!r} where a label, 0 or 1, was expected: {_shown(line)}"
+    if len(labels) < 2:
+        return (
+            "must hold a path and then a 0 or 1 for each of at least 2 classes. "
+            f"Received: {_shown(line)}"
+        )
+    return (
+        f"has {len(labels)} labels at its end, and {example} has {columns}. "
+        f"Received: {_shown(line)}"
+    )
+
+
+def _shown(line: str) -> str:
+    return repr(line if len(line) <= 80 else line[:60] + "…" + line[-16:])
+
+
+def _image_id(path: str, root: Path) -> str:
+    path = posixpath.normpath(path)
+    if path.startswith("/") and Path(path).is_relative_to(root.absolute()):
+        return Path(path).relative_to(root.absolute()).as_posix()
+    return path
+
+
+def _merge(lists: dict[str, _List]) -> _Merged:
+    """Number the different images: those of the database, of train alone, of the query."""
+    found: dict[str, int] = {}
+    owners: list[tuple[_List, int]] = []
+    positions: dict[str, np.ndarray] = {}
+    for name, read in lists.items():
+        others, repeated = len(owners), 0
+        of_list: dict[int, int] = {}
+        for entry, (image_id, row) in enumerate(zip(read.ids, read.rows, strict=True)):
+            at = found.setdefault(image_id, len(owners))
+            if at == len(owners):
+                owners.append((read, entry))
+            first, first_entry = owners[at]
+            if first.rows[first_entry] != row:
+                raise ValueError(
+                    f"{read.place(entry)} gives {image_id!r} other labels than "
+                    f"{first.place(first_entry)}"
+                )
+            if name == "query" and at < others:
+                raise ValueError(
+                    f"{read.place(entry)} has {image_id!r} for the query, which is also in "
+                    f"{first.place(first_entry)}: a query must be an image that was not trained on "
+                    "and is not in the database"
+                )
+            repeated += at in of_list
+            of_list[at] = entry
+        if repeated:
+            warnings.warn(
+                f"{read.file} names {repeated} images more than once; each counts once",
+                stacklevel=4,
+            )
+        positions[name] = np.array(sorted(of_list), dtype=np.int64)
+    return _Merged(
+        ids=list(found),
+        rows=[read.rows[entry] for read, entry in owners],
+        places=[read.place(entry) for read, entry in owners],
+        positions=positions,
+    )
+
+
+def _class_names(folder: Path, columns: int) -> list[str]:
+    file = folder / CLASSES_NAME
+    if not file.exists():
+        return [str(column) for column in range(columns)]
+    names = [line.strip() for line in _text(file).split("\n") if line.strip()]
+    if len(names) != columns:
+        raise ValueError(
+            f"{file} must name the {columns} classes of the lists, a line each. "
+            f"Received: {len(names)} names"
+        )
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"{file} must name different classes. Received twice: {repeated}")
+    return names

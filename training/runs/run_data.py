@@ -1,0 +1,86 @@
+"""The data of a run: what it was begun with, found again."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from keras_hashing.images.preprocessing import ImagePreprocessing
+from training.data import ImageDataset, load_dataset
+from training.data.protocols import Split, make_split
+from training.runs.settings import FitSettings
+
+
+@dataclass(frozen=True, eq=False)
+class RunData:
+    """A data set, how its images are preprocessed, and its split.
+
+    Args:
+        dataset: The data set.
+        preprocessing: Size and channels of the model's images.
+        split: Query, train and database.
+    """
+
+    dataset: ImageDataset
+    preprocessing: ImagePreprocessing
+    split: Split
+
+    @classmethod
+    def load(
+        cls, settings: FitSettings, data_dir: str | None = None, image_root: str | None = None
+    ) -> Self:
+        """Reads the data that settings name.
+
+        Args:
+            settings: The run's settings.
+            data_dir: Where the data is now; None for where the settings say.
+            image_root: Where the images of list files are now; None for where the settings say.
+
+        Raises:
+            ValueError: when settings, data set and protocol do not fit each other.
+            FileNotFoundError: when the data is not there.
+        """
+        dataset = load_dataset(
+            settings.dataset,
+            settings.data_dir if data_dir is None else data_dir,
+            download=settings.download,
+            on_bad_image=settings.on_bad_image,
+            image_root=settings.image_root if image_root is None else image_root,
+        )
+        preprocessing = dataset.preprocessing(settings.height, settings.width, settings.channels)
+        split = make_split(dataset, settings.protocol, settings.seed, **settings.protocol_options)
+        return cls(dataset, preprocessing, split)
+
+    def describe(self) -> dict[str, Any]:
+        """What `config.json` keeps of the data.
+
+        `digest` is `ImageDataset.digest`.
+        """
+        return {
+            "preprocessing": self.preprocessing.to_config(),
+            "class_names": self.dataset.class_names,
+            "images": {
+                "all": len(self.dataset),
+                "query": len(self.split.query),
+                "train": len(self.split.train),
+                "database": len(self.split.database),
+                "skipped": list(self.dataset.skipped),
+                "digest": self.dataset.digest,
+            },
+        }
+
+    def check(self, config: dict[str, Any]) -> None:
+        """Refuses data that a run was not begun with: its split would be another one.
+
+        Args:
+            config: The content of the run's `config.json`.
+
+        Raises:
+            ValueError: naming the first difference.
+        """
+        now = self.describe()
+        for name, value in now.items():
+            begun = config.get(name)
+            if begun != value:
+                raise ValueError(
+                    "The data set has changed since the run was begun, so query, training set and "
+                    f"database are no longer the same: `{name}` was {begun}. Received: {value}"
+                )

@@ -1,0 +1,116 @@
+"""All figures of a model on a split."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_hashing import retrieval
+from keras_hashing.images.preprocessing import ImagePreprocessing
+from keras_hashing.models import HashingModel
+from training.data import ImageDataset
+from training.data.pipeline import evaluation_batches
+from training.data.protocols import Split
+
+_BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What an evaluation found.
+
+    Args:
+        figures: The content of `metrics.json` that the model and the split decide.
+        database_codes: packed codes, uint8 [N, bits / 8].
+    """
+
+    figures: dict[str, Any]
+    database_codes: np.ndarray
+
+
+def evaluate_model(
+    model: HashingModel,
+    dataset: ImageDataset,
+    split: Split,
+    preprocessing: ImagePreprocessing,
+    k: int | None = None,
+    radius: int = 2,
+    verbose: int = 0,
+) -> Evaluation:
+    """Encodes query and database by a model and measures retrieval and the codes themselves.
+
+    Args:
+        model: The trained model.
+        dataset: The data set.
+        split: Its query, train and database.
+        preprocessing: Size and channels of the images wanted.
+        k: Cut of mAP@k and precision@k; None leaves both out.
+        radius: Hamming radius of the precision within a radius.
+        verbose: 1 shows a progress bar while images are encoded.
+
+    Raises:
+        ValueError: when codes are not finite, or `k` or `radius` does not fit.
+    """
+
+    def encode(indices: np.ndarray) -> np.ndarray:
+        batches = evaluation_batches(dataset, indices, preprocessing, _BATCH)
+        return model.encoder.predict(batches.map(lambda images, _: images), verbose=verbose)
+
+    return evaluate(encode, dataset.labels, split, k, radius)
+
+
+def evaluate(
+    encode: Callable[[np.ndarray], np.ndarray],
+    labels: np.ndarray,
+    split: Split,
+    k: int | None = None,
+    radius: int = 2,
+) -> Evaluation:
+    """As `evaluate_model`, by any encoder.
+
+    Args:
+        encode: Gives the continuous codes [m, bits] of the images at positions, int64 [m].
+        labels: One-hot or multi-hot labels of all images, [N, C].
+        split: Query and database.
+        k: Cut of mAP@k and precision@k; None leaves both out.
+        radius: Hamming radius of the precision within a radius.
+
+    Raises:
+        ValueError: when codes are not finite, or `k` or `radius` does not fit.
+    """
+    started = time.perf_counter()
+    query, database = encode(split.query), encode(split.database)
+    database_codes = retrieval.pack_codes(database)
+    found = retrieval.evaluate_retrieval(
+        retrieval.pack_codes(query),
+        labels[split.query],
+        database_codes,
+        labels[split.database],
+        k=k,
+        radius=radius,
+    )
+    figures = {
+        "bits": database.shape[1],
+        "map": found.map,
+        "k": found.k,
+        "map_at_k": found.map_at_k,
+        "precision_at_k": found.precision_at_k,
+        "radius": found.radius,
+        "precision_within_radius": found.precision_within_radius,
+        "quantization_error": retrieval.quantization_error(database),
+        "bit_balance": retrieval.bit_balance(database_codes),
+        "bit_correlation": retrieval.bit_correlation(database_codes),
+        "code_entropy": retrieval.code_entropy(database_codes),
+        "unique_codes": retrieval.unique_codes(database_codes),
+        "queries": len(split.query),
+        "database": len(split.database),
+        "precision_recall_curve": {
+            "radius": found.curve.radius.tolist(),
+            "precision": found.curve.precision.tolist(),
+            "recall": found.curve.recall.tolist(),
+        },
+        "evaluation_seconds": round(time.perf_counter() - started, 3),
+    }
+    return Evaluation(figures, database_codes)
