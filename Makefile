@@ -20,12 +20,11 @@ help:
 	@echo "make wheel        dist/keras_hashing-*.whl"
 	@echo "make clean        remove the environment and what was built"
 
-$(READY): requirements.txt requirements-dev.txt pyproject.toml
+$(READY): requirements-dev.txt requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else \
 		"keras-hashing needs Python 3.11, 3.12 or 3.13 (make PYTHON=python3.12 ...). Received: " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 quickstart: $(READY)
@@ -74,6 +73,7 @@ benchmark: $(READY)
 	KERAS_BACKEND=jax $(PY) -m benchmarks.code_memory
 
 wheel: $(READY)
+	rm -rf build dist
 	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
 clean:

@@ -1,12 +1,23 @@
-"""`python -m export`."""
+"""`python -m export`, or `keras-hashing-export`."""
 
 import os
+import sys
 
-# Before they are imported: what TensorFlow and gRPC log is not for the user; what fails is raised
-# as well.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from export.cli.app import app
+def main() -> None:
+    """Runs the command line."""
+    # Before they are imported: what TensorFlow and gRPC log is not for the user; what fails is
+    # raised as well.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-app(prog_name="python -m export")
+    try:
+        from export.cli.app import app
+    except ModuleNotFoundError as error:
+        sys.exit(f"{error.name} is not installed: pip install 'keras-hashing[export]'")
+
+    app(prog_name=None if __name__ != "__main__" else "python -m export")
+
+
+if __name__ == "__main__":
+    main()

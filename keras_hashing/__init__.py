@@ -60,6 +60,13 @@ _WITH_KERAS = (
 
 
 def _load_keras_parts() -> None:
+    try:
+        importlib.import_module("keras")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "This part of keras_hashing needs Keras and one of its backends: "
+            "pip install 'keras-hashing[tensorflow]' or 'keras-hashing[jax]'"
+        ) from error
     for name in _WITH_KERAS:
         importlib.import_module(f"keras_hashing.{name}")
 

