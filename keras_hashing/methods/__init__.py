@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_hashing import names
 from keras_hashing.methods.code_memory import CodeMemory
 from keras_hashing.methods.csq import CSQ
 from keras_hashing.methods.dch import DCH
@@ -18,14 +19,7 @@ from keras_hashing.methods.ortho_hash import OrthoHash
 from keras_hashing.methods.pairwise_method import PairwiseMethod
 
 METHODS: dict[str, type[HashingMethod]] = {
-    "csq": CSQ,
-    "dch": DCH,
-    "dhn": DHN,
-    "dpsh": DPSH,
-    "dsdh": DSDH,
-    "greedyhash": GreedyHash,
-    "hashnet": HashNet,
-    "orthohash": OrthoHash,
+    name: globals()[class_name] for name, class_name in names.METHODS.items()
 }
 
 

@@ -14,7 +14,7 @@ from keras_hashing.models import HashingModel
 from keras_hashing.retrieval import CodeIndex
 from training.data import load_dataset
 from training.runs.run_folder import Run, RunFolder
-from training.runs.settings import FitSettings
+from training.settings import FitSettings
 
 
 @pytest.fixture(scope="session")

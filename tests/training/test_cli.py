@@ -1,6 +1,5 @@
 """The command line as a user meets it."""
 
-import inspect
 import json
 from pathlib import Path
 
@@ -8,11 +7,7 @@ import pytest
 import tensorflow as tf
 from typer.testing import CliRunner
 
-from keras_hashing import methods
-from keras_hashing.losses.hashing_loss import DEFAULT_WEIGHT
-from keras_hashing.losses.quantization import QUANTIZATION_LOSSES
-from training.cli import app, fit
-from training.runs.settings import FitSettings
+from training.cli import app
 
 RUNNER = CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1"})
 QUICK = ["--epochs", "1", "--bits", "16", "--train-per-class", "20", "--batch-size", "100"]
@@ -35,12 +30,6 @@ def test_help_names_every_command_and_shows_an_example() -> None:
     assert all(name in call("--help") for name in ("fit", "evaluate", "images"))
     for name in ("fit", "evaluate", "images"):
         assert f"python -m training {name}" in call(name, "--help")
-
-
-def test_help_names_every_method_and_every_quantization() -> None:
-    text = call("fit", "--help")
-    for name in (*methods.available(), *QUANTIZATION_LOSSES, "none", "native"):
-        assert f"'{name}'" in text
 
 
 def test_fit_prints_the_figures_and_the_protocol(tmp_path: Path) -> None:
@@ -100,11 +89,21 @@ def test_errors_are_one_message_without_a_traceback(
     assert not (tmp_path / "new").exists()
 
 
-def test_the_default_weight_is_that_of_the_library() -> None:
-    # Written out there, since help and settings do without Keras.
-    option = inspect.signature(fit).parameters["quantization_weight"]
-    assert option.default == DEFAULT_WEIGHT
-    assert FitSettings.model_fields["quantization_weight"].default == DEFAULT_WEIGHT
+def test_settings_come_from_a_file_and_options_win(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("epochs: 1\nbits: 8\nlearning_rate: 1e-2\nflip: true\n")
+    options = ["--train-per-class", "20", "--batch-size", "100", "--no-flip", "--bits", "16"]
+    call("fit", "--config", tmp_path / "mine.yaml", "--output", tmp_path / "run", *options)
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
+    assert (settings["epochs"], settings["learning_rate"]) == (1, 0.01)
+    assert (settings["bits"], settings["flip"]) == (16, False)
+
+
+def test_a_runs_config_gives_the_same_run(run: Path, tmp_path: Path) -> None:
+    call("fit", "--config", run / "config.json", "--output", tmp_path / "again")
+    first, again = (
+        json.loads((folder / "metrics.json").read_text()) for folder in (run, tmp_path / "again")
+    )
+    assert first["fingerprint"] == again["fingerprint"]
 
 
 def test_unknown_choices_are_refused_with_the_known_ones(tmp_path: Path) -> None:

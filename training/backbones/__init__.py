@@ -1,29 +1,29 @@
-"""Backbones: networks from uint8 images to features."""
+"""Backbones: networks from uint8 images to features. Keras loads when one is made."""
 
-from collections.abc import Callable
-from functools import partial
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
+from training.backbones.application_names import application_names
+from training.backbones.imagenet_checkpoint import imagenet_checkpoint
 
-from training.backbones.efficientnet_lite import pretrained_efficientnet_lite
-from training.backbones.keras_applications import application, application_names
-from training.backbones.small_cnn import small_cnn
+if TYPE_CHECKING:
+    import keras
 
-Shape = tuple[int, int, int]
-
-BACKBONES: dict[str, Callable[[Shape, str | None], keras.Model]] = {
-    "small-cnn": small_cnn,
-    "efficientnet-lite0": partial(pretrained_efficientnet_lite, "lite0"),
-    "efficientnet-lite1": partial(pretrained_efficientnet_lite, "lite1"),
-    "efficientnet-lite2": partial(pretrained_efficientnet_lite, "lite2"),
+# Each by a file of this folder and what in it makes the network of (shape, weights).
+BACKBONES = {
+    "small-cnn": "small_cnn.small_cnn",
+    "efficientnet-lite0": "efficientnet_lite.lite0",
+    "efficientnet-lite1": "efficientnet_lite.lite1",
+    "efficientnet-lite2": "efficientnet_lite.lite2",
 }
 # These have no pretrained weights: frozen, they give features of random weights.
 UNTRAINED = frozenset({"small-cnn"})
 
 
 def make_backbone(
-    name: str, shape: Shape, dropout: float = 0.0, weights: str | None = None
-) -> keras.Model:
+    name: str, shape: tuple[int, int, int], dropout: float = 0.0, weights: str | None = None
+) -> "keras.Model":
     """The backbone of that name.
 
     Args:
@@ -43,14 +43,48 @@ def make_backbone(
         ModuleNotFoundError: when the package with the weights is not installed.
         FileNotFoundError: when there is no such weights file or run.
     """
+    import keras
+
+    check_backbone(name)
+    check_weights(name, weights)
     if name in BACKBONES:
-        network = BACKBONES[name](shape, weights)
-    elif name in application_names():
-        network = application(name, shape, weights)
+        file, function = BACKBONES[name].split(".")
+        make = getattr(importlib.import_module(f"training.backbones.{file}"), function)
+        network = make(shape, weights)
     else:
-        raise ValueError(
-            f"Unknown backbone {name!r}. Known: {', '.join(BACKBONES)}, and the models of "
-            f"keras.applications: {', '.join(application_names())}"
-        )
+        from training.backbones.keras_applications import application
+
+        network = application(name, shape, weights)
     features = keras.layers.Dropout(dropout)(network.output)
     return keras.Model(network.input, features, name=network.name)
+
+
+def check_backbone(name: str) -> str:
+    """The name as it is, if it is that of a backbone; loads no Keras."""
+    applications = application_names()
+    if name not in BACKBONES and name not in applications:
+        raise ValueError(
+            f"Unknown backbone {name!r}. Known: {', '.join(BACKBONES)}, and the models of "
+            f"keras.applications: {', '.join(applications)}"
+        )
+    return name
+
+
+def check_weights(backbone: str, weights: str | None) -> None:
+    """Refuses weights that are not there; loads no Keras.
+
+    Raises:
+        ValueError: when the backbone has no such weights.
+        ModuleNotFoundError: when the package with the weights is not installed.
+        FileNotFoundError: when there is no such weights file or run.
+    """
+    if weights in (None, "imagenet"):
+        if backbone.startswith("efficientnet-lite"):
+            imagenet_checkpoint(backbone.removeprefix("efficientnet-"))
+        elif backbone in UNTRAINED and weights == "imagenet":
+            raise ValueError(f"The backbone {backbone!r} has no ImageNet weights: use 'none'")
+    elif weights != "none" and not Path(weights).exists():
+        raise FileNotFoundError(
+            f"No weights file or run: {weights}. `weights` is 'imagenet', 'none', a .weights.h5 "
+            "file or the folder of a finished run"
+        )

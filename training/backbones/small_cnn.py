@@ -23,7 +23,7 @@ def small_cnn(shape: tuple[int, int, int], weights: str | None = None) -> keras.
         A model from uint8 images [n, height, width, channels] to features [n, features].
 
     Raises:
-        ValueError: when other weights are asked for, or the file does not fit.
+        ValueError: when the file does not fit.
         FileNotFoundError: when there is no such weights file or run.
     """
     images = keras.Input(shape, dtype="uint8", name="image")
@@ -40,8 +40,6 @@ def small_cnn(shape: tuple[int, int, int], weights: str | None = None) -> keras.
         size //= 2
     x = keras.layers.GlobalAveragePooling2D()(x)
     network = keras.Model(images, x, name="small_cnn")
-    if weights == "imagenet":
-        raise ValueError("The backbone 'small-cnn' has no ImageNet weights: use weights 'none'")
     if weights not in (None, "none"):
         load_weights_file(network, weights)
     return network

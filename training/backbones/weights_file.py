@@ -24,11 +24,6 @@ def load_weights_file(network: keras.Model, path: str) -> None:
     if Path(path).is_dir():
         _load_weights_of_run(network, Path(path))
         return
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"No weights file or run: {path}. `weights` is 'imagenet', 'none', a .weights.h5 file "
-            "or the folder of a finished run"
-        )
     try:
         network.load_weights(path)
     except (ValueError, OSError, KeyError) as error:

@@ -1,11 +1,17 @@
 """`python -m training compare`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from keras_hashing.checks import DEFAULT_WEIGHT
 from keras_hashing.command_line.errors import clear_errors, is_given, start_tensorflow
+from keras_hashing.command_line.options import given, options_of, with_options
+from keras_hashing.names import METHODS, QUANTIZATIONS
+from training.compare.grid import DEFAULT_QUANTIZATIONS, TUNED_WEIGHTS, Grid
+from training.compare.recipe import FineTuning, Recipe
+from training.settings import DataSettings, SplitSettings
 
 compare = typer.Typer(
     invoke_without_command=True,
@@ -14,8 +20,8 @@ compare = typer.Typer(
 
 _DATA = "Data and backbone"
 _GRID = "Grid"
-_RECIPE = "Recipe"
-_FINE_TUNING = "With --fine-tune, as in `fit`"
+_IMAGES = ("backbone", "height", "width", "channels")
+_TRAINING = ("hidden", "dropout", "epochs", "batch_size", "learning_rate", "k", "radius")
 
 Number = TypeVar("Number", int, float)
 
@@ -24,16 +30,34 @@ def _option(text: str, panel: str, *names: str) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel)
 
 
+def _list(values: tuple) -> str:
+    return ",".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+
+
 @compare.callback(
     epilog="Example: python -m training compare --data-dir DATA --download --height 128 "
-    "--width 128 --output runs/compare --tune; then the same without --tune"
+    "--width 128 --output runs/compare --tune; then the same without --tune",
+    help=f"""Train a grid of methods × quantizations × bits × seeds, frozen or fine-tuned.
+
+    Each finished run is saved at once. Repeat the command to resume an interrupted comparison;
+    with --fine-tune it resumes from the last epoch. Run it with --tune first to choose weight and
+    place of each quantization, with the same budget for every column. Without, they are
+    {DEFAULT_WEIGHT} on the raw code, and for 'native' those of the method's paper.
+    `compare report` writes tables, figures and a page.""",
+)
+@with_options(
+    *options_of(Recipe, ("dataset",), _DATA),
+    *options_of(DataSettings, ("data_dir", "image_root", "download", "on_bad_image"), _DATA),
+    *options_of(Recipe, (*SplitSettings.model_fields, *_IMAGES), _DATA),
+    *options_of(Recipe, _TRAINING),
+    *options_of(FineTuning),
 )
 def run(
     context: typer.Context,
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the comparison: made here, or gone on with. (required)",
+            help="Folder of the comparison: a new one, or one to resume. (required)",
             show_default=False,
         ),
     ] = None,
@@ -42,7 +66,7 @@ def run(
         typer.Option(
             "--tune",
             help="Choose weight and place of each quantization on a validation part of the "
-            "training set, at 32 bits with the first seed, write them, and stop.",
+            "training set, at 32 bits with the first seed; save them, and stop.",
         ),
     ] = False,
     features_only: Annotated[
@@ -58,117 +82,30 @@ def run(
     ] = False,
     workers: Annotated[
         int | None,
-        typer.Option(help="Processes. (default: one a core; with --fine-tune one)", min=1),
-    ] = None,
-    dataset: Annotated[
-        str, _option("'digits', 'folder', 'lists', or a TFDS data set, as in `fit`.", _DATA)
-    ] = "cifar10",
-    data_dir: Annotated[str | None, _option("Where the images are.", _DATA)] = None,
-    image_root: Annotated[
-        str | None, _option("Where relative paths of list files start.", _DATA)
-    ] = None,
-    download: Annotated[bool, _option("Let TFDS download the data.", _DATA, "--download")] = False,
-    on_bad_image: Annotated[
-        Literal["error", "skip"],
-        _option("What a file in a folder or a list that is no readable image is.", _DATA),
-    ] = "error",
-    protocol: Annotated[
-        str,
-        _option(
-            "'cifar10', 'cifar10-1' or 'cifar10-2' of CIFAR-10; 'per-class' for other data; of "
-            "lists the protocols of `fit`.",
-            _DATA,
+        typer.Option(
+            help="Number of processes. (default: one per core; with --fine-tune one)", min=1
         ),
-    ] = "cifar10",
-    query_per_class: Annotated[
-        int | None, _option("per-class: query images a class. (default: 20)", _DATA)
     ] = None,
-    train_per_class: Annotated[
-        int | None,
-        _option("per-class: training images a class. (default: the whole database)", _DATA),
-    ] = None,
-    query_part: Annotated[
-        str | None,
-        _option("per-class: draw the query from this part only, such as 'test'.", _DATA),
-    ] = None,
-    backbone: Annotated[
-        str, _option("Network that gives the features, frozen but for --fine-tune.", _DATA)
-    ] = "efficientnet-lite0",
-    height: Annotated[int | None, _option("Height that images are resized to.", _DATA)] = None,
-    width: Annotated[int | None, _option("Width that images are resized to.", _DATA)] = None,
-    channels: Annotated[int | None, _option("1 or 3.", _DATA)] = None,
-    features_dir: Annotated[
-        Path, _option("Where computed features are kept, for other comparisons too.", _DATA)
-    ] = Path("runs/features"),
     methods: Annotated[
-        str,
-        _option(
-            "'all', or some of csq, dch, dhn, dpsh, dsdh, greedyhash, hashnet, orthohash, with "
-            "commas between.",
-            _GRID,
-        ),
+        str, _option(f"'all', or some of {', '.join(sorted(METHODS))}, separated by commas.", _GRID)
     ] = "all",
     quantizations: Annotated[
-        str, _option("Among none, native, sign, hswd, swd, ot.", _GRID)
-    ] = "none,native,sign,hswd,swd",
-    bits: Annotated[str, _option("Lengths of the code, multiples of 8.", _GRID)] = "16,32,64",
+        str, _option(f"Some of {', '.join(QUANTIZATIONS)}, separated by commas.", _GRID)
+    ] = _list(DEFAULT_QUANTIZATIONS),
+    bits: Annotated[str, _option("Code lengths, multiples of 8.", _GRID)] = "16,32,64",
     seeds: Annotated[
-        str, _option("Seeds: each draws a split and initial weights.", _GRID)
+        str, _option("Seeds: each draws its own split and initial weights.", _GRID)
     ] = "0,1,2",
     tune_weights: Annotated[
         str,
-        _option("--tune: the three weights that are tried on the raw and the relaxed code.", _GRID),
-    ] = "0.01,0.1,1",
-    hidden: Annotated[
-        int,
-        _option("Units of the head's hidden layer; with --fine-tune also 0: none.", _RECIPE),
-    ] = 512,
-    dropout: Annotated[float, _option("Share of the features dropped in training.", _RECIPE)] = 0.3,
-    epochs: Annotated[int, _option("Epochs.", _RECIPE)] = 25,
-    batch_size: Annotated[int, _option("Images in a batch.", _RECIPE)] = 128,
-    learning_rate: Annotated[
-        float,
-        _option("Adam's learning rate, with --fine-tune AdamW's; cosine decay to 0.", _RECIPE),
-    ] = 1e-3,
-    backbone_rate: Annotated[
-        float,
-        _option("The backbone's learning rate, as a share of that of the rest.", _FINE_TUNING),
-    ] = 1.0,
-    weight_decay: Annotated[float, _option("Weight decay of AdamW.", _FINE_TUNING)] = 1e-4,
-    average_weights: Annotated[
-        float,
-        _option("Momentum of a moving average of the weights; 0: the last ones.", _FINE_TUNING),
-    ] = 0.0,
-    flip: Annotated[
-        bool, _option("Mirror half of the training images.", _FINE_TUNING, "--flip")
-    ] = False,
-    shift: Annotated[
-        int, _option("Shift training images by up to so many pixels.", _FINE_TUNING)
-    ] = 0,
-    crop: Annotated[
-        float, _option("Random crops of at least this share of the area.", _FINE_TUNING)
-    ] = 1.0,
-    colour: Annotated[
-        float,
-        _option("Vary brightness, contrast, saturation by up to this share.", _FINE_TUNING),
-    ] = 0.0,
-    erase: Annotated[
-        float, _option("Probability that a rectangle of the image is erased.", _FINE_TUNING)
-    ] = 0.0,
-    k: Annotated[
-        int | None,
-        _option("Cut of mAP@k and precision@k. (default: the protocol's, or 1000)", _RECIPE),
-    ] = None,
-    radius: Annotated[int, _option("Hamming radius of precision in it.", _RECIPE)] = 2,
+        _option("With --tune: the three weights to try, on the raw and the relaxed code.", _GRID),
+    ] = _list(TUNED_WEIGHTS),
+    features_dir: Annotated[
+        Path, _option("Folder for computed features; comparisons may share it.", _DATA)
+    ] = Path("runs/features"),
+    **values: Any,
 ) -> None:
-    """Train a grid of methods × quantizations × bits × seeds, on frozen features or fine-tuned.
-
-    Each finished run is on the disk at once: the same command goes on where an interrupted one
-    was, with --fine-tune from the last epoch of the run. With --tune first, weight and place of
-    each quantization are chosen with the same budget for every column; without, they are 0.3 on
-    the raw code, native as in the method's paper.
-    `compare report` makes tables, figures and a page.
-    """
+    """See the command's help."""
     if context.invoked_subcommand is not None:
         return
     with clear_errors():
@@ -179,35 +116,28 @@ def run(
                 "`tune_weights` are what the choice of settings tries: add --tune. "
                 f"Received: {tune_weights!r}"
             )
-        start_tensorflow()
-        from training.compare.comparison import Comparison, default_workers
-        from training.compare.grid import Grid
-        from training.compare.recipe import Recipe
-        from training.data.protocols import MAP_AT
-
-        values = {
-            name: context.params[name] for name in Recipe.model_fields if name in context.params
-        }
-        values["fine_tuning"] = _fine_tuning(context, fine_tune)
-        if k is None:
-            values["k"] = MAP_AT.get(protocol, 1000)
-        recipe = Recipe.check(values)
+        fine_tuning = _fine_tuning(context, fine_tune)
+        recipe = Recipe.check({**given(context, Recipe), "fine_tuning": fine_tuning})
         grid = Grid(
-            methods=_method_names(methods),
+            methods=tuple(sorted(METHODS)) if methods.strip() == "all" else _names(methods),
             quantizations=_names(quantizations),
             bits=_numbers("bits", bits, int),
             seeds=_numbers("seeds", seeds, int),
             tune_weights=_numbers("tune_weights", tune_weights, float),
         )
+        start_tensorflow()
+        from training.compare.comparison import Comparison, default_workers
+
+        place = DataSettings.check({"dataset": recipe.dataset, **given(context, DataSettings)})
         comparison = Comparison(
             recipe,
             grid,
             output,
             features_dir,
-            data_dir,
-            image_root,
-            download,
-            on_bad_image,
+            place.data_dir,
+            place.image_root,
+            place.download,
+            place.on_bad_image,
             workers=default_workers(recipe) if workers is None else workers,
         )
         if features_only:
@@ -238,21 +168,18 @@ def _report(output: Path) -> None:
     print(f"Report: {write_report(output)}")
 
 
-def _fine_tuning(context: typer.Context, fine_tune: bool) -> dict[str, Any] | None:
+def _fine_tuning(context: typer.Context, fine_tune: bool) -> FineTuning | None:
     """The options of fine-tuning.
 
     Raises:
         ValueError: naming an option that has no meaning without it, or with it.
     """
-    from training.compare.recipe import FineTuning
-
-    values = {name: context.params[name] for name in FineTuning.model_fields}
+    chosen = given(context, FineTuning)
     if not fine_tune:
-        for name, value in values.items():
-            if is_given(context, name):
-                raise ValueError(
-                    f"`{name}` is an option of fine-tuning: add --fine-tune. Received: {value!r}"
-                )
+        for name, value in chosen.items():
+            raise ValueError(
+                f"`{name}` is an option of fine-tuning: add --fine-tune. Received: {value!r}"
+            )
         return None
     for name in ("features_only", "features_dir"):
         if is_given(context, name):
@@ -260,17 +187,11 @@ def _fine_tuning(context: typer.Context, fine_tune: bool) -> dict[str, Any] | No
                 f"`{name}` is about the features of a frozen backbone: leave it out with "
                 f"--fine-tune. Received: {str(context.params[name])!r}"
             )
-    return values
+    return FineTuning.check(chosen)
 
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _method_names(text: str) -> tuple[str, ...]:
-    from keras_hashing import methods
-
-    return tuple(methods.available()) if text.strip() == "all" else _names(text)
 
 
 def _numbers(name: str, text: str, kind: type[Number]) -> tuple[Number, ...]:
@@ -279,5 +200,5 @@ def _numbers(name: str, text: str, kind: type[Number]) -> tuple[Number, ...]:
     except ValueError:
         numbers = "whole numbers" if kind is int else "numbers"
         raise ValueError(
-            f"`{name}` must be {numbers} with commas between. Received: {text!r}"
+            f"`{name}` must be {numbers} separated by commas. Received: {text!r}"
         ) from None

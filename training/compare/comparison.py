@@ -29,12 +29,13 @@ from training.compare.workers.frozen_data import FrozenData
 from training.compare.workers.image_data import ImageData
 from training.compare.workers.pool import run_all
 from training.data import ImageDataset, load_dataset
-from training.data.augmentation import Augmentation
+from training.data.augmentation import augment
 from training.data.epoch_order import steps_per_epoch
 from training.data.feature_cache import cached_features, features_key
 from training.data.protocols import make_split
 from training.data.sources.image_probe import OnBadImage
 from training.data.split import Split
+from training.settings import Augmentation
 
 
 class Comparison:
@@ -202,9 +203,10 @@ class Comparison:
 
 
 def _check_augmentation(options: FineTuning, preprocessing: ImagePreprocessing) -> None:
-    """Refuses, before the first run, what does not fit the images; see `Augmentation.apply`."""
+    """Refuses, before the first run, what does not fit the images; see `augment`."""
     augmentation = Augmentation(**options.model_dump(include=set(Augmentation.model_fields)))
-    augmentation.apply(tf.zeros((1, *preprocessing.shape), tf.uint8), tf.constant([0, 0]))
+    images = tf.zeros((1, *preprocessing.shape), tf.uint8)
+    augment(images, tf.constant([0, 0]), augmentation)
 
 
 def best_choices(

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
-from keras_hashing import methods
+import keras_hashing
 from keras_hashing.checks import DEFAULT_WEIGHT, check_bits
-from keras_hashing.losses.quantization import QUANTIZATION_LOSSES
+from keras_hashing.names import METHODS, QUANTIZATION_LOSSES
 from training.compare.grid_run import Run
 
 QUANTIZATIONS = ("none", "native", "sign", "hswd", "swd", "ot")
@@ -44,7 +44,7 @@ class Grid:
     tune_weights: tuple[float, ...] = TUNED_WEIGHTS
 
     def __post_init__(self) -> None:
-        _check_names("methods", self.methods, methods.available())
+        _check_names("methods", self.methods, sorted(METHODS))
         _check_names("quantizations", self.quantizations, QUANTIZATIONS)
         for name in ("bits", "seeds"):
             _check_list(name, getattr(self, name))
@@ -87,7 +87,7 @@ def _check_list(name: str, received: tuple) -> None:
 def reason_not_run(column: Column, single_label: bool) -> str | None:
     """Why a cell does not exist, or None if it does."""
     method, quantization = column
-    kind = methods.METHODS[method]
+    kind = keras_hashing.methods.METHODS[method]
     if kind.single_label_only is not None and not single_label:
         return f"one label an image only: {kind.single_label_only}"
     if quantization == "native" and not has_native(method):
@@ -97,13 +97,13 @@ def reason_not_run(column: Column, single_label: bool) -> str | None:
 
 def has_native(method: str) -> bool:
     """Whether the method's paper has a quantization, as a loss or as a schedule."""
-    probe = methods.get(method, bits=16, num_classes=2)
+    probe = keras_hashing.methods.get(method, bits=16, num_classes=2)
     return probe.native_quantization() is not None or native_is_schedule(method)
 
 
 def native_is_schedule(method: str) -> bool:
     """Whether the native quantization is a schedule (HashNet's continuation)."""
-    probe = methods.get(method, bits=16, num_classes=2)
+    probe = keras_hashing.methods.get(method, bits=16, num_classes=2)
     return probe.native_quantization() is None and bool(probe.native_callbacks())
 
 
@@ -116,7 +116,7 @@ def default_choice(column: Column) -> Choice:
         return Choice(DEFAULT_WEIGHT, "raw")
     if native_is_schedule(method):
         return Choice(1.0, "schedule")
-    return Choice(DEFAULT_WEIGHT, methods.METHODS[method].native_place)
+    return Choice(DEFAULT_WEIGHT, keras_hashing.methods.METHODS[method].native_place)
 
 
 def candidates(column: Column, tune_weights: tuple[float, ...] = TUNED_WEIGHTS) -> list[Choice]:

@@ -2,41 +2,35 @@
 
 import hashlib
 import json
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    model_serializer,
-    model_validator,
+from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from training.data.protocols import MAP_AT
+from training.settings import (
+    Augmentation,
+    DataSettings,
+    MeasuringSettings,
+    ModelSettings,
+    SplitSettings,
+    TrainingSettings,
 )
+from training.settings.settings import field_of
 
 Mode = Literal["frozen", "fine-tuned"]
 
 
-class FineTuning(BaseModel):
-    """What only a comparison has that trains the whole backbone: the options of `fit` for it.
+class FineTuning(Augmentation):
+    """What only a comparison has that trains the whole backbone: settings of `fit`."""
 
-    Names, rules and defaults are those of `training.runs.settings.FitSettings`, which imports
-    TensorFlow; a worker on frozen features does not.
-    """
+    model_config = ConfigDict(title="With --fine-tune, as in `fit`")
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    backbone_rate: float = Field(default=1.0, ge=0, le=1)
-    weight_decay: float = Field(default=1e-4, ge=0)
-    average_weights: float = Field(default=0.0, ge=0, lt=1)
-    flip: bool = False
-    shift: int = Field(default=0, ge=0)
-    crop: float = Field(default=1.0, gt=0, le=1)
-    colour: float = Field(default=0.0, ge=0, lt=1)
-    erase: float = Field(default=0.0, ge=0, le=1)
+    backbone_rate: float = field_of(TrainingSettings, "backbone_rate")
+    weight_decay: float = field_of(TrainingSettings, "weight_decay")
+    average_weights: float = field_of(TrainingSettings, "average_weights")
 
 
-class Recipe(BaseModel):
+class Recipe(SplitSettings):
     """What all runs of a comparison share: data, backbone, head, training, measuring.
 
     The defaults are the reference recipe of the project: standardised features of a frozen
@@ -45,36 +39,41 @@ class Recipe(BaseModel):
     augmented images, AdamW with warm-up and cosine decay.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(title="Recipe")
 
-    dataset: str = "cifar10"
-    protocol: str = "cifar10"
-    query_per_class: int | None = Field(None, ge=1)
-    train_per_class: int | None = Field(None, ge=1)
-    query_part: str | None = None
-    backbone: str = "efficientnet-lite0"
-    height: int | None = Field(None, ge=1)
-    width: int | None = Field(None, ge=1)
-    channels: Literal[1, 3] | None = None
+    dataset: str = field_of(DataSettings, "dataset", default="cifar10")
+    protocol: str = field_of(SplitSettings, "protocol", default="cifar10")
+    backbone: str = field_of(ModelSettings, "backbone", default="efficientnet-lite0")
+    height: int | None = field_of(DataSettings, "height")
+    width: int | None = field_of(DataSettings, "width")
+    channels: Literal[1, 3] | None = field_of(DataSettings, "channels")
 
-    hidden: int = Field(512, ge=0)
-    dropout: float = Field(0.3, ge=0, lt=1)
-    epochs: int = Field(25, ge=1)
-    batch_size: int = Field(128, ge=2)
-    learning_rate: float = Field(1e-3, gt=0)
+    hidden: int = field_of(ModelSettings, "hidden", default=512)
+    dropout: float = field_of(ModelSettings, "dropout", default=0.3)
+    epochs: int = field_of(TrainingSettings, "epochs", default=25)
+    batch_size: int = field_of(TrainingSettings, "batch_size")
+    learning_rate: float = field_of(
+        TrainingSettings,
+        "learning_rate",
+        description="Learning rate of Adam, with cosine decay to 0; with --fine-tune as in `fit`.",
+    )
     fine_tuning: FineTuning | None = None
 
-    k: int = Field(1000, ge=1)
-    radius: int = Field(2, ge=0)
+    k: int = field_of(
+        MeasuringSettings,
+        "k",
+        default=1000,
+        description="Cutoff k of mAP@k and precision@k; protocols of papers have their own.",
+    )
+    radius: int = field_of(MeasuringSettings, "radius")
 
-    @model_validator(mode="after")
-    def _hidden_layer_on_frozen_features(self) -> Self:
-        if self.fine_tuning is None and self.hidden < 1:
-            raise ValueError(
-                "`hidden` must be at least 1 on frozen features; 0, for none, needs --fine-tune. "
-                f"Received: {self.hidden}"
-            )
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _cutoff_of_the_protocol(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`k` where it is not given: the cutoff that papers use with the protocol."""
+        if values.get("protocol") in MAP_AT:
+            return {"k": MAP_AT[values["protocol"]], **values}
+        return values
 
     @model_serializer(mode="wrap")
     def _without_absent_fine_tuning(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -88,31 +87,6 @@ class Recipe(BaseModel):
     def mode(self) -> Mode:
         """Whether the backbone stays as it is or is trained."""
         return "frozen" if self.fine_tuning is None else "fine-tuned"
-
-    @property
-    def protocol_options(self) -> dict[str, int | str | None]:
-        """The options that were set for the protocol."""
-        names = ("query_per_class", "train_per_class", "query_part")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-
-    @classmethod
-    def check(cls, values: dict[str, Any]) -> "Recipe":
-        """The recipe, if each value keeps its rule.
-
-        Raises:
-            ValueError: naming each option that does not, and what was received.
-        """
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            raise ValueError("\n".join(map(_told, error.errors()))) from None
-
-
-def _told(problem: Any) -> str:
-    """A broken rule in one line, by the name of the option that breaks it."""
-    if not problem["loc"]:  # of several options, and told by a validator of ours
-        return str(problem["ctx"]["error"])
-    return f"`{problem['loc'][-1]}`: {problem['msg']}. Received: {problem['input']!r}"
 
 
 def digest_of(settings: dict[str, Any]) -> str:

@@ -1,11 +1,19 @@
-"""Data sets of labelled images: scikit-learn's digits, TFDS, a folder of images, list files."""
+"""Data sets of labelled images: scikit-learn's digits, TFDS, a folder of images, list files.
 
-from training.data.image_dataset import ImageDataset
-from training.data.loading import load_dataset
-from training.data.sources.encoded_images import EncodedImages
-from training.data.sources.image_files import ImageFiles
-from training.data.sources.image_source import ImageSource
-from training.data.sources.pixel_arrays import PixelArrays
+The names here load when they are first used: settings need only the protocols, which load no
+TensorFlow.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from training.data.image_dataset import ImageDataset
+    from training.data.loading import load_dataset
+    from training.data.sources.encoded_images import EncodedImages
+    from training.data.sources.image_files import ImageFiles
+    from training.data.sources.image_source import ImageSource
+    from training.data.sources.pixel_arrays import PixelArrays
 
 __all__ = [
     "EncodedImages",
@@ -15,3 +23,18 @@ __all__ = [
     "PixelArrays",
     "load_dataset",
 ]
+
+_FILES = {
+    "EncodedImages": "sources.encoded_images",
+    "ImageDataset": "image_dataset",
+    "ImageFiles": "sources.image_files",
+    "ImageSource": "sources.image_source",
+    "PixelArrays": "sources.pixel_arrays",
+    "load_dataset": "loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILES:
+        raise AttributeError(f"module 'training.data' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"training.data.{_FILES[name]}"), name)

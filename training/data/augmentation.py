@@ -1,73 +1,43 @@
 """Random changes to training images that depend on a seed and on nothing else."""
 
 import tensorflow as tf
-from pydantic import BaseModel, ConfigDict, Field
+
+from training.settings import Augmentation
 
 
-class Augmentation(BaseModel):
-    """Flip, shift, crop, colour and erasing, in this order; all off by default.
+def augment(images: tf.Tensor, seed: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
+    """Augment a batch; the same images and seed give the same result.
 
     It runs in the training pipeline, never in the model, so no augmentation reaches the serving
     graph.
 
     Args:
-        flip: Mirror each image left to right with probability one half.
-        shift: Move each image by up to this many pixels along both axes, uniformly, filling the
-            border by reflection.
-        crop: Cut out a random part and stretch it to the size of the image. The part has at least
-            this share of the image's area, and sides between 3:4 and 4:3; 1 is off. (Szegedy et
-            al., "Going Deeper with Convolutions", CVPR 2015.)
-        colour: Multiply brightness, contrast and, of RGB, saturation by a factor of its own from
-            [1 - colour, 1 + colour].
-        erase: Probability that a rectangle, each side 20 to 50% of the image's, becomes mid-grey.
-            (Zhong et al., "Random Erasing Data Augmentation", AAAI 2020, with grey for noise.)
+        images: Pixels [n, h, w, c] of any dtype, h and w static.
+        seed: Two ints, int32 or int64 [2].
+        augmentation: What to change.
+
+    Returns:
+        Pixels of the same shape and dtype.
 
     Raises:
-        pydantic.ValidationError: (a `ValueError`) when a setting breaks its rule or is unknown.
+        ValueError: when `shift` is not smaller than the images, which reflection needs.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    flip: bool = False
-    shift: int = Field(default=0, ge=0)
-    crop: float = Field(default=1.0, gt=0, le=1)
-    colour: float = Field(default=0.0, ge=0, lt=1)
-    erase: float = Field(default=0.0, ge=0, le=1)
-
-    @property
-    def changes_images(self) -> bool:
-        """Whether anything is on."""
-        return self != Augmentation()
-
-    def apply(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Augment a batch; the same images and seed give the same result.
-
-        Args:
-            images: Pixels [n, h, w, c] of any dtype, h and w static.
-            seed: Two ints, int32 or int64 [2].
-
-        Returns:
-            Pixels of the same shape and dtype.
-
-        Raises:
-            ValueError: when `shift` is not smaller than the images, which reflection needs.
-        """
-        flip_seed, shift_seed = tf.unstack(tf.random.split(seed, 2))
-        if self.flip:
-            images = _flip_half(images, flip_seed)
-        if self.shift:
-            images = _shift(images, self.shift, shift_seed)
-        # Folded in one by one, so that a new change leaves the draws of the others as they were.
-        crop_seed, colour_seed, erase_seed = (
-            tf.random.fold_in(tf.cast(seed, tf.int32), number) for number in range(3)
-        )
-        if self.crop < 1:
-            images = _crop(images, self.crop, crop_seed)
-        if self.colour:
-            images = _recolour(images, self.colour, colour_seed)
-        if self.erase:
-            images = _erase(images, self.erase, erase_seed)
-        return images
+    flip_seed, shift_seed = tf.unstack(tf.random.split(seed, 2))
+    if augmentation.flip:
+        images = _flip_half(images, flip_seed)
+    if augmentation.shift:
+        images = _shift(images, augmentation.shift, shift_seed)
+    # Folded in one by one, so that a new change leaves the draws of the others as they were.
+    crop_seed, colour_seed, erase_seed = (
+        tf.random.fold_in(tf.cast(seed, tf.int32), number) for number in range(3)
+    )
+    if augmentation.crop < 1:
+        images = _crop(images, augmentation.crop, crop_seed)
+    if augmentation.colour:
+        images = _recolour(images, augmentation.colour, colour_seed)
+    if augmentation.erase:
+        images = _erase(images, augmentation.erase, erase_seed)
+    return images
 
 
 def _flip_half(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

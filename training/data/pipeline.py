@@ -1,21 +1,22 @@
 """From a data set to batches for `fit` and for evaluation."""
 
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from keras_hashing.command_line.progress import loading_progress
 from keras_hashing.images.preprocessing import ImagePreprocessing
-from training.data.augmentation import Augmentation
+from training.data.augmentation import augment as augment_batch
 from training.data.epoch_order import epoch_order, require_single_label, steps_per_epoch
 from training.data.image_dataset import ImageDataset
 from training.data.sources.image_source import ImageSource
+from training.settings import Augmentation
+from training.settings.training import Cache
 
-__all__ = ["Augmentation", "Cache", "TrainingBatches", "evaluation_batches", "training_batches"]
+__all__ = ["TrainingBatches", "evaluation_batches", "training_batches"]
 
-Cache = Literal["memory", "none"]
 
 _CACHED_AT_ONCE = 64
 
@@ -245,7 +246,7 @@ def _augmented(
     ) -> tuple[tf.Tensor, tf.Tensor]:
         images, labels = batch
         step_seed = tf.stack([tf.constant(seed, tf.int64), step])
-        return augment.apply(images, step_seed), labels
+        return augment_batch(images, step_seed, augment), labels
 
     return _map(batches.enumerate(first_step), augmented)
 

@@ -17,17 +17,20 @@ is the one that list files gave (`training.data.sources.list_files`), and the se
 import inspect
 import warnings
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.data.image_dataset import ImageDataset
 from training.data.split import Split
 
-__all__ = ["MAP_AT", "PROTOCOLS", "Split", "make_split"]
+if TYPE_CHECKING:  # settings are checked without loading TensorFlow
+    from training.data.image_dataset import ImageDataset
+
+__all__ = ["MAP_AT", "PROTOCOLS", "Split", "check_protocol", "make_split"]
 
 
 def make_split(
-    dataset: ImageDataset, protocol: str, seed: int, **options: int | str | None
+    dataset: "ImageDataset", protocol: str, seed: int, **options: int | str | None
 ) -> Split:
     """Split a data set by a protocol of `PROTOCOLS`.
 
@@ -40,12 +43,17 @@ def make_split(
     Raises:
         ValueError: on an unknown protocol or option, or data that the protocol does not fit.
     """
+    check_protocol(protocol, **options)
+    return PROTOCOLS[protocol](dataset, seed, **options)
+
+
+def check_protocol(protocol: str, **options: int | str | None) -> None:
+    """Refuses, by a `ValueError`, an unknown protocol or options that it does not take."""
     if protocol not in PROTOCOLS:
         raise ValueError(f"Unknown protocol {protocol!r}. Known: {', '.join(PROTOCOLS)}")
-    draw = PROTOCOLS[protocol]
     allowed = [
         name
-        for name, parameter in inspect.signature(draw).parameters.items()
+        for name, parameter in inspect.signature(PROTOCOLS[protocol]).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     ]
     unknown = sorted(set(options) - set(allowed))
@@ -54,22 +62,21 @@ def make_split(
             f"Protocol {protocol!r} takes no option {', '.join(unknown)}. "
             f"Its options: {', '.join(allowed) or 'none'}"
         )
-    return draw(dataset, seed, **options)
 
 
-def cifar10(dataset: ImageDataset, seed: int) -> Split:
+def cifar10(dataset: "ImageDataset", seed: int) -> Split:
     """Query 100 a class, train 500 a class, database the other 54,000 of CIFAR-10's 60,000."""
     query, train = _draw_cifar10(dataset, seed, query_per_class=100, train_per_class=500)
     return Split(query, train, database=_others(dataset, query, train))
 
 
-def cifar10_1(dataset: ImageDataset, seed: int) -> Split:
+def cifar10_1(dataset: "ImageDataset", seed: int) -> Split:
     """Query 100 a class, database the other 59,000, train 500 a class of the database."""
     query, train = _draw_cifar10(dataset, seed, query_per_class=100, train_per_class=500)
     return Split(query, train, database=_others(dataset, query))
 
 
-def cifar10_2(dataset: ImageDataset, seed: int) -> Split:
+def cifar10_2(dataset: "ImageDataset", seed: int) -> Split:
     """Query 1,000 a class; the other 50,000 are both train and database.
 
     As in HashNet's code and those after it, the query is drawn from all 60,000 images; it is not
@@ -80,7 +87,7 @@ def cifar10_2(dataset: ImageDataset, seed: int) -> Split:
 
 
 def per_class(
-    dataset: ImageDataset,
+    dataset: "ImageDataset",
     seed: int,
     *,
     query_per_class: int = 20,
@@ -119,7 +126,7 @@ def per_class(
     return Split(query, _draw(dataset, rest, train_per_class, "train"), database)
 
 
-def lists(dataset: ImageDataset, seed: int) -> Split:
+def lists(dataset: "ImageDataset", seed: int) -> Split:
     """The query, training and database images that list files name.
 
     Args:
@@ -138,7 +145,7 @@ def lists(dataset: ImageDataset, seed: int) -> Split:
     return dataset.given_split
 
 
-def nus_wide_21(dataset: ImageDataset, seed: int) -> Split:
+def nus_wide_21(dataset: "ImageDataset", seed: int) -> Split:
     """NUS-WIDE's 21 most frequent concepts by list files: 2,100 query, 10,500 train; mAP@5000.
 
     100 query and 500 training images a concept, the latter drawn from the database of all others
@@ -157,7 +164,7 @@ def nus_wide_21(dataset: ImageDataset, seed: int) -> Split:
     return _published(dataset, seed, "NUS-WIDE-21", classes=21, query=[2100], train=[10_500])
 
 
-def coco(dataset: ImageDataset, seed: int) -> Split:
+def coco(dataset: "ImageDataset", seed: int) -> Split:
     """MS-COCO 2014's 80 classes by list files: 5,000 query, 10,000 train; mAP@5000.
 
     The training list is that of thuml/HashNet (pytorch/data/coco/train.txt); classes and cut are
@@ -167,7 +174,7 @@ def coco(dataset: ImageDataset, seed: int) -> Split:
     return _published(dataset, seed, "COCO", classes=80, query=[5000], train=[10_000])
 
 
-def imagenet_100(dataset: ImageDataset, seed: int) -> Split:
+def imagenet_100(dataset: "ImageDataset", seed: int) -> Split:
     """100 classes of ImageNet by list files: 5,000 query, 10,000 or 13,000 train; mAP@1000.
 
     The query are the 5,000 validation images. HashNet's paper (ICCV 2017) trains on 100 images a
@@ -201,7 +208,7 @@ MAP_AT: dict[str, int] = {"nus-wide-21": 5000, "coco": 5000, "imagenet-100": 100
 
 
 def _published(
-    dataset: ImageDataset,
+    dataset: "ImageDataset",
     seed: int,
     benchmark: str,
     classes: int,
@@ -228,7 +235,7 @@ def _published(
 
 
 def _draw_cifar10(
-    dataset: ImageDataset, seed: int, query_per_class: int, train_per_class: int
+    dataset: "ImageDataset", seed: int, query_per_class: int, train_per_class: int
 ) -> tuple[np.ndarray, np.ndarray]:
     counts = dataset.labels.sum(axis=0, dtype=np.int64)
     if counts.tolist() != [6000] * 10 or not dataset.single_label:
@@ -243,11 +250,11 @@ def _draw_cifar10(
     return query, _draw(dataset, rest, train_per_class, "train")
 
 
-def _random_order(dataset: ImageDataset, seed: int) -> np.ndarray:
+def _random_order(dataset: "ImageDataset", seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(len(dataset))
 
 
-def _draw(dataset: ImageDataset, order: np.ndarray, per_class: int, purpose: str) -> np.ndarray:
+def _draw(dataset: "ImageDataset", order: np.ndarray, per_class: int, purpose: str) -> np.ndarray:
     """Take `per_class` images of each class, the first in `order` (int [m]); see the module."""
     labels = dataset.labels[order].astype(bool)
     available = labels.sum(axis=0)
@@ -265,5 +272,5 @@ def _draw(dataset: ImageDataset, order: np.ndarray, per_class: int, purpose: str
     return np.sort(order[taken])
 
 
-def _others(dataset: ImageDataset, *taken: np.ndarray) -> np.ndarray:
+def _others(dataset: "ImageDataset", *taken: np.ndarray) -> np.ndarray:
     return np.setdiff1d(np.arange(len(dataset)), np.concatenate(taken))

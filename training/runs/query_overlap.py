@@ -7,7 +7,7 @@ import numpy as np
 from training.data.protocols import make_split
 from training.runs.run_data import RunData
 from training.runs.run_folder import RunFolder
-from training.runs.settings import FitSettings
+from training.settings import FitSettings
 
 
 def check_queries_unseen(run: str | Path, data: RunData) -> None:

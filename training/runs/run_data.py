@@ -6,7 +6,7 @@ from typing import Any, Self
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from training.data import ImageDataset, load_dataset
 from training.data.protocols import Split, make_split
-from training.runs.settings import FitSettings
+from training.settings import FitSettings
 
 
 @dataclass(frozen=True, eq=False)

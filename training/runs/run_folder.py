@@ -13,7 +13,7 @@ from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.models import HashingModel
 from training.runs.run_data import RunData
-from training.runs.settings import FitSettings
+from training.settings import FitSettings
 
 
 class RunFolder:

@@ -37,7 +37,7 @@ from training.data.pipeline import (
 from training.runs.query_overlap import check_queries_unseen
 from training.runs.run_data import RunData
 from training.runs.run_folder import RunFolder
-from training.runs.settings import FitSettings
+from training.settings import FitSettings
 from training.trainer.evaluate import evaluate
 from training.trainer.feature_network import (
     HIDDEN_LAYER,
@@ -154,15 +154,9 @@ class _Preparation:
         image_root: str | None = None,
         data: RunData | None = None,
     ) -> None:
-        self.settings = settings
-        # What can be refused before the data is read.
-        self.make_method(num_classes=2)
-        _check_frozen(settings)
-        if settings.radius > settings.bits:
-            raise ValueError(
-                f"`radius` must be at most `bits`. Received: radius={settings.radius}, "
-                f"bits={settings.bits}"
-            )
+        # `model_copy` checks nothing.
+        self.settings = settings = FitSettings.check(settings.model_dump())
+        _warn_of_random_features(settings)
         self.data = RunData.load(settings, data_dir, image_root) if data is None else data
         self.dataset, self.split = self.data.dataset, self.data.split
         self.preprocessing = self.data.preprocessing
@@ -196,27 +190,9 @@ class _Preparation:
         }
 
 
-def _check_frozen(settings: FitSettings) -> None:
-    """Refuses what a frozen backbone makes meaningless."""
-    if not settings.frozen:
-        if settings.feature_cache is not None:
-            raise ValueError(
-                "`feature_cache` keeps the features of a frozen backbone: add --frozen. "
-                f"Received: feature_cache={settings.feature_cache!r}"
-            )
-        return
-    if settings.augmentation.changes_images:
-        raise ValueError(
-            "`frozen` computes the features of each image once, so training images cannot be "
-            f"changed at random. Received: {settings.augmentation!r}"
-        )
-    if settings.backbone_rate != 1:
-        raise ValueError(
-            "`frozen` leaves the backbone as it is: it has no learning rate. "
-            f"Received: backbone_rate={settings.backbone_rate}"
-        )
+def _warn_of_random_features(settings: FitSettings) -> None:
     untrained = settings.backbone in UNTRAINED and settings.weights is None
-    if untrained or settings.weights == "none":
+    if settings.frozen and (untrained or settings.weights == "none"):
         warnings.warn(
             f"`frozen` keeps the random weights of the backbone {settings.backbone!r}: its "
             "features know nothing of images. Leave out --frozen, take a pretrained backbone such "

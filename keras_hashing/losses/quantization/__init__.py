@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_hashing import names
 from keras_hashing.losses.quantization.cauchy_distance import CauchyDistance
 from keras_hashing.losses.quantization.cubic_distance import CubicDistance
 from keras_hashing.losses.quantization.hash_sliced_wasserstein import HashSlicedWasserstein
@@ -14,11 +15,8 @@ from keras_hashing.losses.quantization.sign_distance import SignDistance
 from keras_hashing.losses.quantization.sliced_wasserstein import SlicedWasserstein
 from keras_hashing.losses.quantization.target_distance import TargetDistance
 
-QUANTIZATION_LOSSES = {
-    "hswd": HashSlicedWasserstein,
-    "swd": SlicedWasserstein,
-    "ot": OptimalTransport,
-    "sign": SignDistance,
+QUANTIZATION_LOSSES: dict[str, type[QuantizationLoss]] = {
+    name: globals()[class_name] for name, class_name in names.QUANTIZATION_LOSSES.items()
 }
 
 

@@ -12,7 +12,7 @@ from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.models import HashingModel
 from training.runs.run_data import RunData
 from training.runs.run_folder import Run, load_run
-from training.runs.settings import FitSettings
+from training.settings import FitSettings
 from training.trainer.fit import fit
 
 CALIBRATION = 60

@@ -57,7 +57,7 @@ def test_damaged_metadata_is_named(files: Callable[[str], Path], tmp_path: Path)
         model.buffers[entry.buffer].data = data.tobytes().replace(b'"bits":32', b'"bits":31')
 
     path = changed(files("float32"), tmp_path / "spoilt.tflite", spoil)
-    with pytest.raises(ValueError, match=r"spoilt.tflite' cannot be read: bits: .*multiple of 8"):
+    with pytest.raises(ValueError, match=r"spoilt.tflite' cannot be read: `bits`: .*multiple of 8"):
         read_metadata(path)
 
 

@@ -63,10 +63,10 @@ def test_a_missing_card_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 2}, "format_version: Input should be 1"),
-        ({"bits": 12}, "bits: Input should be a multiple of 8"),
-        ({"fingerprint": None}, "fingerprint: Input should be a valid string"),
-        ({"created": "2026-01-01T00:00:00"}, "created: Input should have timezone info"),
+        ({"format_version": 2}, "`format_version`: Input should be 1"),
+        ({"bits": 12}, "`bits`: Input should be a multiple of 8"),
+        ({"fingerprint": None}, "`fingerprint`: Input should be a valid string"),
+        ({"created": "2026-01-01T00:00:00"}, "`created`: Input should have timezone info"),
     ],
 )
 def test_what_is_wrong_with_a_card_is_named(
@@ -82,7 +82,7 @@ def test_what_is_wrong_with_a_card_is_named(
 def test_a_card_that_is_no_json_is_an_error(card: Card, tmp_path: Path) -> None:
     card.save(tmp_path)
     (tmp_path / CARD).write_text("{")
-    with pytest.raises(ValueError, match=r"card\.json' cannot be read: the file: Invalid JSON"):
+    with pytest.raises(ValueError, match=r"card\.json' cannot be read: Invalid JSON"):
         Card.load(tmp_path)
 
 

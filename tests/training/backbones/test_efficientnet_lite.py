@@ -5,11 +5,8 @@ import numpy as np
 import pytest
 
 from training.backbones import make_backbone
-from training.backbones.efficientnet_lite import (
-    efficientnet_lite,
-    imagenet_checkpoint,
-    load_imagenet_weights,
-)
+from training.backbones.efficientnet_lite import efficientnet_lite, load_imagenet_weights
+from training.backbones.imagenet_checkpoint import imagenet_checkpoint
 
 SHAPE = (64, 64, 3)
 

@@ -27,7 +27,7 @@ from training.compare.workers.fine_tuner import FineTuner, fit_settings, schedul
 from training.compare.workers.image_data import ImageData
 from training.data import load_dataset
 from training.runs.run_folder import RunFolder
-from training.runs.settings import FitSettings
+from training.settings import FitSettings
 from training.trainer import fit as fitting
 
 pytestmark = pytest.mark.slow  # every test needs networks trained whole
@@ -229,16 +229,6 @@ def test_a_worker_ends_in_the_middle_of_a_run_when_its_comparison_is_gone() -> N
         assert process.wait(timeout=60) == 0
 
 
-def test_the_options_are_those_of_fit() -> None:
-    for name, field in FineTuning.model_fields.items():
-        of_fit = FitSettings.model_fields[name]
-        assert (field.default, field.annotation, field.metadata) == (
-            of_fit.default,
-            of_fit.annotation,
-            of_fit.metadata,
-        ), name
-
-
 def test_frozen_settings_have_the_digest_from_before_there_was_fine_tuning() -> None:
     assert digest_of({"recipe": Recipe().model_dump(mode="json")}) == "ead74cb5dd99d289"
     plain, flipped = (Recipe(fine_tuning=FineTuning(flip=flip)) for flip in (False, True))
@@ -263,7 +253,6 @@ def test_one_process_fine_tunes_unless_more_are_asked_for() -> None:
         (["--crop", "0.5"], "`crop` is an option of fine-tuning: add --fine-tune. Received: 0.5"),
         (["--flip"], "`flip` is an option of fine-tuning: add --fine-tune. Received: True"),
         (["--backbone-rate", "1"], "`backbone_rate` is an option of fine-tuning"),
-        (["--hidden", "0"], "`hidden` must be at least 1 on frozen features"),
         (["--fine-tune", "--crop", "2"], "`crop`: Input should be less than or equal to 1"),
         (["--fine-tune", "--features-only"], "`features_only` is about the features of a frozen"),
         (["--fine-tune", "--features-dir", "x"], "`features_dir` is about .* Received: 'x'"),

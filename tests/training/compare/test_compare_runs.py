@@ -145,7 +145,7 @@ def refused(*arguments: str | Path) -> str:
         (["--methods", "dpsch"], "`methods` must be among csq, dch, dhn"),
         (["--quantizations", "hwsd"], "`quantizations` must be among none, native, sign"),
         (["--bits", "20"], "`bits` must be a positive multiple of 8"),
-        (["--bits", "sixteen"], "`bits` must be whole numbers with commas between"),
+        (["--bits", "sixteen"], "`bits` must be whole numbers separated by commas"),
         (["--seeds", "0,0"], "`seeds` must not repeat"),
         (["--epochs", "0"], "`epochs`: Input should be greater than or equal to 1"),
         (["--dataset", "digits", "--batch-size", "5000"], "at least one batch"),
@@ -224,7 +224,7 @@ def test_a_grid_of_columns_that_do_not_exist_is_refused_with_the_reason(tmp_path
 
 def test_help_tells_how_a_comparison_goes_on() -> None:
     text = " ".join(RUNNER.invoke(app, ["compare", "--help"]).output.split())
-    assert "the same command goes on where an interrupted one was" in text
+    assert "Repeat the command to resume an interrupted comparison" in text
 
 
 def test_help_names_every_method_and_the_report(capsys: pytest.CaptureFixture) -> None:

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from training.data import EncodedImages, ImageDataset
-from training.data.pipeline import Augmentation, evaluation_batches, training_batches
+from training.data.pipeline import evaluation_batches, training_batches
+from training.settings import Augmentation
 
 MakeDataset = Callable[..., ImageDataset]
 Batches = list[tuple[np.ndarray, np.ndarray]]

@@ -7,7 +7,7 @@ import pytest
 
 from training.data import ImageDataset, load_dataset
 from training.data.protocols import MAP_AT, PROTOCOLS, Split, make_split
-from training.runs.settings import FitSettings
+from training.settings import FitSettings
 
 MakeDataset = Callable[..., ImageDataset]
 

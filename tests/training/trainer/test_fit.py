@@ -14,7 +14,7 @@ from keras_hashing.retrieval import CodeIndex
 from training.callbacks.checkpoint import Checkpoint, latest_checkpoint
 from training.callbacks.history_log import read_history
 from training.runs.run_folder import RunFolder, load_run
-from training.runs.settings import FitSettings
+from training.settings import FitSettings
 from training.trainer.fit import _Preparation, _Training, fit, resume
 
 QUICK = FitSettings(
@@ -201,13 +201,6 @@ def test_a_method_for_one_label_refuses_images_with_several(
         fit(settings, tmp_path / "run", verbose=0)
 
 
-def test_settings_name_the_rule_and_what_was_received() -> None:
-    with pytest.raises(ValueError, match=r"`epochs`: .*greater than or equal to 1.*Received: 0"):
-        FitSettings.check({"epochs": 0})
-    with pytest.raises(ValueError, match=r"`epoch`: Extra inputs are not permitted"):
-        FitSettings.check({"epoch": 5})
-
-
 def test_a_loss_that_becomes_non_finite_stops_without_a_broken_checkpoint(tmp_path: Path) -> None:
     wild = QUICK.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(ValueError, match="loss became .* Try a lower learning rate"):
@@ -338,16 +331,3 @@ def test_weights_of_no_run(tmp_path: Path) -> None:
         fit(settings, tmp_path / "run", verbose=0)
     with pytest.raises(FileNotFoundError, match=r"No weights file or run.*a \.weights\.h5 file"):
         fit(settings.model_copy(update={"weights": str(tmp_path / "no")}), tmp_path / "run")
-
-
-def test_a_folder_named_as_a_kind_of_weights_is_no_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "imagenet").mkdir()
-    (tmp_path / "mine").mkdir()
-    monkeypatch.chdir(tmp_path)
-    kinds = {
-        name: QUICK.model_copy(update={"weights": name}).weights_of_a_run
-        for name in ("imagenet", "none", "mine", "other")
-    }
-    assert kinds == {"imagenet": None, "none": None, "mine": Path("mine"), "other": None}

@@ -11,10 +11,10 @@ from keras_hashing import retrieval
 from keras_hashing.retrieval import CodeIndex
 from training.backbones import make_backbone
 from training.runs.run_folder import RunFolder, load_run
-from training.runs.settings import FitSettings
+from training.settings import FitSettings
 from training.trainer.evaluate import evaluate_model
 from training.trainer.feature_network import feature_network
-from training.trainer.fit import _check_frozen, _Preparation, _Training, fit, resume
+from training.trainer.fit import _Preparation, _Training, _warn_of_random_features, fit, resume
 
 FROZEN = FitSettings(
     epochs=3, bits=16, batch_size=64, train_per_class=30, frozen=True, hidden=24, seed=3
@@ -127,7 +127,7 @@ def test_the_feature_network_standardises_and_leaves_constant_features_centred()
 def test_a_frozen_backbone_of_random_weights_is_told_of(
     weights: str | None, warns: int, recwarn: pytest.WarningsRecorder
 ) -> None:
-    _check_frozen(FROZEN.model_copy(update={"weights": weights}))
+    _warn_of_random_features(FROZEN.model_copy(update={"weights": weights}))
     told = [str(warning.message) for warning in recwarn]
     assert len(told) == warns
     assert all("random weights of the backbone 'small-cnn'" in text for text in told)

@@ -16,7 +16,7 @@ from training.compare.workers.image_data import ImageData
 from training.compare.workers.measure_codes import measure_codes
 from training.data.split import Split
 from training.runs.run_folder import RunFolder
-from training.runs.settings import FitSettings
+from training.settings import FitSettings
 from training.trainer.fit import begin_or_go_on
 
 

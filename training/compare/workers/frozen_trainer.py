@@ -73,10 +73,11 @@ class Trainer:
         keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(run.seed)
         features = keras.Input((self.data.width,), name="features")
-        kept = keras.layers.Dropout(self.recipe.dropout)(features)
-        hidden = keras.layers.Dense(
-            self.recipe.hidden, "relu", kernel_initializer=small_weights(run.seed)
-        )(kept)
+        outputs = keras.layers.Dropout(self.recipe.dropout)(features)
+        if self.recipe.hidden:
+            outputs = keras.layers.Dense(
+                self.recipe.hidden, "relu", kernel_initializer=small_weights(run.seed)
+            )(outputs)
         method = methods.get(run.method, bits=run.bits, num_classes=self.data.labels.shape[1])
         head = HashHead(
             run.bits,
@@ -84,7 +85,7 @@ class Trainer:
             kernel_initializer=small_weights(run.seed + 1),
         )
         model = HashingModel(
-            keras.Model(features, hidden),
+            keras.Model(features, outputs),
             bits=run.bits,
             method=method,
             quantization=HostSortedSWD() if run.quantization == "swd" else run.quantization,

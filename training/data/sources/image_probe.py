@@ -5,15 +5,14 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from keras_hashing.command_line.progress import loading_progress
 from keras_hashing.images.header import MOST_PIXELS, TOO_LARGE, check_size
-
-OnBadImage = Literal["error", "skip"]
+from training.settings.data import OnBadImage
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b"GIF89a")
 _NAMED_AT_MOST = 20

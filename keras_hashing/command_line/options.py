@@ -1,0 +1,74 @@
+"""Options of a command that are the fields of a pydantic model."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from keras_hashing.command_line.errors import is_given
+
+Command = Callable[..., Any]
+
+
+def options_of(
+    model: type[BaseModel], only: Iterable[str] | None = None, panel: str | None = None
+) -> list[inspect.Parameter]:
+    """An option for each field of a model, with its name, type, default and description.
+
+    Rules are not checked here: the model says what is wrong, in the same words for a file.
+
+    Args:
+        model: The model.
+        only: The fields, in their order in `--help`; all of them by default.
+        panel: Title of their panel in `--help`; the model's own title by default.
+    """
+    title = model.model_config.get("title") if panel is None else panel
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=Annotated[
+                _type_of(field),
+                typer.Option(
+                    help=field.description,
+                    rich_help_panel=title,
+                    show_default=field.default is not False,
+                ),
+            ],
+        )
+        for name in (model.model_fields if only is None else only)
+        for field in [model.model_fields[name]]
+    ]
+
+
+def with_options(*options: inspect.Parameter) -> Callable[[Command], Command]:
+    """Adds options to a command, which takes their values as `**values`."""
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        command.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def given(context: typer.Context, model: type[BaseModel]) -> dict[str, Any]:
+    """The values of a model's fields that stand on the command line."""
+    return {name: context.params[name] for name in model.model_fields if is_given(context, name)}
+
+
+def _type_of(field: FieldInfo) -> Any:
+    """What typer can read: numbers in a `Literal` are for the model to check."""
+    kind: Any = field.annotation
+    optional = False
+    if get_origin(kind) in (Union, UnionType):
+        kind, optional = next(part for part in get_args(kind) if part is not NoneType), True
+    if get_origin(kind) is Literal and not all(isinstance(one, str) for one in get_args(kind)):
+        kind = type(get_args(kind)[0])
+    return kind | None if optional else kind

@@ -1,0 +1,41 @@
+"""Names of methods and quantizations, for help and checks that do without Keras.
+
+The registries, `keras_hashing.methods.METHODS` and
+`keras_hashing.losses.quantization.QUANTIZATION_LOSSES`, are these tables with classes for names.
+"""
+
+from collections.abc import Iterable
+
+PAIRWISE_METHODS = {
+    "dch": "DCH",
+    "dhn": "DHN",
+    "dpsh": "DPSH",
+    "dsdh": "DSDH",
+    "hashnet": "HashNet",
+}
+CLASS_METHODS = {"csq": "CSQ", "greedyhash": "GreedyHash", "orthohash": "OrthoHash"}
+METHODS = {**PAIRWISE_METHODS, **CLASS_METHODS}
+
+QUANTIZATION_LOSSES = {
+    "hswd": "HashSlicedWasserstein",
+    "swd": "SlicedWasserstein",
+    "ot": "OptimalTransport",
+    "sign": "SignDistance",
+}
+QUANTIZATIONS = ("none", "native", *QUANTIZATION_LOSSES)
+
+
+def check_name(argument: str, name: str, known: Iterable[str]) -> str:
+    """The name as it is, if it is a known one."""
+    known = list(known)
+    if name not in known:
+        raise ValueError(
+            f"`{argument}` must be one of {', '.join(known)}. Received: {argument}={name!r}"
+        )
+    return name
+
+
+def quoted(names: Iterable[str], last: str = "or") -> str:
+    """The names in quotes, as in "'a', 'b' or 'c'"."""
+    *others, final = map(repr, names)
+    return f"{', '.join(others)} {last} {final}" if others else final

@@ -1,0 +1,49 @@
+"""Which images, and where they are."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from training.settings.settings import Settings
+
+OnBadImage = Literal["error", "skip"]
+
+
+class DataSettings(Settings):
+    """Which images, where they are, and the size that the model sees them in."""
+
+    model_config = ConfigDict(title="Data set")
+
+    dataset: str = Field(
+        default="digits",
+        description="'digits' (no download), 'folder' (--data-dir holds one subfolder per class), "
+        "'lists' (--data-dir holds HashNet's test.txt, train.txt and database.txt), or the name "
+        "of a TFDS data set, such as cifar10.",
+    )
+    data_dir: str | None = Field(
+        default=None,
+        description="Folder of the images, of the list files, or of TFDS' prepared data.",
+    )
+    image_root: str | None = Field(
+        default=None,
+        description="With 'lists': folder that relative paths start from. (default: --data-dir)",
+    )
+    download: bool = Field(default=False, description="Let TFDS download and prepare the data set.")
+    on_bad_image: OnBadImage = Field(
+        default="error",
+        description="How to handle unreadable image files in a folder or list: stop with an "
+        "error, or skip them.",
+    )
+    height: int | None = Field(
+        default=None,
+        ge=1,
+        description="Height that images are resized to. (default: the originals')",
+    )
+    width: int | None = Field(
+        default=None,
+        ge=1,
+        description="Width that images are resized to. (default: the originals')",
+    )
+    channels: Literal[1, 3] | None = Field(
+        default=None, description="1 (grey) or 3 (RGB). (default: the originals')"
+    )

@@ -1,0 +1,61 @@
+"""All settings of a run."""
+
+from typing import Any, Self
+
+from pydantic import model_validator
+
+from training.data.protocols import MAP_AT
+from training.settings.augmentation import Augmentation
+from training.settings.data import DataSettings
+from training.settings.measuring import MeasuringSettings
+from training.settings.model import ModelSettings
+from training.settings.split import SplitSettings
+from training.settings.training import TrainingSettings
+
+
+# Pydantic puts the fields of the last base first.
+class FitSettings(
+    MeasuringSettings, Augmentation, TrainingSettings, ModelSettings, SplitSettings, DataSettings
+):
+    """All settings of `python -m training fit`.
+
+    Raises:
+        pydantic.ValidationError: (a `ValueError`) when a value breaks its rule or is unknown, or
+            values do not fit each other.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _cutoff_of_the_protocol(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`k` where it is not given: the cutoff that papers use with the protocol."""
+        if values.get("k") is None and values.get("protocol") in MAP_AT:
+            return {**values, "k": MAP_AT[values["protocol"]]}
+        return values
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.radius > self.bits:
+            raise ValueError(
+                f"`radius` must be at most `bits`. Received: radius={self.radius}, bits={self.bits}"
+            )
+        if not self.frozen and self.feature_cache is not None:
+            raise ValueError(
+                "`feature_cache` keeps the features of a frozen backbone: add --frozen. "
+                f"Received: feature_cache={self.feature_cache!r}"
+            )
+        if self.frozen and self.augmentation.changes_images:
+            raise ValueError(
+                "`frozen` computes the features of each image once, so training images cannot be "
+                f"changed at random. Received: {self.augmentation!r}"
+            )
+        if self.frozen and self.backbone_rate != 1:
+            raise ValueError(
+                "`frozen` leaves the backbone as it is: it has no learning rate. "
+                f"Received: backbone_rate={self.backbone_rate}"
+            )
+        return self
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """The random changes to training images."""
+        return Augmentation(**self.model_dump(include=set(Augmentation.model_fields)))

@@ -1,0 +1,25 @@
+"""How the codes are measured."""
+
+from pydantic import ConfigDict, Field
+
+from training.settings.settings import Settings
+
+
+class MeasuringSettings(Settings):
+    """How and when retrieval is measured."""
+
+    model_config = ConfigDict(title="Measuring")
+
+    evaluate_every: int = Field(
+        default=0,
+        ge=0,
+        description="Measure retrieval every N epochs; 0 for only once, after the last epoch.",
+    )
+    k: int | None = Field(
+        default=None,
+        ge=1,
+        description="Cutoff k of mAP@k and precision@k. (default: the protocol's, else no cutoff)",
+    )
+    radius: int = Field(
+        default=2, ge=0, description="Hamming radius of the precision within a radius."
+    )

@@ -1,0 +1,46 @@
+"""Which images are the query, which train, and which are searched."""
+
+from typing import Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from keras_hashing.names import quoted
+from training.data.protocols import PROTOCOLS, check_protocol
+from training.settings.settings import Settings
+
+
+class SplitSettings(Settings):
+    """The protocol that splits the data set, and its options."""
+
+    model_config = ConfigDict(title="Split")
+
+    protocol: str = Field(
+        default="per-class",
+        description=f"How the data is split: {quoted(PROTOCOLS)}. 'per-class' draws some images "
+        "of each class as queries; all others are the database. The cifar10 protocols are the "
+        "field's. The last four take the split of list files; all but 'lists' also expect the "
+        "classes and sizes of papers, and measure their mAP@k.",
+    )
+    query_per_class: int | None = Field(
+        default=None, ge=1, description="With 'per-class': queries per class. (default: 20)"
+    )
+    train_per_class: int | None = Field(
+        default=None,
+        ge=1,
+        description="With 'per-class': training images per class. (default: the whole database)",
+    )
+    query_part: str | None = Field(
+        default=None,
+        description="With 'per-class': draw queries from this part only, such as 'test'.",
+    )
+
+    @model_validator(mode="after")
+    def _known_protocol(self) -> Self:
+        check_protocol(self.protocol, **self.protocol_options)
+        return self
+
+    @property
+    def protocol_options(self) -> dict[str, int | str | None]:
+        """The options that were set for the protocol."""
+        names = ("query_per_class", "train_per_class", "query_part")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}

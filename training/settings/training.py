@@ -1,0 +1,51 @@
+"""How the model is trained."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from training.settings.settings import Settings
+
+Cache = Literal["memory", "none"]
+
+
+class TrainingSettings(Settings):
+    """How the model is trained."""
+
+    model_config = ConfigDict(title="Training")
+
+    epochs: int = Field(default=20, ge=1, description="Number of epochs.")
+    batch_size: int = Field(default=128, ge=1, description="Images per batch.")
+    class_balanced: bool = Field(
+        default=False, description="Put the same number of images of each class in a batch."
+    )
+    learning_rate: float = Field(
+        default=1e-3,
+        gt=0,
+        description="Peak learning rate of AdamW: linear warm-up, then cosine decay to 0.",
+    )
+    backbone_rate: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Learning rate of the backbone as a share of --learning-rate. 0.1 suits a "
+        "pretrained backbone.",
+    )
+    weight_decay: float = Field(default=1e-4, ge=0, description="Weight decay of AdamW.")
+    average_weights: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Momentum, such as 0.99, of a moving average of the weights that the run ends "
+        "with. 0 keeps the last weights.",
+    )
+    cache: Cache = Field(default="memory", description="Where decoded training images are kept.")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        default="float32",
+        description="Arithmetic of the backbone; codes and losses are always float32.",
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        description="Seed of the split, initial weights, image order and augmentation.",
+    )
