@@ -9,10 +9,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from export.cli import duplicates, stores
 from export.cli import index as index_cli
 from export.cli import litert as litert_cli
 from export.cli import server as server_cli
-from export.cli import stores
 from keras_hashing.command_line.errors import clear_errors, start_tensorflow, warn
 from keras_hashing.command_line.printing import out, print_facts
 
@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Export trained hash models, and use what was exported.",
 )
+index_cli.app.command("duplicates")(duplicates.duplicates)
 index_cli.app.command("export")(stores.export_index)
 index_cli.app.command("import")(stores.import_index)
 index_cli.app.command("verify")(stores.verify_index)

@@ -1,0 +1,58 @@
+"""`python -m export index duplicates`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from keras_hashing.command_line.errors import clear_errors
+from keras_hashing.command_line.printing import out, print_facts
+
+
+def duplicates(
+    index: Annotated[
+        Path, typer.Option(help="Index file (.npz), or the folder of a finished run.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for clusters.csv; made if need be.")],
+    radius: Annotated[
+        int, typer.Option(min=0, help="Largest Hamming distance of two near-duplicates.")
+    ] = 2,
+    keep: Annotated[
+        Literal["all", "first"],
+        typer.Option(
+            help="'first' writes delete.txt as well: the ids of all items of a cluster but its "
+            "first in the order of the index. `index remove --ids-file` takes it."
+        ),
+    ] = "all",
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted search.")] = False,
+) -> None:
+    """Find near-duplicates: all items within a Hamming radius of each other, in clusters.
+
+    The search is exact. A cluster holds what a chain of near pairs connects, so its ends may lie
+    farther apart than the radius.
+    """
+    with clear_errors():
+        from export.index.duplicates import find_duplicates
+        from export.index.load_index import load_index
+
+        loaded = load_index(index)
+        with out.status("Searching") as status:
+            found = find_duplicates(
+                loaded,
+                radius,
+                output,
+                keep_first=keep == "first",
+                resume=resume,
+                begin=lambda part, parts: status.update(f"Searching, part {part + 1} of {parts}"),
+            )
+        in_clusters = sum(map(len, found.clusters))
+        print_facts(
+            {
+                "items": f"{len(loaded):,}, {found.different_codes:,} different codes",
+                "pairs": f"{found.pairs:,} of different codes",
+                "clusters": f"{len(found.clusters):,} with {in_clusters:,} items",
+                "largest": f"{max(map(len, found.clusters), default=0):,} items",
+                "removable": f"{len(found.removable):,} items, if one of each cluster stays",
+                "written": output,
+            }
+        )
