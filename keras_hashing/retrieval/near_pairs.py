@@ -33,8 +33,8 @@ def near_pairs(codes: ArrayLike, radius: int, part: int) -> Iterator[NearPairs]:
 
     The bits are cut into `radius` + 1 parts. Two codes that differ in at most `radius` bits agree
     in at least one of them (the pigeonhole principle; Norouzi, Punjani and Fleet, CVPR 2012), so
-    sorting by each part in turn brings all pairs together. Of a long part the first 64 bits count. Share p holds the pairs that agree in
-    part p and in none before it: each pair is in one share.
+    sorting by each part in turn brings all pairs together. Of a long part the first 64 bits count.
+    Share p holds the pairs that agree in part p and in none before it: each pair is in one share.
 
     Time is that of `radius` + 1 sorts, and of comparing the codes that agree in a part: where many
     do, it grows with the square of their number, so give it different codes. Memory is some 40
