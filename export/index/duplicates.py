@@ -102,7 +102,7 @@ def find_duplicates(
 
 def _begin(partial: Path, index: CodeIndex, radius: int, resume: bool) -> None:
     """Makes the folder of the parts, or checks that it is of this very search."""
-    digest = hashlib.sha256(index.codes).hexdigest()
+    digest = hashlib.sha256(index.codes.tobytes()).hexdigest()
     plan = {"codes_sha256": digest, "items": len(index), "radius": radius}
     path = partial / _PLAN
     if path.exists():
