@@ -1,6 +1,12 @@
-"""Rules of arguments that more than one part of the library takes, and their defaults."""
+"""Rules of arguments that more than one part of the library takes, and their defaults.
 
+A bool is refused wherever a number is asked for: `p=True` is a slip, not 1.
+"""
+
+import math
+import numbers
 import operator
+from typing import Any
 
 PLACES = ("raw", "relaxed")
 # Of 0.1, 0.3, 1 and 3 with HSWD on the raw code: docs/cifar10.md says how it was measured. The
@@ -8,15 +14,61 @@ PLACES = ("raw", "relaxed")
 DEFAULT_WEIGHT = 0.3
 
 
-def check_bits(bits: int) -> int:
-    """`bits` as an int, if codes of that length can be packed in bytes."""
+def check_integer(name: str, value: Any, smallest: int, largest: int | None, rule: str) -> int:
+    """Returns `value` as an int in `smallest..largest`; `rule` says that range in words.
+
+    `largest=None` sets no upper end.
+    """
     try:
-        number = 0 if isinstance(bits, bool) else operator.index(bits)
+        number = operator.index(value)
     except TypeError:
-        number = 0
-    if number < 8 or number % 8:
+        raise ValueError(f"`{name}` must be an integer. Received: {name}={value!r}") from None
+    outside = number < smallest or (largest is not None and number > largest)
+    if isinstance(value, bool) or outside:
+        raise ValueError(f"`{name}` must be {rule}. Received: {name}={value!r}")
+    return number
+
+
+def check_count(name: str, value: Any, smallest: int = 1) -> int:
+    """`value` as an int of at least `smallest`, 1 or 0."""
+    rule = "a positive integer" if smallest else "an integer of at least 0"
+    return check_integer(name, value, smallest, None, rule)
+
+
+def check_bits(bits: Any) -> int:
+    """`bits` as an int, if codes of that length can be packed in bytes."""
+    number = check_integer("bits", bits, 8, None, "a positive multiple of 8")
+    if number % 8:
         raise ValueError(f"`bits` must be a positive multiple of 8. Received: bits={bits!r}")
     return number
+
+
+def check_order(p: Any) -> int:
+    """`p` as it is, if it is an order of a transport distance: 1 or 2."""
+    if isinstance(p, bool) or p not in (1, 2):
+        raise ValueError(f"`p` must be 1 or 2. Received: p={p!r}")
+    return p
+
+
+def check_positive(name: str, value: float) -> float:
+    """`value` as it is, if it is a finite number above 0."""
+    if not (_is_finite(value) and value > 0):
+        raise ValueError(f"`{name}` must be positive and finite. Received: {name}={value!r}")
+    return value
+
+
+def check_not_negative(name: str, value: float) -> float:
+    """`value` as it is, if it is a finite number of at least 0."""
+    if not (_is_finite(value) and value >= 0):
+        raise ValueError(
+            f"`{name}` must be a finite number of at least 0. Received: {name}={value!r}"
+        )
+    return value
+
+
+def check_weight(quantization_weight: float) -> float:
+    """`quantization_weight` as it is, if it is a finite number of at least 0."""
+    return check_not_negative("quantization_weight", quantization_weight)
 
 
 def check_place(quantize: str) -> str:
@@ -26,11 +78,6 @@ def check_place(quantize: str) -> str:
     return quantize
 
 
-def check_weight(quantization_weight: float) -> float:
-    """`quantization_weight` as it is, if it is a finite number of at least 0."""
-    if not 0 <= quantization_weight < float("inf"):
-        raise ValueError(
-            "`quantization_weight` must be a finite number of at least 0. "
-            f"Received: quantization_weight={quantization_weight}"
-        )
-    return quantization_weight
+def _is_finite(value: Any) -> bool:
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_hashing import retrieval
+from keras_hashing.checks import check_count
 
 
 class RetrievalEvaluation(keras.callbacks.Callback):
@@ -49,11 +50,9 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         encoder: keras.Model | None = None,
     ) -> None:
         super().__init__()
-        if every < 1:
-            raise ValueError(f"`every` must be at least 1. Received: every={every}")
         self.query = query
         self.database = database
-        self.every = every
+        self.every = check_count("every", every)
         self.k = k
         self.radius = radius
         self.batch_size = batch_size

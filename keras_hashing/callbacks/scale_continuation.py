@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from keras_hashing.checks import check_count, check_not_negative, check_positive
+
 
 @keras.saving.register_keras_serializable(package="keras_hashing")
 class ScaleContinuation(keras.callbacks.Callback):
@@ -36,16 +38,10 @@ class ScaleContinuation(keras.callbacks.Callback):
         every: int = 200,
     ) -> None:
         super().__init__()
-        if initial is not None and not initial > 0:
-            raise ValueError(f"`initial` must be positive or None. Received: initial={initial}")
-        if gamma < 0:
-            raise ValueError(f"`gamma` must be at least 0. Received: gamma={gamma}")
-        if every < 1:
-            raise ValueError(f"`every` must be at least 1. Received: every={every}")
-        self.initial = initial
-        self.gamma = gamma
+        self.initial = None if initial is None else check_positive("initial", initial)
+        self.gamma = check_not_negative("gamma", gamma)
         self.power = power
-        self.every = every
+        self.every = check_count("every", every)
         self._first_step = 0
         self._beta: float | None = None
 

@@ -8,9 +8,9 @@ import numpy as np
 from keras import ops
 
 from keras_hashing import backend
-from keras_hashing.checks import check_bits
+from keras_hashing.checks import check_bits, check_integer
 from keras_hashing.retrieval.bit_words import bit_words
-from keras_hashing.retrieval.validation import check_integer, check_packed_codes
+from keras_hashing.retrieval.validation import check_packed_codes
 
 Tensor = Any
 

@@ -10,7 +10,6 @@ from keras_hashing.losses.quantization import (
     QuantizationLoss,
     SignDistance,
     SlicedWasserstein,
-    TargetDistance,
 )
 from keras_hashing.losses.similarity import DCH, DHN, DPSH, HashNet, PairwiseSimilarity
 
@@ -29,5 +28,4 @@ __all__ = [
     "QuantizationLoss",
     "SignDistance",
     "SlicedWasserstein",
-    "TargetDistance",
 ]

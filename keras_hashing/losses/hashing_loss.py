@@ -34,9 +34,8 @@ class HashingLoss(keras.losses.Loss):
         quantization_weight: weight of the quantization loss, at least 0.
         quantize: the code that quantization acts on: `"raw"` (u) or `"relaxed"` (what the
             similarity objective makes of it: tanh u, or tanh βu for HashNet).
-        reduction: as in `keras.losses.Loss`; the reductions of the two parts play no role.
-        name: optional name.
-        dtype: dtype of the computation; half precision is widened to float32.
+        **kwargs: as in `keras.losses.Loss`; the reductions of the two parts play no role, and
+            half precision is widened to float32.
 
     Raises:
         ValueError: if an argument breaks its rule.
@@ -48,16 +47,15 @@ class HashingLoss(keras.losses.Loss):
         quantization: Any = "hswd",
         quantization_weight: float = DEFAULT_WEIGHT,
         quantize: str = "raw",
-        reduction: str | None = "sum_over_batch_size",
         name: str = "hashing_loss",
-        dtype: Any = None,
+        **kwargs: Any,
     ) -> None:
         if not isinstance(similarity, PairwiseSimilarity):
             raise ValueError(
                 "`similarity` must be a similarity objective of keras_hashing.losses. "
                 f"Received: similarity={similarity!r}"
             )
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        super().__init__(name=name, **kwargs)
         self.similarity = similarity
         self.quantization = quantization_losses.get(quantization)
         self.quantization_weight = check_weight(quantization_weight)
@@ -67,7 +65,7 @@ class HashingLoss(keras.losses.Loss):
         """One value a sample.
 
         Args:
-            y_true: one-hot or multi-hot labels, shape (batch, classes).
+            y_true: labels as `PairwiseSimilarity` takes them, shape (batch, classes) or (batch,).
             y_pred: raw continuous codes, shape (batch, bits).
 
         Returns:

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_hashing import backend
+from keras_hashing.checks import check_count
 
 Tensor = Any
 
@@ -33,9 +34,7 @@ class CodeMemory(keras.layers.Layer):
 
     def __init__(self, size: int, bits: int, num_classes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(f"`size` must be a positive integer. Received: size={size!r}")
-        self.size = size
+        self.size = check_count("size", size)
         self.bits = bits
         self.num_classes = num_classes
 

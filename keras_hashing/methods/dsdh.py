@@ -6,11 +6,22 @@ import keras
 from keras import ops
 
 from keras_hashing import backend, losses
+from keras_hashing.checks import check_count, check_not_negative, check_positive
 from keras_hashing.losses.inputs import check_codes, check_labels
 from keras_hashing.methods.discrete_coordinate_descent import discrete_coordinate_descent
 from keras_hashing.methods.pairwise_method import PairwiseMethod
 
 Tensor = Any
+
+
+class _TargetDistance(keras.losses.Loss):
+    """1/K ‖b - u‖² of continuous codes u (`y_pred`) and binary codes b (`y_true`).
+
+    No `QuantizationLoss`: those read the code alone, and a head gives them nothing else.
+    """
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return ops.mean(ops.square(ops.stop_gradient(y_true) - y_pred), axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="keras_hashing.methods")
@@ -32,7 +43,7 @@ class DSDH(PairwiseMethod):
 
     The pull is all that reaches the network of the classifier, so it is part of the objective,
     as η/K ‖b_i - u_i‖², whatever the quantization: without it DSDH is DPSH. It is the paper's
-    quantization too: `native` adds the same term once more (`TargetDistance`), with the model's
+    quantization too: `native` adds the same term once more, with the model's
     `quantization_weight`, so that η in all is `eta + quantization_weight`. With `eta=0` the pull
     is the native quantization alone, which another one replaces. (A wide-spread rewrite of DSDH,
     and the code of the HSWD paper after it, have no pull at all: B and W change nothing there.)
@@ -84,17 +95,11 @@ class DSDH(PairwiseMethod):
         **kwargs: Any,
     ) -> None:
         super().__init__(bits=bits, num_classes=num_classes, memory_size=memory_size, **kwargs)
-        positive = {"eta_over_mu": eta_over_mu, "nu_over_mu": nu_over_mu}
-        for name, value in {**positive, "window": window, "sweeps": sweeps}.items():
-            if not value > 0:
-                raise ValueError(f"`{name}` must be positive. Received: {name}={value}")
-        if not eta >= 0:
-            raise ValueError(f"`eta` must be at least 0. Received: eta={eta}")
-        self.eta = eta
-        self.eta_over_mu = eta_over_mu
-        self.nu_over_mu = nu_over_mu
-        self.window = window
-        self.sweeps = sweeps
+        self.eta = check_not_negative("eta", eta)
+        self.eta_over_mu = check_positive("eta_over_mu", eta_over_mu)
+        self.nu_over_mu = check_positive("nu_over_mu", nu_over_mu)
+        self.window = check_count("window", window)
+        self.sweeps = check_count("sweeps", sweeps)
 
         def add(name: str, columns: int | None) -> Any:
             return self.add_weight(
@@ -115,7 +120,7 @@ class DSDH(PairwiseMethod):
 
     def native_quantization(self) -> keras.losses.Loss:
         """‖b - u‖² / K, of the binary codes that `native_targets` solves."""
-        return losses.TargetDistance()
+        return _TargetDistance(name="target_distance")
 
     def similarity(self, labels: Tensor, codes: Tensor, training: bool) -> Tensor:
         """The likelihood and the pull: (batch,). In training, W is fitted to B afterwards."""

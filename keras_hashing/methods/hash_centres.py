@@ -8,6 +8,9 @@ _ENUMERATED = 20_000  # up to so many balanced codes are listed, not drawn
 _DRAWN = 8_192
 _DRAWN_PER_CLASS = 8
 _BLOCK = 256
+# A later block gives fewer centres than this one, as more are chosen by then: a search gives up
+# where twice its rate would not do.
+_HOPE = 2
 
 
 def hash_centres(num_classes: int, bits: int, seed: int = 0) -> np.ndarray:
@@ -160,4 +163,7 @@ def _greedy_subset(candidates: np.ndarray, size: int, distance: int) -> np.ndarr
         chosen = np.concatenate([chosen, block[taken]])
         if len(chosen) >= size:
             return chosen[:size]
+        left = len(candidates) - start - _BLOCK
+        if len(chosen) + _HOPE * max(len(taken), 1) / _BLOCK * left < size:
+            return None
     return None

@@ -6,12 +6,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_hashing.checks import check_bits
-from keras_hashing.losses.inputs import check_codes, check_labels, nan_where_not_finite
+from keras_hashing.checks import check_bits, check_integer
+from keras_hashing.losses.inputs import (
+    LABEL_ROUNDING,
+    check_codes,
+    check_labels,
+    nan_where_not_finite,
+)
 
 Tensor = Any
-
-_ROUNDING = 1e-3  # smoothed labels add up to 1 within this
 
 
 class HashingMethod(keras.layers.Layer):
@@ -33,8 +36,9 @@ class HashingMethod(keras.layers.Layer):
     - `normalizes_codes`: whether the model's default head has batch normalization,
     - `single_label_only`: why the method is not defined for several labels an image, if so.
 
-    Computation is in float32, whatever the model's dtype policy. A sample with a non-finite code
-    or label, and one with several labels where the method takes one, has a NaN loss.
+    Computation is in float32, whatever the model's dtype policy. A sample with a non-finite code,
+    with a label outside of [0, 1] or a number that is no class, and one with several labels where
+    the method takes one, has a NaN loss.
 
     Args:
         bits: K, the length of the code, a positive multiple of 8.
@@ -58,11 +62,14 @@ class HashingMethod(keras.layers.Layer):
         kwargs.setdefault("autocast", False)  # inputs keep their precision under a mixed policy
         super().__init__(**kwargs)
         self.bits = check_bits(bits)
-        if self.needs_num_classes and (num_classes is None or num_classes < 2):
+        if num_classes is None and self.needs_num_classes:
             raise ValueError(
-                f"`num_classes` must be given, at least 2: {type(self).__name__} keeps weights for "
-                f"each class. Received: num_classes={num_classes}"
+                f"`num_classes` must be given: {type(self).__name__} keeps weights for each class. "
+                "Received: num_classes=None"
             )
+        if num_classes is not None:
+            rule = "an integer of at least 2"
+            num_classes = check_integer("num_classes", num_classes, 2, None, rule)
         if memory_size:
             raise ValueError(
                 f"`memory_size` must be 0: {type(self).__name__} compares no pairs, so it has no "
@@ -87,7 +94,8 @@ class HashingMethod(keras.layers.Layer):
         """The similarity objective, one value a sample.
 
         Args:
-            labels: one-hot or multi-hot, shape (batch, classes).
+            labels: one-hot, multi-hot or soft, shape (batch, classes), or class numbers, shape
+                (batch,) or (batch, 1); see `keras_hashing.losses.PairwiseSimilarity`.
             codes: raw continuous codes, shape (batch, bits).
             training: whether state may change.
 
@@ -100,23 +108,33 @@ class HashingMethod(keras.layers.Layer):
         values = nan_where_not_finite(nan_where_not_finite(values, codes), labels)
         if self.single_label_only is None:
             return values
-        one_label = ops.abs(ops.sum(labels, axis=-1) - 1) < _ROUNDING
+        one_label = ops.abs(ops.sum(labels, axis=-1) - 1) < LABEL_ROUNDING
         return ops.where(one_label, values, ops.full_like(values, float("nan")))
 
     def check_kind_of_labels(self, labels: np.ndarray) -> None:
         """Refuses labels that the method is not defined for, before anything is trained on them.
 
         Args:
-            labels: one-hot or multi-hot, shape (n, classes).
+            labels: one-hot, multi-hot or soft, shape (n, classes), or class numbers.
 
         Raises:
-            ValueError: if there are images with several labels or with none, and the method is
-                for one label an image.
+            ValueError: if a value is no label, or images have several labels or none where the
+                method is for one label per image.
         """
-        several = int(np.sum(np.abs(np.sum(np.asarray(labels), axis=1) - 1) >= _ROUNDING))
+        labels = np.asarray(labels)
+        if labels.ndim == 1 or labels.shape[1] == 1:
+            return _check_class_numbers(labels, self.num_classes)
+        invalid = ~((labels >= 0) & (labels <= 1 + LABEL_ROUNDING))
+        if invalid.any():
+            row, column = np.argwhere(invalid)[0]
+            raise ValueError(
+                "Labels must be 0 or 1, or between them where they are smoothed or mixed. "
+                f"Received: {labels[row, column]} at position ({row}, {column})"
+            )
+        several = int(np.sum(np.abs(np.sum(labels, axis=1) - 1) >= LABEL_ROUNDING))
         if self.single_label_only is not None and several:
             raise ValueError(
-                f"{type(self).__name__} needs exactly one label an image: "
+                f"{type(self).__name__} needs exactly one label per image: "
                 f"{self.single_label_only}. Received: {several} images with none or several"
             )
 
@@ -151,3 +169,15 @@ class HashingMethod(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal method."""
         return {**super().get_config(), "bits": self.bits, "num_classes": self.num_classes}
+
+
+def _check_class_numbers(numbers: np.ndarray, num_classes: int | None) -> None:
+    """Raises `ValueError` unless these are whole numbers, from 0 to below `num_classes`."""
+    invalid = ~((numbers >= 0) & (numbers == np.floor(numbers)))
+    if num_classes is not None:
+        invalid |= numbers >= num_classes
+    if invalid.any():
+        below = "" if num_classes is None else f" to {num_classes - 1}"
+        raise ValueError(
+            f"Class numbers must be integers from 0{below}. Received: {numbers[invalid].flat[0]}"
+        )

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_hashing.checks import check_not_negative, check_positive
 from keras_hashing.losses.inputs import unit_length
 from keras_hashing.methods.hash_centres import hash_centres
 from keras_hashing.methods.hashing_method import HashingMethod
@@ -62,12 +63,8 @@ class OrthoHash(HashingMethod):
         **kwargs: Any,
     ) -> None:
         super().__init__(bits=bits, num_classes=num_classes, **kwargs)
-        if not margin >= 0:
-            raise ValueError(f"`margin` must be at least 0. Received: margin={margin}")
-        if scale is not None and not scale > 0:
-            raise ValueError(f"`scale` must be positive or None. Received: scale={scale}")
-        self.margin = margin
-        self.scale = scale
+        self.margin = check_not_negative("margin", margin)
+        self.scale = None if scale is None else check_positive("scale", scale)
         self.seed = seed
         targets = hash_centres(self.num_classes or 0, bits, seed)
         self.targets = self.add_weight(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from keras_hashing.checks import check_count
 from keras_hashing.losses.similarity.pairwise_similarity import PairwiseSimilarity
 from keras_hashing.methods.code_memory import CodeMemory
 from keras_hashing.methods.hashing_method import HashingMethod
@@ -33,11 +34,7 @@ class PairwiseMethod(HashingMethod):
         **kwargs: Any,
     ) -> None:
         super().__init__(bits=bits, num_classes=num_classes, **kwargs)
-        if memory_size < 0:
-            raise ValueError(
-                f"`memory_size` must be at least 0. Received: memory_size={memory_size}"
-            )
-        self.memory_size = memory_size
+        self.memory_size = check_count("memory_size", memory_size, 0)
         self.memory: CodeMemory | None = None
         if memory_size:
             if num_classes is None:

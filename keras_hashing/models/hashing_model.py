@@ -33,7 +33,7 @@ class HashingModel(keras.Model):
     model = keras_hashing.models.HashingModel(
         backbone, bits=64, method="hashnet", quantization="hswd", quantization_weight=0.3)
     model.compile("adam")          # the model brings its loss; one given here is added
-    model.fit(train)               # batches of (images, one-hot or multi-hot labels)
+    model.fit(train)               # batches of (images, labels): one-hot, multi-hot or numbers
     model.encoder                  # images → raw continuous codes: what is exported
     model.encode(images)           # images → packed codes
     ```
@@ -132,7 +132,7 @@ class HashingModel(keras.Model):
             ValueError: if `y` is an array of labels that the method is not defined for. (Labels
                 that come in batches have a NaN loss instead.)
         """
-        if isinstance(y, np.ndarray) and y.ndim == 2:
+        if isinstance(y, np.ndarray) and y.ndim in (1, 2):
             self.method.check_kind_of_labels(y)
         if self._native:
             given = getattr(callbacks, "callbacks", callbacks) or []
@@ -162,7 +162,7 @@ class HashingModel(keras.Model):
 
         Args:
             x: images.
-            y: one-hot or multi-hot labels, shape (batch, classes).
+            y: labels, shape (batch, classes), or class numbers, shape (batch,) or (batch, 1).
             y_pred: raw continuous codes, shape (batch, bits).
             sample_weight: optional, shape (batch,).
             training: whether the method's state may change.
@@ -175,8 +175,7 @@ class HashingModel(keras.Model):
         """
         if y is None:
             raise ValueError(
-                "A HashingModel trains on batches of (images, labels), with one-hot or "
-                "multi-hot labels. Received: no labels"
+                "A HashingModel trains on batches of (images, labels). Received: no labels"
             )
         codes = check_codes(y_pred)
         similarity = self.method(y, codes, training=training)

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_hashing.retrieval.validation import check_continuous_codes, check_integer
+from keras_hashing.checks import check_integer
+from keras_hashing.retrieval.validation import check_continuous_codes
 
 
 def pack_codes(codes: ArrayLike) -> NDArray[np.uint8]:

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keras_hashing.checks import check_integer
 from keras_hashing.retrieval.distance_histogram import DistanceHistogram, distance_histogram
 from keras_hashing.retrieval.retrieval_inputs import RetrievalInputs
-from keras_hashing.retrieval.validation import check_cut, check_integer
+from keras_hashing.retrieval.validation import check_cut
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

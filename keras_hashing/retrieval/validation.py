@@ -1,9 +1,9 @@
-"""The rules every argument of the retrieval functions follows."""
-
-import operator
+"""The rules that the arrays of the retrieval functions follow."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from keras_hashing.checks import check_integer
 
 
 def check_continuous_codes(name: str, codes: ArrayLike) -> NDArray:
@@ -70,21 +70,6 @@ def check_same_classes(query_labels: NDArray, database_labels: NDArray) -> None:
             "`query_labels` and `database_labels` must have the same number of classes. "
             f"Received: {query_labels.shape[1]} and {database_labels.shape[1]} classes"
         )
-
-
-def check_integer(name: str, value: int, smallest: int, largest: int | None, rule: str) -> int:
-    """Returns `value` as an int in `smallest..largest`; `rule` says that range in words.
-
-    `largest=None` sets no upper end.
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise ValueError(f"`{name}` must be an integer. Received: {name}={value!r}") from None
-    outside = number < smallest or (largest is not None and number > largest)
-    if isinstance(value, bool) or outside:
-        raise ValueError(f"`{name}` must be {rule}. Received: {name}={value!r}")
-    return number
 
 
 def check_cut(k: int, items: int, beyond: bool) -> int:

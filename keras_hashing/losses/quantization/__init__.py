@@ -13,7 +13,6 @@ from keras_hashing.losses.quantization.optimal_transport import OptimalTransport
 from keras_hashing.losses.quantization.quantization_loss import QuantizationLoss
 from keras_hashing.losses.quantization.sign_distance import SignDistance
 from keras_hashing.losses.quantization.sliced_wasserstein import SlicedWasserstein
-from keras_hashing.losses.quantization.target_distance import TargetDistance
 
 QUANTIZATION_LOSSES: dict[str, type[QuantizationLoss]] = {
     name: globals()[class_name] for name, class_name in names.QUANTIZATION_LOSSES.items()
@@ -58,6 +57,5 @@ __all__ = [
     "QuantizationLoss",
     "SignDistance",
     "SlicedWasserstein",
-    "TargetDistance",
     "get",
 ]

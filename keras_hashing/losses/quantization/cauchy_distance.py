@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_hashing.losses.inputs import unit_length
+from keras_hashing.checks import check_positive
+from keras_hashing.losses.inputs import magnitude, unit_length
 from keras_hashing.losses.quantization.quantization_loss import QuantizationLoss
 
 Tensor = Any
@@ -24,9 +25,7 @@ class CauchyDistance(QuantizationLoss):
 
     Args:
         gamma: γ, the scale of the Cauchy distribution, as in `keras_hashing.losses.DCH`.
-        reduction: as in `keras.losses.Loss`.
-        name: optional name.
-        dtype: dtype of the computation; half precision is widened to float32.
+        **kwargs: as in `keras.losses.Loss`; half precision is widened to float32.
 
     Raises:
         ValueError: if `gamma` is not positive.
@@ -35,19 +34,16 @@ class CauchyDistance(QuantizationLoss):
     def __init__(
         self,
         gamma: float = 20.0,
-        reduction: str | None = "sum_over_batch_size",
         name: str = "cauchy_distance",
-        dtype: Any = None,
+        **kwargs: Any,
     ) -> None:
-        if not gamma > 0:
-            raise ValueError(f"`gamma` must be positive. Received: gamma={gamma}")
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.gamma = gamma
+        super().__init__(name=name, **kwargs)
+        self.gamma = check_positive("gamma", gamma)
 
     def distance(self, codes: Tensor) -> Tensor:
         """(batch, bits) → (batch,)."""
         bits = codes.shape[-1]
-        cosine = ops.sum(unit_length(ops.abs(codes)), axis=-1) / bits**0.5
+        cosine = ops.sum(unit_length(magnitude(codes)), axis=-1) / bits**0.5
         # Rounding can take the cosine of a perfect code past 1.
         return ops.log1p(bits / 2 * ops.maximum(1 - cosine, 0) / self.gamma)
 

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_hashing.losses.inputs import absolute, magnitude
 from keras_hashing.losses.quantization.quantization_loss import QuantizationLoss
 
 Tensor = Any
@@ -21,20 +22,13 @@ class CubicDistance(QuantizationLoss):
     keeps the straight-through gradient honest. The authors' code takes the same mean.
 
     Args:
-        reduction: as in `keras.losses.Loss`.
-        name: optional name.
-        dtype: dtype of the computation; half precision is widened to float32.
+        **kwargs: as in `keras.losses.Loss`; half precision is widened to float32.
     """
 
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "cubic_distance",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+    def __init__(self, name: str = "cubic_distance", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
 
     def distance(self, codes: Tensor) -> Tensor:
         """(batch, bits) → (batch,)."""
-        x = ops.abs(ops.abs(codes) - 1)
+        x = absolute(magnitude(codes) - 1)
         return ops.mean(x * ops.square(x), axis=-1)

@@ -6,6 +6,8 @@ import keras
 from keras import ops
 
 from keras_hashing import backend
+from keras_hashing.checks import check_order
+from keras_hashing.losses.inputs import absolute
 from keras_hashing.losses.quantization.quantization_loss import QuantizationLoss
 
 Tensor = Any
@@ -43,9 +45,7 @@ class HashSlicedWasserstein(QuantizationLoss):
 
     Args:
         p: order of the distance, 1 or 2.
-        reduction: as in `keras.losses.Loss`.
-        name: optional name.
-        dtype: dtype of the computation; half precision is widened to float32.
+        **kwargs: as in `keras.losses.Loss`; half precision is widened to float32.
 
     Raises:
         ValueError: if `p` is neither 1 nor 2.
@@ -61,20 +61,17 @@ class HashSlicedWasserstein(QuantizationLoss):
     def __init__(
         self,
         p: int = 2,
-        reduction: str | None = "sum_over_batch_size",
         name: str = "hash_sliced_wasserstein",
-        dtype: Any = None,
+        **kwargs: Any,
     ) -> None:
-        if p not in (1, 2):
-            raise ValueError(f"`p` must be 1 or 2. Received: p={p}")
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.p = p
+        super().__init__(name=name, **kwargs)
+        self.p = check_order(p)
 
     def distance(self, codes: Tensor) -> Tensor:
         """Transport cost of each sample, averaged over the bits: (batch, bits) → (batch,)."""
         up = ops.stop_gradient(self._mass_to_plus_one(codes))
         if self.p == 1:
-            cost = up * ops.abs(codes - 1) + (1 - up) * ops.abs(codes + 1)
+            cost = up * absolute(codes - 1) + (1 - up) * absolute(codes + 1)
         else:
             mean_target = 2 * up - 1
             variance_of_target = 1 - ops.square(mean_target)

@@ -6,6 +6,8 @@ import keras
 from keras import ops
 
 from keras_hashing import backend
+from keras_hashing.checks import check_order
+from keras_hashing.losses.inputs import absolute
 from keras_hashing.losses.quantization.quantization_loss import QuantizationLoss
 from keras_hashing.losses.quantization.seed_of_batch import seed_of_batch
 
@@ -30,9 +32,7 @@ class OptimalTransport(QuantizationLoss):
     Args:
         seed: integer seed of the targets.
         p: order of the ground cost, 1 or 2.
-        reduction: as in `keras.losses.Loss`.
-        name: optional name.
-        dtype: dtype of the computation; half precision is widened to float32.
+        **kwargs: as in `keras.losses.Loss`; half precision is widened to float32.
 
     Raises:
         ValueError: if `p` is neither 1 nor 2.
@@ -42,15 +42,12 @@ class OptimalTransport(QuantizationLoss):
         self,
         seed: int = 0,
         p: int = 2,
-        reduction: str | None = "sum_over_batch_size",
         name: str = "optimal_transport",
-        dtype: Any = None,
+        **kwargs: Any,
     ) -> None:
-        if p not in (1, 2):
-            raise ValueError(f"`p` must be 1 or 2. Received: p={p}")
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        super().__init__(name=name, **kwargs)
         self.seed = seed
-        self.p = p
+        self.p = check_order(p)
 
     def distance(self, codes: Tensor) -> Tensor:
         """Transport cost of each sample, averaged over the bits: (batch, bits) → (batch,)."""
@@ -60,7 +57,7 @@ class OptimalTransport(QuantizationLoss):
         first = backend.first_row(codes)
         own_columns = columns[first : first + ops.shape(codes)[0]]
         difference = codes - ops.take(targets, own_columns, axis=0)
-        cost = ops.abs(difference) if self.p == 1 else ops.square(difference)
+        cost = absolute(difference) if self.p == 1 else ops.square(difference)
         return ops.mean(cost, axis=-1)
 
     def draw(self, batch: Tensor) -> Tensor:

@@ -17,9 +17,7 @@ class QuantizationLoss(keras.losses.Loss):
     that reductions and sample weights of Keras keep their meaning. `y_true` plays no part.
 
     Args:
-        reduction: as in `keras.losses.Loss`.
-        name: optional name.
-        dtype: dtype of the computation; half precision is widened to float32.
+        **kwargs: as in `keras.losses.Loss`; half precision is widened to float32.
     """
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_hashing.losses.inputs import magnitude
 from keras_hashing.losses.quantization.quantization_loss import QuantizationLoss
 
 Tensor = Any
@@ -20,19 +21,12 @@ class SignDistance(QuantizationLoss):
     bits). It pulls each value to ±1 and does nothing for the balance of a bit.
 
     Args:
-        reduction: as in `keras.losses.Loss`.
-        name: optional name.
-        dtype: dtype of the computation; half precision is widened to float32.
+        **kwargs: as in `keras.losses.Loss`; half precision is widened to float32.
     """
 
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "sign_distance",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+    def __init__(self, name: str = "sign_distance", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
 
     def distance(self, codes: Tensor) -> Tensor:
         """Mean of (|u| - 1)², which is (u - sign u)²: (batch, bits) → (batch,)."""
-        return ops.mean(ops.square(ops.abs(codes) - 1), axis=-1)
+        return ops.mean(ops.square(magnitude(codes) - 1), axis=-1)

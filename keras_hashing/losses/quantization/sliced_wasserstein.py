@@ -6,6 +6,8 @@ import keras
 from keras import ops
 
 from keras_hashing import backend
+from keras_hashing.checks import check_count, check_order
+from keras_hashing.losses.inputs import absolute
 from keras_hashing.losses.quantization.quantization_loss import QuantizationLoss
 from keras_hashing.losses.quantization.seed_of_batch import seed_of_batch
 
@@ -35,9 +37,7 @@ class SlicedWasserstein(QuantizationLoss):
         num_projections: L, the number of random directions.
         seed: integer seed of directions and targets.
         p: order of the distance, 1 or 2.
-        reduction: as in `keras.losses.Loss`.
-        name: optional name.
-        dtype: dtype of the computation; half precision is widened to float32.
+        **kwargs: as in `keras.losses.Loss`; half precision is widened to float32.
 
     Raises:
         ValueError: if `num_projections` is not positive or `p` is neither 1 nor 2.
@@ -48,21 +48,13 @@ class SlicedWasserstein(QuantizationLoss):
         num_projections: int = 1000,
         seed: int = 0,
         p: int = 2,
-        reduction: str | None = "sum_over_batch_size",
         name: str = "sliced_wasserstein",
-        dtype: Any = None,
+        **kwargs: Any,
     ) -> None:
-        if num_projections < 1:
-            raise ValueError(
-                "`num_projections` must be a positive integer. "
-                f"Received: num_projections={num_projections}"
-            )
-        if p not in (1, 2):
-            raise ValueError(f"`p` must be 1 or 2. Received: p={p}")
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.num_projections = num_projections
+        super().__init__(name=name, **kwargs)
+        self.num_projections = check_count("num_projections", num_projections)
         self.seed = seed
-        self.p = p
+        self.p = check_order(p)
 
     def distance(self, codes: Tensor) -> Tensor:
         """Transport cost of each sample, averaged over the projections: (batch,)."""
@@ -75,7 +67,7 @@ class SlicedWasserstein(QuantizationLoss):
         own_rank = rank[first : first + ops.shape(codes)[0]]
         assigned = ops.take_along_axis(target_of_rank, own_rank, axis=0)
         difference = codes @ directions - ops.stop_gradient(assigned)
-        cost = ops.abs(difference) if self.p == 1 else ops.square(difference)
+        cost = absolute(difference) if self.p == 1 else ops.square(difference)
         return ops.mean(cost, axis=-1)
 
     def draw(self, batch: Tensor) -> tuple[Tensor, Tensor]:

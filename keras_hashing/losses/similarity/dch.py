@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_hashing.checks import check_positive
 from keras_hashing.losses.inputs import unit_length
 from keras_hashing.losses.similarity.pairwise_similarity import (
     PairwiseSimilarity,
@@ -27,7 +28,7 @@ class DCH(PairwiseSimilarity):
 
     S1 and S0 count the similar and the dissimilar pairs of the batch, S = S1 + S0. The Cauchy
     probability falls at once as the distance leaves 0, so similar codes are drawn into a small
-    Hamming ball. Labels are one-hot or multi-hot, shape (batch, classes).
+    Hamming ball.
 
     A dissimilar pair with equal codes has an infinite cost in the paper; here 1 - cos is at
     least 1e-6, so that rounding neither takes the logarithm of a negative number nor of 0.
@@ -39,9 +40,7 @@ class DCH(PairwiseSimilarity):
     Args:
         gamma: γ, the scale of the Cauchy distribution: the distance at which a pair is as
             likely similar as not.
-        reduction: as in `keras.losses.Loss`.
-        name: optional name.
-        dtype: dtype of the computation; half precision is widened to float32.
+        **kwargs: as in `keras.losses.Loss`; half precision is widened to float32.
 
     Raises:
         ValueError: if `gamma` is not positive.
@@ -50,14 +49,11 @@ class DCH(PairwiseSimilarity):
     def __init__(
         self,
         gamma: float = 20.0,
-        reduction: str | None = "sum_over_batch_size",
         name: str = "dch",
-        dtype: Any = None,
+        **kwargs: Any,
     ) -> None:
-        if not gamma > 0:
-            raise ValueError(f"`gamma` must be positive. Received: gamma={gamma}")
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.gamma = gamma
+        super().__init__(name=name, **kwargs)
+        self.gamma = check_positive("gamma", gamma)
 
     def similarity_code(self, codes: Tensor) -> Tensor:
         """v / ‖v‖, whose inner products are cosines."""
@@ -66,9 +62,8 @@ class DCH(PairwiseSimilarity):
     def pair_loss(self, inner_products: Tensor, similar: Tensor, bits: int) -> Tensor:
         """-log p for a similar pair, -log(1 - p) for a dissimilar one."""
         distance = bits / 2 * ops.maximum(1 - inner_products, _CLOSEST)
-        return ops.where(
-            similar > 0, ops.log1p(distance / self.gamma), ops.log1p(self.gamma / distance)
-        )
+        of_similar, of_dissimilar = distance / self.gamma, self.gamma / distance
+        return similar * ops.log1p(of_similar) + (1 - similar) * ops.log1p(of_dissimilar)
 
     def pair_weights(self, similar: Tensor, valid: Tensor) -> Tensor:
         """S/S1 and S/S0, counted over the pairs of the global batch."""

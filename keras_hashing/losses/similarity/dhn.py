@@ -16,8 +16,6 @@ class DHN(DPSH):
         θ_ij = ½ v_i·v_j
         L    = mean over pairs of  log(1 + exp θ_ij) - s_ij θ_ij
 
-    Labels are one-hot or multi-hot, shape (batch, classes).
-
     Source: Zhu, Long, Wang, Cao, "Deep Hashing Network for Efficient Similarity Retrieval", AAAI
     2016, the pairwise cross-entropy of a hash layer with tanh. The authors' code
     (thulab/DeepHash) has the same factor ½ as its default `alpha`, but clips inner products to
@@ -25,18 +23,11 @@ class DHN(DPSH):
     sample with itself.
 
     Args:
-        reduction: as in `keras.losses.Loss`.
-        name: optional name.
-        dtype: dtype of the computation; half precision is widened to float32.
+        **kwargs: as in `keras.losses.Loss`; half precision is widened to float32.
     """
 
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "dhn",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+    def __init__(self, name: str = "dhn", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
 
     def similarity_code(self, codes: Tensor) -> Tensor:
         """v = tanh u."""

@@ -17,7 +17,7 @@ class DPSH(PairwiseSimilarity):
         θ_ij = ½ u_i·u_j
         L    = mean over pairs of  log(1 + exp θ_ij) - s_ij θ_ij
 
-    u is the raw continuous code. Labels are one-hot or multi-hot, shape (batch, classes).
+    u is the raw continuous code.
 
     Source: Li, Wang, Kang, "Feature Learning based Deep Supervised Hashing with Pairwise
     Labels", IJCAI 2016, eq. 1-2, with the logarithm in its stable softplus form. The published
@@ -25,18 +25,11 @@ class DPSH(PairwiseSimilarity):
     compared with itself (`keras_hashing.methods.DPSH` adds a memory of bounded size).
 
     Args:
-        reduction: as in `keras.losses.Loss`.
-        name: optional name.
-        dtype: dtype of the computation; half precision is widened to float32.
+        **kwargs: as in `keras.losses.Loss`; half precision is widened to float32.
     """
 
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "dpsh",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+    def __init__(self, name: str = "dpsh", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
 
     def pair_loss(self, inner_products: Tensor, similar: Tensor, bits: int) -> Tensor:
         """softplus(θ) - s θ with θ half the inner product."""

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_hashing.checks import check_positive
 from keras_hashing.losses.similarity.pairwise_similarity import (
     PairwiseSimilarity,
     balanced_weights,
@@ -22,8 +23,7 @@ class HashNet(PairwiseSimilarity):
         w_ij = S/S1 where s_ij = 1, S/S0 where s_ij = 0
 
     S1 and S0 count the similar and the dissimilar pairs of the batch, S = S1 + S0: both kinds
-    weigh the same, however rare similar pairs are. Labels are one-hot or multi-hot, shape
-    (batch, classes).
+    weigh the same, however rare similar pairs are.
 
     β is fixed here. `keras_hashing.methods.HashNet` lets it grow (continuation), which is
     HashNet's own way to binary codes.
@@ -36,9 +36,7 @@ class HashNet(PairwiseSimilarity):
         alpha: α, the steepness of the likelihood. `None` means 10 / bits, as in the authors'
             code.
         beta: β, the steepness of tanh.
-        reduction: as in `keras.losses.Loss`.
-        name: optional name.
-        dtype: dtype of the computation; half precision is widened to float32.
+        **kwargs: as in `keras.losses.Loss`; half precision is widened to float32.
 
     Raises:
         ValueError: if `alpha` or `beta` is not positive.
@@ -48,17 +46,12 @@ class HashNet(PairwiseSimilarity):
         self,
         alpha: float | None = None,
         beta: float = 1.0,
-        reduction: str | None = "sum_over_batch_size",
         name: str = "hashnet",
-        dtype: Any = None,
+        **kwargs: Any,
     ) -> None:
-        if alpha is not None and not alpha > 0:
-            raise ValueError(f"`alpha` must be positive or None. Received: alpha={alpha}")
-        if not beta > 0:
-            raise ValueError(f"`beta` must be positive. Received: beta={beta}")
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.alpha = alpha
-        self.beta = beta
+        super().__init__(name=name, **kwargs)
+        self.alpha = None if alpha is None else check_positive("alpha", alpha)
+        self.beta = check_positive("beta", beta)
 
     def similarity_code(self, codes: Tensor) -> Tensor:
         """v = tanh(βu), scaled so that inner products are α v·v'."""

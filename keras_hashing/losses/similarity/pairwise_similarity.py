@@ -16,7 +16,16 @@ Tensor = Any
 
 
 class PairwiseSimilarity(keras.losses.Loss):
-    """Base class: a loss of all pairs of the batch, s_ij = 1 where i and j share a label.
+    """Base class: a loss of all pairs of the batch, by the similarity s_ij of their labels.
+
+        s_ij = min(1, Σ_c y_ic y_jc)
+
+    One-hot and multi-hot labels have s_ij = 1 where i and j share a label, else 0. Soft labels
+    (label smoothing, MixUp, CutMix) lie in between: of rows that add up to 1, s_ij is the
+    probability that a label drawn from i is the one drawn from j. A soft pair has s_ij times the
+    loss of a similar pair and 1 - s_ij times that of a dissimilar one. Class numbers of shape
+    (batch,) or (batch, 1) are similar where they are equal. A sample with a negative label, or
+    one above 1, has a NaN loss.
 
     A subclass implements `pair_loss(inner_products, similar, bits)`, and may override
 
@@ -29,19 +38,15 @@ class PairwiseSimilarity(keras.losses.Loss):
     partners are the global batch, and the gradient crosses the replicas. A batch of one has no
     pair, and its value is 0.
 
-    Labels (`y_true`) are one-hot or multi-hot of shape (batch, classes).
-
     Args:
-        reduction: as in `keras.losses.Loss`.
-        name: optional name.
-        dtype: dtype of the computation; half precision is widened to float32.
+        **kwargs: as in `keras.losses.Loss`; half precision is widened to float32.
     """
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """One value a sample.
 
         Args:
-            y_true: labels, shape (batch, classes).
+            y_true: labels, shape (batch, classes), or class numbers.
             y_pred: raw continuous codes, shape (batch, bits).
 
         Returns:
@@ -64,7 +69,7 @@ class PairwiseSimilarity(keras.losses.Loss):
 
         Args:
             inner_products: of the two codes of each pair, shape (n, m).
-            similar: 1 where the pair shares a label, else 0, shape (n, m).
+            similar: s, from 0 to 1, shape (n, m). The loss is linear in it.
             bits: K, the length of the codes.
 
         Returns:
@@ -87,7 +92,7 @@ class PairwiseSimilarity(keras.losses.Loss):
         """Compares the batch with itself and with a memory of earlier codes.
 
         Args:
-            labels: shape (n, classes).
+            labels: shape (n, classes), as `check_labels` gives them.
             codes: the code whose inner products are compared, shape (n, bits).
             memory_labels: shape (m, classes).
             memory_codes: shape (m, bits); they take no gradient.
@@ -111,8 +116,7 @@ class PairwiseSimilarity(keras.losses.Loss):
                 [partner_codes, ops.stop_gradient(memory_codes)], axis=0
             )
             valid = ops.concatenate([valid, filled], axis=1)
-        shared = ops.matmul(labels, ops.transpose(partner_labels))
-        similar = ops.cast(shared > 0, codes.dtype)
+        similar = ops.cast(similarity_of_pairs(labels, partner_labels), codes.dtype)
         inner_products = ops.matmul(codes, ops.transpose(partner_codes))
         weights = valid * self.pair_weights(similar, valid)
         partners = ops.maximum(ops.sum(valid, axis=1), 1)
@@ -121,15 +125,28 @@ class PairwiseSimilarity(keras.losses.Loss):
         return nan_where_not_finite(values, labels)
 
 
+def similarity_of_pairs(labels: Tensor, partner_labels: Tensor) -> Tensor:
+    """s of the class docstring: (n, classes) and (m, classes) → (n, m), from 0 to 1.
+
+    A label that is not finite makes no pair similar; its own sample shows it.
+    """
+    partners = ops.transpose(partner_labels)
+    if labels.shape[-1] == 1:  # class numbers
+        return ops.equal(labels, partners)
+    shared = ops.matmul(labels, partners)
+    return ops.where(shared > 0, ops.minimum(shared, 1.0), 0.0)
+
+
 def balanced_weights(similar: Tensor, valid: Tensor) -> Tensor:
     """Weights that make similar and dissimilar pairs count the same, however rare one kind is.
 
-        w_ij = S/S1 where s_ij = 1, S/S0 where s_ij = 0
+        w_ij = s_ij S/S1 + (1 - s_ij) S/S0
 
-    S1 and S0 count the similar and the dissimilar pairs of the global batch, S = S1 + S0.
+    S1 = Σ s_ij and S0 = Σ (1 - s_ij) count the similar and the dissimilar pairs of the global
+    batch, S = S1 + S0.
 
     Args:
-        similar: 1 where the pair shares a label, else 0, shape (n, m).
+        similar: s, from 0 to 1, shape (n, m).
         valid: 1 where there is a pair, else 0, shape (n, m).
 
     Returns:
@@ -139,8 +156,6 @@ def balanced_weights(similar: Tensor, valid: Tensor) -> Tensor:
     counts = ops.sum(backend.all_gather(ops.expand_dims(counts, 0)), axis=0)
     similar_pairs, dissimilar_pairs = counts[0], counts[1]
     pairs = similar_pairs + dissimilar_pairs
-    return ops.where(
-        similar > 0,
-        pairs / ops.maximum(similar_pairs, 1),
-        pairs / ops.maximum(dissimilar_pairs, 1),
-    )
+    of_similar = ops.divide_no_nan(pairs, similar_pairs)
+    of_dissimilar = ops.divide_no_nan(pairs, dissimilar_pairs)
+    return similar * of_similar + (1 - similar) * of_dissimilar

@@ -12,7 +12,6 @@ from keras_hashing.losses import (
     OptimalTransport,
     SignDistance,
     SlicedWasserstein,
-    TargetDistance,
 )
 from keras_hashing.losses import quantization as quantization_losses
 
@@ -132,6 +131,45 @@ def test_native_penalty_of_binary_codes_is_zero_with_a_finite_gradient(
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("loss", NATIVE, ids=lambda loss: loss.name)
+def test_value_of_exactly_zero_is_bit_0_and_drawn_to_minus_one(loss, value_and_gradient):
+    codes = np.array([[0.0, 1.0, -1.0, 0.7], [0.0, 0.0, 0.0, 0.0]], "float32")
+    _, gradient = value_and_gradient(lambda u: loss(u, u), codes)
+    below = codes - np.float32(1e-3) * (codes == 0)  # what the limit from the side of bit 0 says
+    _, expected = value_and_gradient(lambda u: loss(u, u), below)
+    np.testing.assert_allclose(gradient[0], expected[0], rtol=2e-2, atol=1e-3)
+    assert (gradient[codes == 0] > 0.001).all()
+
+
+@pytest.mark.parametrize(
+    "loss", [HashSlicedWasserstein(p=1), OptimalTransport(p=1)], ids=lambda loss: loss.name
+)
+def test_value_on_its_target_is_not_moved(loss, value_and_gradient):
+    binary = np.tile([[1.0], [-1.0]], (4, 6)).astype("float32")
+    if isinstance(loss, OptimalTransport):
+        loss.draw = lambda batch: ops.convert_to_tensor(binary)
+    value, gradient = value_and_gradient(lambda u: loss(u, u), binary)
+    assert value == 0
+    np.testing.assert_array_equal(gradient, 0)
+
+
+def test_tied_median_on_a_target_is_drawn_by_the_other_half_of_its_mass(value_and_gradient):
+    # All are +1: half of each sample's mass belongs to -1, the other half is where it should be.
+    loss, codes = HashSlicedWasserstein(p=1), np.ones((4, 3), "float32")
+    value, gradient = value_and_gradient(lambda u: loss(u, u), codes)
+    np.testing.assert_allclose(value, 1.0)
+    np.testing.assert_allclose(gradient, 0.5 / codes.size)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e10, 1e20, 1e30])
+def test_cosine_does_not_see_the_length_of_a_code(scale, rng, value_and_gradient):
+    loss, codes = CauchyDistance(), rng.normal(size=(9, 16)).astype("float32")
+    value, gradient = value_and_gradient(lambda u: loss(u, u), codes)
+    scaled, scaled_gradient = value_and_gradient(lambda u: loss(u, u), np.float32(scale) * codes)
+    np.testing.assert_allclose(scaled, value, rtol=1e-4)
+    np.testing.assert_allclose(scaled_gradient * np.float32(scale), gradient, rtol=1e-2, atol=1e-6)
+
+
 def test_log_cosh_is_csqs_quantization_in_its_own_letters(rng):
     codes = rng.normal(size=(9, 16))
     h = 1 / (1 + np.exp(-2 * codes))
@@ -143,18 +181,6 @@ def test_log_cosh_is_csqs_quantization_in_its_own_letters(rng):
 def test_log_cosh_of_large_codes_does_not_overflow():
     codes = np.full((2, 8), 1e6, "float32")
     np.testing.assert_allclose(float(LogCoshDistance()(codes, codes)), 1e6, rtol=1e-5)
-
-
-def test_target_distance_pulls_to_its_targets_and_not_the_other_way(rng, value_and_gradient):
-    codes = rng.normal(size=(9, 16)).astype("float32")
-    targets = rng.choice([-1.0, 1.0], (9, 16)).astype("float32")
-    value, gradient = value_and_gradient(lambda u: TargetDistance()(targets, u), codes)
-    np.testing.assert_allclose(value, ((targets - codes) ** 2).mean(), rtol=1e-5)
-    np.testing.assert_allclose(gradient, 2 * (codes - targets) / codes.size, rtol=1e-4, atol=1e-6)
-    _, gradient = value_and_gradient(lambda b: TargetDistance()(b, codes), targets)
-    assert gradient is None or not np.any(gradient)
-    with pytest.raises(ValueError, match="a binary code for each code"):
-        TargetDistance()(targets[:, :8], codes)
 
 
 def test_sign_distance_is_the_squared_distance_to_the_sign(rng):
@@ -218,12 +244,13 @@ def test_unknown_name_is_refused_with_the_known_ones():
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="`num_projections` must be a positive"):
         SlicedWasserstein(num_projections=0)
-    with pytest.raises(ValueError, match="`p` must be 1 or 2"):
-        SlicedWasserstein(p=3)
-    with pytest.raises(ValueError, match="`p` must be 1 or 2"):
-        OptimalTransport(p=3)
-    with pytest.raises(ValueError, match="`gamma` must be positive"):
-        CauchyDistance(gamma=0)
+    for kind in (HashSlicedWasserstein, SlicedWasserstein, OptimalTransport):
+        for p in (3, True):
+            with pytest.raises(ValueError, match=f"`p` must be 1 or 2. Received: p={p}"):
+                kind(p=p)
+    for gamma in (0, True, np.inf, "20"):
+        with pytest.raises(ValueError, match="`gamma` must be positive"):
+            CauchyDistance(gamma=gamma)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX calls the host from XLA")

@@ -100,10 +100,51 @@ def test_non_finite_codes_or_labels_give_a_non_finite_loss(objective, rng):
         assert not np.isfinite(float(objective(MULTI_HOT, bad_codes)))
 
 
-@pytest.mark.parametrize("labels", [np.arange(6), np.arange(6)[:, None]])
-def test_class_numbers_are_refused_with_the_way_out(labels, rng):
-    with pytest.raises(ValueError, match=r"to_categorical.*Received: shape=\(6"):
-        DPSH()(labels, rng.normal(size=(6, 8)).astype("float32"))
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=name_of)
+def test_class_numbers_are_labels(objective, rng):
+    codes = rng.normal(size=(6, 8)).astype("float32")
+    numbers = np.array([0, 2, 2, 70_000, 2, 0])
+    expected = float(objective((numbers[:, None] == np.unique(numbers)).astype("float32"), codes))
+    for labels in (numbers, numbers[:, None], numbers.astype("float32")):
+        np.testing.assert_allclose(float(objective(labels, codes)), expected, rtol=1e-6)
+    for no_class in (-1, 0.5, np.nan):
+        labels = np.where(np.arange(6) == 2, no_class, numbers)
+        values = ops.convert_to_numpy(objective.call(labels, ops.convert_to_tensor(codes)))
+        np.testing.assert_array_equal(np.isnan(values), np.arange(6) == 2)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=name_of)
+def test_soft_pair_has_the_mean_loss_of_the_labels_drawn_from_it(objective, rng):
+    codes = rng.normal(size=(2, 8)).astype("float32")
+    soft = np.array([[0.7, 0.2, 0.1], [0.5, 0.5, 0.0]], "float32")
+    drawn = {(i, j): soft[0, i] * soft[1, j] for i in range(3) for j in range(3)}
+    expected = sum(
+        share * float(objective(np.eye(3, dtype="float32")[list(labels)], codes))
+        for labels, share in drawn.items()
+    )
+    # Balanced weights: each kind is half of S there, and all of it in a draw of one kind.
+    kinds = 2 if isinstance(objective, HashNet | DCH) else 1
+    np.testing.assert_allclose(float(objective(soft, codes)), kinds * expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=name_of)
+def test_smoothing_of_next_to_nothing_changes_next_to_nothing(objective, rng):
+    codes = rng.normal(size=(6, 8)).astype("float32")
+    labels = np.eye(3, dtype="float32")[[0, 1, 0, 2, 2, 1]]
+    smoothed = (1 - 1e-5) * labels + np.float32(1e-5) / 3
+    expected = float(objective(labels, codes))
+    np.testing.assert_allclose(float(objective(smoothed, codes)), expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("loss", [HashNet(), HashingLoss(DPSH())], ids=lambda loss: loss.name)
+def test_negative_labels_and_labels_above_one_give_nan(loss, rng):
+    codes = ops.convert_to_tensor(rng.normal(size=(6, 8)).astype("float32"))
+    signs = 2 * np.eye(3, dtype="float32")[[0, 1, 0, 2, 2, 1]] - 1
+    assert np.isnan(ops.convert_to_numpy(loss.call(signs, codes))).all()
+    labels = MULTI_HOT.copy()
+    labels[3, 2] = 2
+    values = ops.convert_to_numpy(loss.call(labels, codes))
+    np.testing.assert_array_equal(np.isnan(values), np.arange(6) == 3)
 
 
 def test_similar_and_dissimilar_pairs_weigh_the_same_in_hashnet():

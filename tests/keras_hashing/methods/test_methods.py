@@ -113,7 +113,7 @@ def test_multi_hot_labels_have_a_loss_or_are_refused(name, rng):
         several = MULTI_HOT.sum(axis=1) > 1
         assert np.isnan(values[several]).all()
         assert np.isfinite(values[~several]).all()
-        with pytest.raises(ValueError, match=r"one label an image: the paper.*4 images"):
+        with pytest.raises(ValueError, match=r"one label per image: the paper.*4 images"):
             method.check_kind_of_labels(MULTI_HOT)
     else:
         assert np.isfinite(values).all()
@@ -151,15 +151,16 @@ def test_arguments_are_checked():
         methods.CSQ(8, 100)
     with pytest.raises(ValueError, match="`gamma` must be positive"):
         methods.DCH(8, gamma=0)
-    with pytest.raises(ValueError, match="`margin` must be at least 0"):
+    with pytest.raises(ValueError, match="`margin` must be a finite number of at least 0"):
         methods.OrthoHash(8, 4, margin=-1)
     with pytest.raises(ValueError, match="`scale` must be positive"):
         methods.OrthoHash(8, 4, scale=0)
-    with pytest.raises(ValueError, match="`eta` must be at least 0"):
+    with pytest.raises(ValueError, match="`eta` must be a finite number of at least 0"):
         methods.DSDH(8, 4, eta=-1)
     for option in ("eta_over_mu", "nu_over_mu", "window", "sweeps"):
-        with pytest.raises(ValueError, match=f"`{option}` must be positive"):
-            methods.DSDH(8, 4, **{option: 0})
+        for value in (0, True):
+            with pytest.raises(ValueError, match=f"`{option}` must be (a )?positive"):
+                methods.DSDH(8, 4, **{option: value})
 
 
 # DSDH

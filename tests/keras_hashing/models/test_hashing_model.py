@@ -399,7 +399,8 @@ def test_terminate_on_nan_sees_non_finite_labels(make_backbone, blobs):
     bad[0, 0] = np.nan
     model = make_model(make_backbone())
     stop = keras.callbacks.TerminateOnNaN()
-    history = model.fit(images, bad, epochs=5, callbacks=[stop], shuffle=False, verbose=0)
+    batches = ((images, bad) for _ in range(5))
+    history = model.fit(batches, epochs=5, steps_per_epoch=1, callbacks=[stop], verbose=0)
     assert len(history.epoch) == 1
 
 
@@ -430,11 +431,11 @@ def test_bad_arguments_are_refused(make_backbone):
         HashingModel(keras.Sequential([keras.layers.Dense(3)]), bits=16)
     with pytest.raises(ValueError, match="global pooling"):
         HashingModel(keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(3, 3)]), bits=16)
-    with pytest.raises(ValueError, match="`num_classes` must be given, at least 2: CSQ keeps"):
+    with pytest.raises(ValueError, match="`num_classes` must be given: CSQ keeps"):
         HashingModel(make_backbone(), bits=16, method="csq")
     with pytest.raises(ValueError, match="`num_classes` must be given"):
         methods.HashNet(bits=16, memory_size=5)
-    with pytest.raises(ValueError, match="`memory_size` must be at least 0"):
+    with pytest.raises(ValueError, match="`memory_size` must be an integer of at least 0"):
         methods.HashNet(bits=16, memory_size=-5)
 
 
@@ -444,8 +445,8 @@ def test_labels_of_another_shape_are_refused(make_backbone, blobs):
     def fit(labels):
         make_model(make_backbone(), num_classes=3).fit(images, labels, verbose=0)
 
-    with pytest.raises(ValueError, match="to_categorical"):
-        fit(labels.argmax(axis=1))
+    with pytest.raises(ValueError, match=r"shape \(batch, classes\), or class numbers"):
+        fit(labels[:, None])
     with pytest.raises(ValueError, match="each of the 3 classes"):
         fit(labels[:, :2])
     with pytest.raises(ValueError, match="no labels"):
@@ -483,5 +484,20 @@ def test_model_whose_file_tells_the_methods_shapes_otherwise_loads(
 def test_labels_that_the_method_is_not_defined_for_are_refused_by_fit(make_backbone, blobs):
     images, labels = blobs
     model = make_model(make_backbone(), method="greedyhash")
-    with pytest.raises(ValueError, match="GreedyHash needs exactly one label an image.*96 images"):
+    with pytest.raises(ValueError, match="GreedyHash needs exactly one label per image.*96 images"):
         model.fit(images, np.ones_like(labels), verbose=0)
+    with pytest.raises(ValueError, match=r"Labels must be 0 or 1.*-1.0 at position \(0, "):
+        model.fit(images, 2 * labels - 1, verbose=0)
+    with pytest.raises(ValueError, match="Class numbers must be integers from 0 to 2. Received: 3"):
+        model.fit(images, labels.argmax(axis=1) + 1, verbose=0)
+
+
+@pytest.mark.parametrize("method", ["hashnet", "csq", "dsdh", with_memory])
+def test_class_numbers_train_like_one_hot_labels(method, make_backbone, blobs):
+    images, labels = blobs
+    numbers, losses = labels.argmax(axis=1), []
+    for y in (labels, numbers, numbers[:, None]):
+        keras.utils.set_random_seed(0)
+        model = make_model(make_backbone(), method=method() if callable(method) else method)
+        losses.append(model.fit(images, y, shuffle=False, epochs=2, verbose=0).history["loss"])
+    np.testing.assert_allclose(losses[1:], [losses[0]] * 2, rtol=1e-5)
