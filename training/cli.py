@@ -11,7 +11,10 @@ from rich.table import Table
 
 from keras_hashing.command_line.errors import clear_errors, start_tensorflow
 from keras_hashing.command_line.options import given, options_of, with_options
+from keras_hashing.command_line.stages import show_stages, stage
 from training.compare.cli import compare
+from training.data.dataset_place import check_place
+from training.runs.run_folder import RunFolder
 from training.settings import (
     Augmentation,
     DataSettings,
@@ -22,6 +25,7 @@ from training.settings import (
     TrainingSettings,
 )
 from training.settings.config_file import read_config
+from training.trainer.early_checks import check_new_run, check_resumed_run
 
 if TYPE_CHECKING:
     from training.runs.run_data import RunData
@@ -32,6 +36,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
+    callback=show_stages,
     help="Train hash models and measure them.",
 )
 app.add_typer(compare, name="compare")
@@ -84,15 +89,16 @@ def fit(
     with clear_errors():
         chosen = {**({} if config is None else read_config(config)), **given(context, FitSettings)}
         if resume:
-            check_same_settings(chosen, output)
-        settings = FitSettings.check(chosen)
+            check_resumed_run(output, chosen)
+        else:
+            settings = FitSettings.check(chosen)
+            check_new_run(settings, output)
         start_tensorflow()
         from training.trainer import fit as fitting
 
         if resume:
-            metrics = fitting.resume(
-                output, settings.data_dir, settings.image_root, verbose=_verbosity()
-            )
+            places = chosen.get("data_dir"), chosen.get("image_root")
+            metrics = fitting.resume(output, *places, verbose=_verbosity())
         else:
             metrics = fitting.fit(settings, output, verbose=_verbosity())
     _print_metrics(metrics, f"Run {output}")
@@ -101,26 +107,6 @@ def fit(
 def _verbosity() -> int:
     """A progress bar on a terminal, a line an epoch elsewhere."""
     return 1 if _out.is_terminal else 2
-
-
-_MAY_MOVE = ("data_dir", "image_root", "download")
-
-
-def check_same_settings(chosen: dict[str, Any], output: Path) -> None:
-    """Refuses settings that a resumed run was not begun with.
-
-    Where the data lies may change; whether it is the same is seen when it is read.
-    """
-    from training.runs.run_folder import RunFolder
-
-    folder = RunFolder(output)
-    begun = FitSettings.check(folder.read_json(folder.config)["settings"])
-    for name, value in chosen.items():
-        if name not in _MAY_MOVE and value != getattr(begun, name, value):
-            raise ValueError(
-                f"A resumed run keeps the settings it was begun with: `{name}` is "
-                f"{getattr(begun, name)!r}. Received: {value!r}"
-            )
 
 
 @app.command(epilog="Example: python -m training evaluate --run runs/fashion --k 1000")
@@ -133,7 +119,7 @@ def evaluate(
         str | None, typer.Option(help="Where listed images are now. (default: as in the run)")
     ] = None,
     k: Annotated[
-        int | None, typer.Option(help="Cut of mAP@k and precision@k. (default: as in the run)")
+        int | None, typer.Option(help="Cutoff k of mAP@k and precision@k. (default: as in the run)")
     ] = None,
     radius: Annotated[
         int | None, typer.Option(help="Hamming radius. (default: as in the run)")
@@ -142,6 +128,7 @@ def evaluate(
 ) -> None:
     """Measure a finished run again, from its saved model. Nothing in the run is changed."""
     with clear_errors():
+        _check_finished(run, data_dir, image_root)
         start_tensorflow()
         from training.trainer.evaluate import evaluate_model
 
@@ -171,7 +158,9 @@ def images(
     part: Annotated[
         Literal["query", "train", "database"], typer.Option(help="Part of the split.")
     ] = "query",
-    count: Annotated[int, typer.Option(help="How many images, spread evenly.", min=1)] = 5,
+    count: Annotated[
+        int, typer.Option(help="Number of images, spread evenly over the part.", min=1)
+    ] = 5,
     data_dir: Annotated[
         str | None, typer.Option(help="Where the data is now. (default: as in the run)")
     ] = None,
@@ -181,6 +170,7 @@ def images(
 ) -> None:
     """Write images of a run's split as files, for example to query a server with them."""
     with clear_errors():
+        _check_finished(run, data_dir, image_root)
         start_tensorflow()
         import numpy as np
 
@@ -203,33 +193,47 @@ def images(
     "--protocol lists --k 1000 --output runs/mosaics"
 )
 def mosaics(
-    output: Annotated[Path, typer.Option(help="Folder to make.")],
+    output: Annotated[Path, typer.Option(help="Folder to write to.")],
     dataset: Annotated[
-        str, typer.Option(help="Where the source images come from; all of one size.")
+        str, typer.Option(help="Data set of the source images, which have the same size.")
     ] = "cifar10",
     data_dir: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
     download: Annotated[
         bool, typer.Option("--download", help="Let TFDS download and prepare the data set.")
     ] = False,
-    query: Annotated[int, typer.Option(help="Mosaics to search with.")] = 500,
-    train: Annotated[int, typer.Option(help="Mosaics of the database to train on.")] = 2000,
-    database: Annotated[int, typer.Option(help="Mosaics to search in.")] = 5000,
-    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+    query: Annotated[int, typer.Option(help="Number of mosaics to search with.")] = 500,
+    train: Annotated[int, typer.Option(help="Number of those in the database to train on.")] = 2000,
+    database: Annotated[int, typer.Option(help="Number of mosaics to search in.")] = 5000,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
     """Make multi-label images: 2×2 mosaics with the labels of all four, and their list files.
 
-    Each source image is in one mosaic at most.
+    Each source image is used at most once.
     """
     with clear_errors():
+        check_place(dataset, data_dir, download=download)
         start_tensorflow()
         from training.data import load_dataset
         from training.data.sources.mosaics import write_mosaics
 
-        sources = load_dataset(dataset, data_dir, download=download)
+        with stage("Reading images"):
+            sources = load_dataset(dataset, data_dir, download=download)
         write_mosaics(sources, output, query=query, train=train, database=database, seed=seed)
     _out.print(
         f"{query:,} mosaics to search with and {database:,} to search in, {train:,} of them to "
         f"train on: {output}"
+    )
+
+
+def _check_finished(run: Path, data_dir: str | None, image_root: str | None) -> None:
+    """Refuses what is no finished run, and data that is not there."""
+    folder = RunFolder(run)
+    folder.check_finished()
+    settings = FitSettings.check(folder.read_json(folder.config)["settings"])
+    check_place(
+        settings.dataset,
+        settings.data_dir if data_dir is None else data_dir,
+        image_root=settings.image_root if image_root is None else image_root,
     )
 
 
@@ -239,7 +243,8 @@ def _run_with_data(
     """A finished run and the data it was trained on."""
     from training.runs.run_folder import load_run
 
-    loaded = load_run(run)
+    with stage("Loading the run"):
+        loaded = load_run(run)
     return loaded, loaded.data(data_dir, image_root)
 
 

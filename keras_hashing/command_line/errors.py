@@ -4,12 +4,15 @@ import importlib
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+
+from keras_hashing.command_line.stages import stage
 
 _err = Console(stderr=True)
 
@@ -69,7 +72,15 @@ def start_tensorflow() -> None:
     TensorFlow 2.21 writes them to the standard error stream before it looks at
     `TF_CPP_MIN_LOG_LEVEL`, so that no setting silences them.
     """
+    # Keras 3.15 turns variables into arrays by `np.array(variable)`, and TensorFlow 2.21's take no
+    # `copy`: each file that is saved would warn, and stop under `python -W error`.
+    warnings.filterwarnings(
+        "ignore",
+        "__array__ implementation doesn't accept a copy keyword",
+        DeprecationWarning,
+        r"keras\.src\.backend\.tensorflow\.core",
+    )
     if "tensorflow" in sys.modules:
         return
-    with notices_kept_back():
+    with stage("Loading TensorFlow", silent_for=0), notices_kept_back():
         importlib.import_module("tensorflow")

@@ -9,8 +9,11 @@ from keras_hashing.checks import DEFAULT_WEIGHT
 from keras_hashing.command_line.errors import clear_errors, is_given, start_tensorflow
 from keras_hashing.command_line.options import given, options_of, with_options
 from keras_hashing.names import METHODS, QUANTIZATIONS
+from training.backbones import check_weights
+from training.compare.comparison_folder import ComparisonFolder
 from training.compare.grid import DEFAULT_QUANTIZATIONS, TUNED_WEIGHTS, Grid
 from training.compare.recipe import FineTuning, Recipe
+from training.data.dataset_place import check_place
 from training.settings import DataSettings, SplitSettings
 
 compare = typer.Typer(
@@ -125,10 +128,17 @@ def run(
             seeds=_numbers("seeds", seeds, int),
             tune_weights=_numbers("tune_weights", tune_weights, float),
         )
+        place = DataSettings.check({"dataset": recipe.dataset, **given(context, DataSettings)})
+        check_place(
+            place.dataset, place.data_dir, download=place.download, image_root=place.image_root
+        )
+        check_weights(recipe.backbone, None)
+        folder = ComparisonFolder(output)
+        if folder.settings.exists():
+            folder.keep_settings({"recipe": recipe.model_dump(mode="json")})
         start_tensorflow()
         from training.compare.comparison import Comparison, default_workers
 
-        place = DataSettings.check({"dataset": recipe.dataset, **given(context, DataSettings)})
         comparison = Comparison(
             recipe,
             grid,
@@ -158,6 +168,7 @@ def report(
 ) -> None:
     """Write tables (Markdown, CSV), figures and one page (HTML) of a comparison."""
     with clear_errors():
+        ComparisonFolder(output).read_settings()
         start_tensorflow()
         _report(output)
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_hashing.command_line.stages import stage
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from training.backbones import make_backbone
 from training.compare.comparison_folder import ComparisonFolder
@@ -70,18 +71,20 @@ class Comparison:
         self.recipe, self.grid, self.folder = recipe, grid, ComparisonFolder(output)
         self.workers, self.verbose = workers, verbose
         with self.folder.opened():
-            dataset = load_dataset(
-                recipe.dataset,
-                data_dir,
-                download=download,
-                on_bad_image=on_bad_image,
-                image_root=image_root,
-            )
+            with stage("Reading images"):
+                dataset = load_dataset(
+                    recipe.dataset,
+                    data_dir,
+                    download=download,
+                    on_bad_image=on_bad_image,
+                    image_root=image_root,
+                )
             splits = self._splits(dataset)
             self.single_label = dataset.single_label
             preprocessing = dataset.preprocessing(recipe.height, recipe.width, recipe.channels)
             keras.utils.set_random_seed(0)  # of a backbone without pretrained weights
-            backbone = make_backbone(recipe.backbone, preprocessing.shape, dropout=0.0)
+            with stage("Building the network"):
+                backbone = make_backbone(recipe.backbone, preprocessing.shape, dropout=0.0)
             if recipe.fine_tuning is None:
                 self._prepare_features(dataset, preprocessing, backbone, splits, features_dir)
             else:

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from keras_hashing.command_line.progress import duration
 from training.compare.grid_run import Run
 
 
@@ -51,7 +52,7 @@ def run_progress(
         def advance(run: Run, result: dict[str, Any]) -> None:
             nonlocal done
             done += 1
-            time_left = f"{_duration(estimate.seconds_left(run))} left"
+            time_left = f"{duration(estimate.seconds_left(run))} left"
             if result["status"] == "done":
                 told = f"mAP {result['map']:.4f}"
             else:
@@ -91,8 +92,3 @@ class _Estimate:
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

@@ -5,8 +5,7 @@ import hashlib
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_hashing.command_line.progress import loading_progress
+from keras_hashing.command_line.stages import stage
 from keras_hashing.encoder.leaf_layers import leaf_layers
 from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.images.preprocessing import ImagePreprocessing
@@ -26,7 +26,6 @@ _VERSION = 1
 _BATCH = 128
 _BATCHES_BETWEEN_SAVES = 16
 _IMAGES_IN_DIGEST = 256
-_LINES_WITHOUT_TERMINAL = 20
 _TRAINING_ONLY = (keras.layers.Dropout, keras.layers.GaussianNoise, keras.layers.GaussianDropout)
 
 
@@ -49,7 +48,7 @@ def cached_features(
         preprocessing: Size and channels of the backbone's images.
         backbone: Images to features; dropout and the like are off.
         folder: Where the files lie; made if it is not there.
-        verbose: 0 for silence, 1 or 2 for progress (a bar on a terminal, some lines elsewhere).
+        verbose: Whether to say that damaged features are computed again.
         dtype: "float16" or "float32", in which features are kept.
 
     Returns:
@@ -72,7 +71,8 @@ def cached_features(
             return found
         if path.exists() and verbose:
             print(f"Features are damaged and computed again: {path}", file=sys.stderr, flush=True)
-        _compute(dataset, preprocessing, backbone, path, shape, dtype, verbose)
+        with stage("Computing features"):
+            _compute(dataset, preprocessing, backbone, path, shape, dtype)
         found = _read(path, shape, dtype)
     if found is None:
         raise OSError(f"Features that were just written cannot be read back: {path}")
@@ -142,7 +142,6 @@ def _compute(
     path: Path,
     shape: tuple[int, int],
     dtype: str,
-    verbose: int,
 ) -> None:
     partial, marker = path.with_suffix(".partial.npy"), path.with_suffix(".partial.json")
     done = _rows_done(partial, marker, shape, dtype)
@@ -158,7 +157,7 @@ def _compute(
     forward = tf.function(lambda images: backbone(images, training=False))
     positions = np.arange(done, len(dataset))
     batches = evaluation_batches(dataset, positions, preprocessing, _BATCH)
-    with _progress(len(dataset), done, verbose) as advance:
+    with loading_progress("Computing features", len(dataset), done) as advance:
         for number, (images, _) in enumerate(batches, 1):
             block = forward(images).numpy()
             with np.errstate(over="ignore"):
@@ -200,31 +199,3 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-@contextmanager
-def _progress(total: int, done: int, verbose: int) -> Iterator[Callable[[int], None]]:
-    if not verbose:
-        yield lambda finished: None
-        return
-    if sys.stderr.isatty():
-        with loading_progress("Computing features", total) as advance:
-            advance(done)
-            yield advance
-        return
-    started, first, state = time.perf_counter(), done, {"done": done, "line": 0}
-
-    def advance_by_lines(finished: int) -> None:
-        state["done"] += finished
-        line = state["done"] * _LINES_WITHOUT_TERMINAL // total
-        if line > state["line"] and total > _LINES_WITHOUT_TERMINAL * _BATCH:
-            state["line"] = line
-            seconds = time.perf_counter() - started
-            left = seconds / (state["done"] - first) * (total - state["done"])
-            print(
-                f"Computing features: {state['done']:,} of {total:,}, {left / 60:.1f} min left",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    yield advance_by_lines

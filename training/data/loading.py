@@ -2,6 +2,7 @@
 
 import os
 
+from training.data.dataset_place import check_place
 from training.data.image_dataset import ImageDataset
 from training.data.sources.digits import load_digits
 from training.data.sources.image_folder import load_image_folder
@@ -40,16 +41,11 @@ def load_dataset(
         FileNotFoundError: when the folder or the prepared data does not exist.
         NotADirectoryError: when the folder is a file.
     """
-    if image_root is not None and name != "lists":
-        raise ValueError(f"`image_root` goes with data set 'lists' only. Received: {name!r}")
+    check_place(name, data_dir, download=download, image_root=image_root)
     if name == "digits":
         return load_digits()
-    if name == "folder":
-        if data_dir is None:
-            raise ValueError("Data set 'folder' needs `data_dir`, the folder that holds the images")
+    if data_dir is not None and name == "folder":
         return load_image_folder(data_dir, on_bad_image=on_bad_image)
-    if name == "lists":
-        if data_dir is None:
-            raise ValueError("Data set 'lists' needs `data_dir`, the folder that holds the lists")
+    if data_dir is not None and name == "lists":
         return load_list_files(data_dir, image_root, on_bad_image=on_bad_image)
     return load_tfds(name, data_dir, download=download)

@@ -44,7 +44,9 @@ def make_split(
         ValueError: on an unknown protocol or option, or data that the protocol does not fit.
     """
     check_protocol(protocol, **options)
-    return PROTOCOLS[protocol](dataset, seed, **options)
+    split = PROTOCOLS[protocol](dataset, seed, **options)
+    _warn_of_queries_without_answer(dataset, split, protocol)
+    return split
 
 
 def check_protocol(protocol: str, **options: int | str | None) -> None:
@@ -258,11 +260,13 @@ def _draw(dataset: "ImageDataset", order: np.ndarray, per_class: int, purpose: s
     """Take `per_class` images of each class, the first in `order` (int [m]); see the module."""
     labels = dataset.labels[order].astype(bool)
     available = labels.sum(axis=0)
-    if available.min() < per_class:
-        scarce = int(available.argmin())
+    scarce = np.flatnonzero(available < per_class)
+    if len(scarce):
+        named = ", ".join(f"{dataset.class_names[at]!r} ({available[at]})" for at in scarce)
         raise ValueError(
-            f"Class {dataset.class_names[scarce]!r} of data set {dataset.name!r} has too few "
-            f"images for `{purpose}`: {per_class} needed, {available[scarce]} available"
+            f"{len(scarce)} of {len(available)} classes of data set {dataset.name!r} have too few "
+            f"images for `{purpose}_per_class`: {named}. Lower it, add images, or leave these "
+            f"classes out. Received: {purpose}_per_class={per_class}"
         )
     taken = np.zeros(len(order), dtype=bool)
     for label in np.argsort(available, kind="stable"):
@@ -274,3 +278,19 @@ def _draw(dataset: "ImageDataset", order: np.ndarray, per_class: int, purpose: s
 
 def _others(dataset: "ImageDataset", *taken: np.ndarray) -> np.ndarray:
     return np.setdiff1d(np.arange(len(dataset)), np.concatenate(taken))
+
+
+def _warn_of_queries_without_answer(dataset: "ImageDataset", split: Split, protocol: str) -> None:
+    """Warns of queries with no relevant image in the database: each counts 0 in mAP."""
+    in_database = dataset.labels[split.database].any(axis=0)
+    queries = dataset.labels[split.query]
+    lost = queries[queries.any(axis=1) & ~(queries & in_database).any(axis=1)]
+    if len(lost):
+        names = [dataset.class_names[at] for at in np.flatnonzero(lost.any(axis=0))]
+        lower = ", or lower `query_per_class`" if protocol == "per-class" else ""
+        warnings.warn(
+            f"{len(lost)} of {len(split.query)} queries have no image of their classes in the "
+            f"database, so each counts 0 in mAP: {', '.join(map(repr, names))}. Add images, leave "
+            f"these classes out{lower}",
+            stacklevel=3,
+        )

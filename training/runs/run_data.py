@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
+from keras_hashing.command_line.stages import stage
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from training.data import ImageDataset, load_dataset
 from training.data.protocols import Split, make_split
@@ -38,13 +39,14 @@ class RunData:
             ValueError: when settings, data set and protocol do not fit each other.
             FileNotFoundError: when the data is not there.
         """
-        dataset = load_dataset(
-            settings.dataset,
-            settings.data_dir if data_dir is None else data_dir,
-            download=settings.download,
-            on_bad_image=settings.on_bad_image,
-            image_root=settings.image_root if image_root is None else image_root,
-        )
+        with stage("Reading images"):
+            dataset = load_dataset(
+                settings.dataset,
+                settings.data_dir if data_dir is None else data_dir,
+                download=settings.download,
+                on_bad_image=settings.on_bad_image,
+                image_root=settings.image_root if image_root is None else image_root,
+            )
         preprocessing = dataset.preprocessing(settings.height, settings.width, settings.channels)
         split = make_split(dataset, settings.protocol, settings.seed, **settings.protocol_options)
         return cls(dataset, preprocessing, split)

@@ -4,16 +4,15 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
-
-from keras_hashing.encoder.fingerprint import code_space_fingerprint
 from keras_hashing.files.atomic_write import atomic_write
-from keras_hashing.images.preprocessing import ImagePreprocessing
-from keras_hashing.models import HashingModel
-from training.runs.run_data import RunData
 from training.settings import FitSettings
+
+if TYPE_CHECKING:  # the folder is checked without loading TensorFlow
+    from keras_hashing.images.preprocessing import ImagePreprocessing
+    from keras_hashing.models import HashingModel
+    from training.runs.run_data import RunData
 
 
 class RunFolder:
@@ -59,9 +58,13 @@ class RunFolder:
         """Refuses a folder that exists and is not empty, by a `FileExistsError`."""
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise FileExistsError(
-                f"The output folder exists and is not empty: {self.path}. Choose another, or go "
-                "on with the run in it by --resume"
+                f"The output folder exists and is not empty: {self.path}. Choose another, or "
+                "resume the run in it with --resume"
             )
+
+    def check_finished(self) -> None:
+        """Refuses, by a `FileNotFoundError`, what is no run or no finished one."""
+        self.read_json(self.metrics)
 
     def read_json(self, path: Path) -> dict[str, Any]:
         """One of the run's JSON files.
@@ -74,7 +77,7 @@ class RunFolder:
             raise FileNotFoundError(f"Not a run folder (it has no config.json): {self.path}")
         if not path.exists():
             raise FileNotFoundError(
-                f"The run is not finished (it has no {path.name}): {self.path}. Go on with it by "
+                f"The run is not finished (it has no {path.name}): {self.path}. Resume it with "
                 f"`python -m training fit --resume --output {self.path}`"
             )
         try:
@@ -107,8 +110,8 @@ class Run:
 
     folder: Path
     config: FitSettings
-    model: HashingModel
-    preprocessing: ImagePreprocessing
+    model: "HashingModel"
+    preprocessing: "ImagePreprocessing"
     class_names: list[str]
     metrics: dict[str, Any]
     index_path: Path
@@ -116,9 +119,11 @@ class Run:
     @cached_property
     def fingerprint(self) -> str:
         """The name of the run's code space."""
+        from keras_hashing.encoder.fingerprint import code_space_fingerprint
+
         return code_space_fingerprint(self.model.encoder, self.preprocessing)
 
-    def data(self, data_dir: str | None = None, image_root: str | None = None) -> RunData:
+    def data(self, data_dir: str | None = None, image_root: str | None = None) -> "RunData":
         """The data that the run was trained on, found again.
 
         Args:
@@ -129,6 +134,8 @@ class Run:
             ValueError: when the data has changed since.
             FileNotFoundError: when the data is not there.
         """
+        from training.runs.run_data import RunData
+
         folder = RunFolder(self.folder)
         data = RunData.load(self.config, data_dir, image_root)
         data.check(folder.read_json(folder.config))
@@ -146,8 +153,13 @@ def load_run(path: str | Path) -> Run:
         ValueError: when a file in it cannot be read.
     """
     folder = RunFolder(path)
-    config = folder.read_json(folder.config)
-    metrics = folder.read_json(folder.metrics)
+    folder.check_finished()
+    config, metrics = folder.read_json(folder.config), folder.read_json(folder.metrics)
+    import keras
+
+    import keras_hashing.models  # noqa: F401 - so that Keras finds the classes
+    from keras_hashing.images.preprocessing import ImagePreprocessing
+
     try:
         model = keras.saving.load_model(folder.model)
     except (OSError, ValueError, KeyError) as error:

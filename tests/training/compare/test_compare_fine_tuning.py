@@ -29,6 +29,8 @@ from training.data import load_dataset
 from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
 from training.trainer import fit as fitting
+from training.trainer import trainer as training
+from training.trainer.trainer import Trainer
 
 pytestmark = pytest.mark.slow  # every test needs networks trained whole
 
@@ -66,13 +68,13 @@ class InterruptSecondEpoch(keras.callbacks.Callback):
 
 def interrupt(output: Path, run: Run) -> float:
     """Trains the first epoch of a run and stops in the second; gives the seconds of the first."""
-    original = fitting._Training.callbacks
+    original = Trainer.callbacks
     tuner = FineTuner(
         ImageData.read(output / "work"), output / "runs", digest_of_code("fine-tuned")
     )
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(
-            fitting._Training,
+            Trainer,
             "callbacks",
             lambda self, *args: [*original(self, *args), InterruptSecondEpoch()],
         )
@@ -155,7 +157,7 @@ def test_a_run_that_other_code_began_is_begun_anew(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     settings = fit_settings(HSWD, RECIPE, data.split)
     for code, kept in (("a", False), ("a", True), ("b", False)):
-        fitting.begin_or_go_on(settings, data, folder, code)
+        fitting.begin_or_resume(settings, data, folder, code)
         assert (folder.path / "mark").exists() == kept
         (folder.path / "mark").touch()
 
@@ -166,20 +168,20 @@ def test_tuning_sees_training_images_only_and_the_schedule_grows_as_it_is_asked_
     seen: dict[str, list[np.ndarray]] = {"training_batches": [], "evaluation_batches": []}
 
     def spy(name: str) -> None:
-        original = getattr(fitting, name)
+        original = getattr(training, name)
 
         def spied(dataset: object, positions: np.ndarray, *args: object, **options: object):
             seen[name].append(positions)
             return original(dataset, positions, *args, **options)
 
-        monkeypatch.setattr(fitting, name, spied)
+        monkeypatch.setattr(training, name, spied)
 
     for name in seen:
         spy(name)
     trainings = []
-    begin = fine_tuner.begin_or_go_on
+    begin = fine_tuner.begin_or_resume
     monkeypatch.setattr(
-        fine_tuner, "begin_or_go_on", lambda *args: trainings.append(begin(*args)) or trainings[0]
+        fine_tuner, "begin_or_resume", lambda *args: trainings.append(begin(*args)) or trainings[0]
     )
     # β changes with each step, not each 200.
     monkeypatch.setattr(ScaleContinuation.__init__, "__defaults__", (None, 0.005, 0.5, 1))

@@ -148,18 +148,31 @@ def test_images_without_a_label_are_only_in_the_database(labelled: MakeDataset) 
     assert np.isin(np.arange(6), split.database).all()
 
 
-def test_too_few_images_names_class_needed_and_available(labelled: MakeDataset) -> None:
-    dataset = labelled([0] * 10 + [1] * 3 + [2] * 10)
-    with pytest.raises(ValueError, match=r"'class 1'.*`query`: 4 needed, 3 available"):
+def test_too_few_images_names_the_option_and_all_the_classes(labelled: MakeDataset) -> None:
+    dataset = labelled([0] * 10 + [1] * 3 + [2] * 10 + [3] * 2)
+    with pytest.raises(
+        ValueError, match=r"`query_per_class`: 'class 1' \(3\), 'class 3' \(2\).*query_per_class=4"
+    ):
         make_split(dataset, "per-class", 0, query_per_class=4)
-    with pytest.raises(ValueError, match=r"'class 1'.*`train`: 2 needed, 1 available"):
+    with pytest.raises(ValueError, match=r"`train_per_class`: 'class 1' \(1\), 'class 3' \(0\)"):
         make_split(dataset, "per-class", 0, query_per_class=2, train_per_class=2)
 
 
 def test_too_few_images_counts_the_part_asked_for(labelled: MakeDataset) -> None:
     dataset = labelled([0, 1] * 10, part=np.array(["test"] * 2 + ["train"] * 18))
-    with pytest.raises(ValueError, match="2 needed, 1 available"):
+    with pytest.raises(ValueError, match=r"'class 0' \(1\), 'class 1' \(1\)"):
         make_split(dataset, "per-class", 0, query_per_class=2, query_part="test")
+
+
+def test_queries_without_an_image_in_the_database_are_told_of(labelled: MakeDataset) -> None:
+    dataset = labelled([0] * 5 + [1] + [2] * 5 + [3])
+    with pytest.warns(UserWarning, match=r"2 of 4 queries.*'class 1', 'class 3'.*query_per_class"):
+        make_split(dataset, "per-class", 0, query_per_class=1)
+    # One label of a query is enough; an image without a label asks for nothing.
+    labels = np.array([[1, 1], [1, 0], [1, 0], [0, 0]], np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_split(labelled(labels), "per-class", 0, query_per_class=1)
 
 
 def test_a_query_that_takes_every_image_is_refused(labelled: MakeDataset) -> None:

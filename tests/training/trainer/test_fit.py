@@ -15,7 +15,9 @@ from training.callbacks.checkpoint import Checkpoint, latest_checkpoint
 from training.callbacks.history_log import read_history
 from training.runs.run_folder import RunFolder, load_run
 from training.settings import FitSettings
-from training.trainer.fit import _Preparation, _Training, fit, resume
+from training.trainer.fit import fit, resume
+from training.trainer.preparation import Preparation
+from training.trainer.trainer import Trainer
 
 QUICK = FitSettings(
     epochs=3, bits=16, batch_size=64, train_per_class=30, shift=1, memory_size=100, seed=3
@@ -82,17 +84,17 @@ class InterruptAt(keras.callbacks.Callback):
 @pytest.fixture
 def interrupt(monkeypatch: pytest.MonkeyPatch):
     """Makes the next training stop in the middle of an epoch."""
-    original = _Training.callbacks
+    original = Trainer.callbacks
 
     def at(epoch: int) -> None:
         monkeypatch.setattr(
-            _Training,
+            Trainer,
             "callbacks",
             lambda self, *args: [*original(self, *args), InterruptAt(epoch)],
         )
 
     yield at
-    monkeypatch.setattr(_Training, "callbacks", original)
+    monkeypatch.setattr(Trainer, "callbacks", original)
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 2])
@@ -126,8 +128,8 @@ def test_weights_are_averaged_at_the_end_also_of_a_resumed_run(tmp_path: Path) -
     assert whole["fingerprint"] != last["fingerprint"]
 
     # Interrupted between the last epoch and the end: the checkpoint has the last weights.
-    prepared = _Preparation(QUICK.model_copy(update=averaged))
-    begun = _Training(prepared, RunFolder(tmp_path / "begun"), checkpoint=None)
+    prepared = Preparation.load(QUICK.model_copy(update=averaged))
+    begun = Trainer(prepared, RunFolder(tmp_path / "begun"), checkpoint=None)
     folder = RunFolder(tmp_path / "run")
     folder.create()
     folder.write_json(folder.config, begun.prepared.configuration())

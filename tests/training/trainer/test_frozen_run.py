@@ -14,7 +14,9 @@ from training.runs.run_folder import RunFolder, load_run
 from training.settings import FitSettings
 from training.trainer.evaluate import evaluate_model
 from training.trainer.feature_network import feature_network
-from training.trainer.fit import _Preparation, _Training, _warn_of_random_features, fit, resume
+from training.trainer.fit import fit, resume
+from training.trainer.preparation import Preparation, warn_of_random_features
+from training.trainer.trainer import Trainer
 
 FROZEN = FitSettings(
     epochs=3, bits=16, batch_size=64, train_per_class=30, frozen=True, hidden=24, seed=3
@@ -48,7 +50,7 @@ def test_the_saved_model_is_the_untouched_backbone_and_what_was_trained_on_featu
 
 def test_codes_of_images_are_those_that_were_measured(finished: Path) -> None:
     run = load_run(finished)
-    data = _Preparation(FROZEN).data
+    data = Preparation.load(FROZEN).data
     again = evaluate_model(run.model, data.dataset, data.split, run.preprocessing)
     index = CodeIndex.load(run.index_path)
     index.check_fingerprint(run.fingerprint)
@@ -91,7 +93,7 @@ def test_an_interrupted_run_goes_on_as_it_would_have(
                 raise InterruptionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.trainer.fit.RefuseNonFiniteLoss", InterruptInSecondEpoch)
+        patch.setattr("training.trainer.trainer.RefuseNonFiniteLoss", InterruptInSecondEpoch)
         with pytest.raises(InterruptionError):
             fit(settings, tmp_path / "run", verbose=0)
     assert not RunFolder(tmp_path / "run").finished
@@ -127,7 +129,7 @@ def test_the_feature_network_standardises_and_leaves_constant_features_centred()
 def test_a_frozen_backbone_of_random_weights_is_told_of(
     weights: str | None, warns: int, recwarn: pytest.WarningsRecorder
 ) -> None:
-    _warn_of_random_features(FROZEN.model_copy(update={"weights": weights}))
+    warn_of_random_features(FROZEN.model_copy(update={"weights": weights}))
     told = [str(warning.message) for warning in recwarn]
     assert len(told) == warns
     assert all("random weights of the backbone 'small-cnn'" in text for text in told)
@@ -135,7 +137,7 @@ def test_a_frozen_backbone_of_random_weights_is_told_of(
 
 def test_with_a_hidden_layer_weights_start_small_on_both_sides_of_it() -> None:
     settings = FROZEN.model_copy(update={"frozen": False, "hidden": 100})
-    training = _Training(_Preparation(settings), RunFolder("unused"), checkpoint=None)
+    training = Trainer(Preparation.load(settings), RunFolder("unused"), checkpoint=None)
     model = training.model
     for kernel in (model.backbone.get_layer("hidden").kernel, model.head.projection.kernel):
         inputs = kernel.shape[0]

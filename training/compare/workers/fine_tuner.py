@@ -17,7 +17,7 @@ from training.compare.workers.measure_codes import measure_codes
 from training.data.split import Split
 from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
-from training.trainer.fit import begin_or_go_on
+from training.trainer.fit import begin_or_resume
 
 
 class FineTuner:
@@ -50,7 +50,7 @@ class FineTuner:
         gc.collect()  # the previous run's images
         recipe, data = self.data.recipe, self.data.of(run)
         folder = RunFolder(run_folder(self.runs, run))
-        training = begin_or_go_on(
+        training = begin_or_resume(
             fit_settings(run, recipe, data.split), data, folder, self.code, schedules(run)
         )
         prepared = time.perf_counter()

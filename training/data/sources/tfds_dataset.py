@@ -1,6 +1,5 @@
 """Any data set of TensorFlow Datasets (TFDS) that has images and class labels."""
 
-import difflib
 import os
 import warnings
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ import tensorflow_datasets as tfds
 from keras_hashing.command_line.progress import loading_progress
 from training.data.image_dataset import ImageDataset
 from training.data.sources.encoded_images import EncodedImages
+from training.data.sources.tfds_builder import prepared_builder
 
 _PARTS = ("train", "test", "validation")
 _READ_AT_ONCE = 256
@@ -47,10 +47,10 @@ def load_tfds(
             no class label (its features are named).
         FileNotFoundError: when it is not prepared and `download` is False.
     """
-    builder = _builder(name, data_dir)
+    builder = prepared_builder(name, data_dir, download=download)
     image, label = _image_feature(name, builder), _label_feature(name, builder)
     if not builder.is_prepared():
-        _prepare(name, builder, download)
+        builder.download_and_prepare()
     split_names = [part for part in _PARTS if part in builder.info.splits]
     if not split_names:
         raise ValueError(
@@ -67,35 +67,6 @@ def load_tfds(
         part=np.repeat(split_names, [len(part.ids) for part in parts]),
         image_shape=builder.info.features[image].shape,
     )
-
-
-def _builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
-    try:
-        return tfds.builder(name, data_dir=data_dir)
-    except (ValueError, AssertionError) as error:  # TFDS raises either for a name it cannot use.
-        known = [*tfds.list_builders(with_community_datasets=False), "digits", "folder", "lists"]
-        if name.split("/")[0].split(":")[0] in known:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"Data set {name!r} cannot be loaded: {reason}") from error
-        close = difflib.get_close_matches(name, known, n=5)
-        meant = f" Did you mean one of {close}?" if close else ""
-        raise ValueError(
-            f"Unknown data set {name!r}.{meant} Possible are 'digits', 'folder' (with `data_dir`, "
-            "a folder that holds a subfolder of images for each class), 'lists' (with `data_dir`, "
-            f"a folder that holds HashNet's list files) and the {len(known) - 3} image and other "
-            "data sets of TFDS (tfds.list_builders())."
-        ) from error
-
-
-def _prepare(name: str, builder: Any, download: bool) -> None:
-    if not download:
-        raise FileNotFoundError(
-            f"Data set {name!r} is not prepared in {str(builder.data_path)!r}. Point `data_dir` "
-            "(--data-dir) to where it is, or ask for it with download=True (--download; needs a "
-            "connection), or prepare it "
-            f"once with `tfds build {name} --data_dir DIR`."
-        )
-    builder.download_and_prepare()
 
 
 def _image_feature(name: str, builder: Any) -> str:

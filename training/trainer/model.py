@@ -1,0 +1,117 @@
+"""The model of a run, as its settings say."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+
+from keras_hashing import methods
+from keras_hashing.layers import HashHead
+from keras_hashing.models import HashingModel
+from training.backbones import make_backbone
+from training.settings import FitSettings
+from training.trainer.feature_network import feature_network, small_weights, with_hidden_layer
+from training.trainer.optimizer import new_optimizer
+
+
+def new_method(settings: FitSettings, num_classes: int) -> methods.HashingMethod:
+    """The method at its first step."""
+    return methods.get(
+        settings.method,
+        bits=settings.bits,
+        num_classes=num_classes,
+        memory_size=settings.memory_size,
+    )
+
+
+def new_backbone(settings: FitSettings, shape: tuple[int, int, int], dropout: float) -> keras.Model:
+    """The backbone with the weights that it starts from."""
+    keras.utils.set_random_seed(settings.seed)
+    with _dtype_policy(settings.precision):
+        return make_backbone(settings.backbone, shape, dropout, settings.weights)
+
+
+def new_model(
+    settings: FitSettings,
+    shape: tuple[int, int, int],
+    num_classes: int,
+    steps_per_epoch: int,
+    features: np.ndarray | None = None,
+) -> HashingModel:
+    """The compiled model at its first step.
+
+    Args:
+        settings: The run's settings.
+        shape: (height, width, channels) of the images.
+        num_classes: The number of classes.
+        steps_per_epoch: Batches in an epoch, for the schedule of the learning rate.
+        features: Of a frozen backbone: features of the training images, [n, D]. The model is then
+            one of features.
+    """
+    if features is None:
+        backbone = new_backbone(settings, shape, settings.dropout)
+    with _dtype_policy(settings.precision):
+        if features is None:
+            backbone = with_hidden_layer(backbone, settings.hidden)
+        else:
+            keras.utils.set_random_seed(settings.seed)
+            backbone = feature_network(features, settings.dropout, settings.hidden)
+        method = new_method(settings, num_classes)
+        model = _hashing_model(settings, backbone, method, _new_head(settings, method))
+        model.compile(
+            new_optimizer(settings, steps_per_epoch, model),
+            jit_compile=False if settings.quantization == "ot" else "auto",
+        )
+    return model
+
+
+def model_of_images(
+    settings: FitSettings, frozen_backbone: keras.Model, model: HashingModel
+) -> HashingModel:
+    """A model of features behind the frozen backbone that gave them; head and method are shared."""
+    features = model.backbone(frozen_backbone.output)
+    backbone = keras.Model(frozen_backbone.input, features, name=frozen_backbone.name)
+    with _dtype_policy(settings.precision):
+        return _hashing_model(settings, backbone, model.method, model.head)
+
+
+def _new_head(settings: FitSettings, method: methods.HashingMethod) -> HashHead | None:
+    """The head on a hidden layer, whose weights start as small as that layer's; else None."""
+    if not settings.hidden:
+        return None
+    return HashHead(
+        method.bits,
+        batch_normalization=method.normalizes_codes,
+        kernel_initializer=small_weights(),
+        dtype="float32",
+        name="hash_head",
+    )
+
+
+def _hashing_model(
+    settings: FitSettings,
+    backbone: keras.Model,
+    method: methods.HashingMethod,
+    head: HashHead | None,
+) -> HashingModel:
+    return HashingModel(
+        backbone,
+        bits=settings.bits,
+        method=method,
+        quantization=settings.quantization,
+        quantization_weight=settings.quantization_weight,
+        quantize=settings.quantize,
+        head=head,
+        num_classes=method.num_classes,
+    )
+
+
+@contextmanager
+def _dtype_policy(policy: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,69 @@
+"""Settings that have been checked, with the data they name."""
+
+import warnings
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+import keras_hashing
+from training.backbones import UNTRAINED
+from training.runs.run_data import RunData
+from training.settings import FitSettings
+from training.trainer.model import new_method
+
+
+class Preparation:
+    """Settings and data that fit each other.
+
+    Args:
+        settings: What to train.
+        data: The data that the settings name.
+
+    Raises:
+        ValueError: when a setting breaks its rule, or does not fit the data.
+    """
+
+    def __init__(self, settings: FitSettings, data: RunData) -> None:
+        self.settings, self.data = settings, data
+        self.dataset, self.split = data.dataset, data.split
+        self.preprocessing = data.preprocessing
+        self.num_classes = len(self.dataset.class_names)
+        new_method(settings, self.num_classes).check_kind_of_labels(self.dataset.labels)
+        if settings.k is not None and settings.k > len(self.split.database):
+            raise ValueError(
+                f"`k` must be at most the size of the database, {len(self.split.database)}. "
+                f"Received: k={settings.k}"
+            )
+
+    @classmethod
+    def load(
+        cls, settings: FitSettings, data_dir: str | None = None, image_root: str | None = None
+    ) -> "Preparation":
+        """Reads the data that the settings name; the arguments are those of `RunData.load`."""
+        warn_of_random_features(settings)
+        return cls(settings, RunData.load(settings, data_dir, image_root))
+
+    def configuration(self) -> dict[str, Any]:
+        """The content of `config.json`."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            **self.data.describe(),
+            "versions": {
+                "keras_hashing": keras_hashing.__version__,
+                "keras": keras.__version__,
+                "tensorflow": tf.__version__,
+            },
+        }
+
+
+def warn_of_random_features(settings: FitSettings) -> None:
+    """Warns where a frozen backbone keeps random weights."""
+    untrained = settings.backbone in UNTRAINED and settings.weights is None
+    if settings.frozen and (untrained or settings.weights == "none"):
+        warnings.warn(
+            f"`frozen` keeps the random weights of the backbone {settings.backbone!r}: its "
+            "features know nothing of images. Leave out --frozen, use a pretrained backbone such "
+            "as efficientnet-lite0, or give a finished run with --weights",
+            stacklevel=4,
+        )

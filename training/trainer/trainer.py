@@ -1,0 +1,167 @@
+"""The training of a run: its model, its batches, its callbacks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_hashing.callbacks import RetrievalEvaluation
+from keras_hashing.command_line.stages import stage
+from keras_hashing.models import HashingModel
+from training.callbacks.checkpoint import Checkpoint
+from training.callbacks.compiling_stage import CompilingStage
+from training.callbacks.history_log import HistoryLog
+from training.callbacks.refuse_non_finite_loss import RefuseNonFiniteLoss
+from training.callbacks.seed_each_epoch import SeedEachEpoch
+from training.data.feature_cache import cached_features
+from training.data.pipeline import (
+    TrainingBatches,
+    evaluation_batches,
+    evaluation_feature_batches,
+    training_batches,
+    training_feature_batches,
+)
+from training.runs.run_folder import RunFolder
+from training.trainer.model import model_of_images, new_backbone, new_model
+from training.trainer.preparation import Preparation
+
+
+class Trainer:
+    """The model and the batches of the epochs that are left.
+
+    With a frozen backbone `model` is trained on features, and `whole_model` on images holds the
+    same head and method behind the backbone; otherwise they are one.
+
+    Args:
+        prepared: What to train, and on what.
+        folder: The run's folder.
+        checkpoint: The model to go on from, and the number of its finished epochs.
+        verbose: As in `fit`.
+        further_callbacks: Callbacks that come before those of every run.
+    """
+
+    def __init__(
+        self,
+        prepared: Preparation,
+        folder: RunFolder,
+        checkpoint: tuple[Path, int] | None,
+        verbose: int = 0,
+        further_callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> None:
+        self.prepared = prepared
+        self.further_callbacks = further_callbacks
+        self.settings = settings = prepared.settings
+        self.first_epoch = 0 if checkpoint is None else checkpoint[1]
+        self._backbone: keras.Model | None = None
+        self._features: np.ndarray | None = None
+        if settings.frozen:
+            self._make_features(settings.feature_cache or folder.path.parent / "features", verbose)
+        with stage("Preparing training images"):
+            self.batches, self.steps_per_epoch = self._training_batches()
+        with stage("Building the network"):
+            self.model: HashingModel = (
+                self._new_model() if checkpoint is None else keras.saving.load_model(checkpoint[0])
+            )
+
+    def _make_features(self, cache: str | Path, verbose: int) -> None:
+        prepared = self.prepared
+        with stage("Building the backbone"):
+            self._backbone = new_backbone(self.settings, prepared.preprocessing.shape, dropout=0.0)
+            self._backbone.trainable = False
+        self._features = cached_features(
+            prepared.dataset,
+            prepared.preprocessing,
+            self._backbone,
+            cache,
+            verbose=verbose,
+            dtype="float32",
+        )
+
+    def _training_batches(self) -> TrainingBatches:
+        settings, prepared = self.settings, self.prepared
+        train, labels = prepared.split.train, prepared.dataset.labels
+        options: dict[str, Any] = {
+            "batch_size": settings.batch_size,
+            "epochs": settings.epochs,
+            "seed": settings.seed,
+            "first_epoch": self.first_epoch,
+            "class_balanced": settings.class_balanced,
+        }
+        if self._features is not None:
+            return training_feature_batches(self._features[train], labels[train], **options)
+        return training_batches(
+            prepared.dataset,
+            train,
+            prepared.preprocessing,
+            augment=settings.augmentation,
+            cache=settings.cache,
+            **options,
+        )
+
+    def _new_model(self) -> HashingModel:
+        prepared, features = self.prepared, self._features
+        return new_model(
+            self.settings,
+            prepared.preprocessing.shape,
+            prepared.num_classes,
+            self.steps_per_epoch,
+            features=None if features is None else features[prepared.split.train],
+        )
+
+    def batches_of(self, positions: np.ndarray) -> tf.data.Dataset:
+        """What `model` sees of the images at these positions, with their labels, in order."""
+        prepared = self.prepared
+        if self._features is not None:
+            labels = prepared.dataset.labels[positions]
+            return evaluation_feature_batches(self._features[positions], labels, 256)
+        return evaluation_batches(prepared.dataset, positions, prepared.preprocessing, 256)
+
+    def codes(self, positions: np.ndarray, verbose: int = 0) -> np.ndarray:
+        """Continuous codes of the images at these positions, float32 [m, bits]."""
+        inputs = self.batches_of(positions).map(lambda inputs, _: inputs)
+        return self.model.encoder.predict(inputs, verbose=1 if verbose == 1 else 0)
+
+    def whole_model(self) -> HashingModel:
+        """The model from images to codes."""
+        if self._backbone is None:
+            return self.model
+        return model_of_images(self.settings, self._backbone, self.model)
+
+    def run(self, folder: RunFolder, verbose: int) -> None:
+        """Trains the epochs that are left."""
+        if self.first_epoch < self.settings.epochs:
+            self.model.fit(
+                self.batches,
+                epochs=self.settings.epochs,
+                initial_epoch=self.first_epoch,
+                steps_per_epoch=self.steps_per_epoch,
+                shuffle=False,
+                callbacks=self.callbacks(folder),
+                verbose=verbose,
+            )
+        # `fit` has done so, but not if the run was interrupted after its last epoch.
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+
+    def callbacks(self, folder: RunFolder) -> list[keras.callbacks.Callback]:
+        """What steers and watches the training, in the order that the logs need."""
+        settings, prepared = self.settings, self.prepared
+        steering = [RefuseNonFiniteLoss(), SeedEachEpoch(settings.seed)]
+        watching = [
+            HistoryLog(folder.history, self.first_epoch),
+            keras.callbacks.TensorBoard(folder.logs),
+            Checkpoint(folder.checkpoints),
+        ]
+        if settings.evaluate_every:
+            query, database = map(self.batches_of, (prepared.split.query, prepared.split.database))
+            evaluation = RetrievalEvaluation(
+                query,
+                database,
+                every=settings.evaluate_every,
+                k=settings.k,
+                radius=settings.radius,
+            )
+            watching.insert(0, evaluation)
+        return [*self.further_callbacks, *steering, CompilingStage(), *watching]
