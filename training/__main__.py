@@ -12,10 +12,12 @@ def main() -> None:
     logging.getLogger("absl").setLevel(logging.ERROR)
 
     try:
+        from keras_hashing.command_line.errors import plain_warnings
         from training.cli import app
     except ModuleNotFoundError as error:
         sys.exit(f"{error.name} is not installed: pip install 'keras-hashing[training]'")
 
+    plain_warnings()
     app(prog_name=None if __name__ != "__main__" else "python -m training")
 
 

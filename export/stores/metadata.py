@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from keras_hashing.broken_rules import broken_rules
 from keras_hashing.encoder.card import BIT_ORDER
 from keras_hashing.retrieval import CodeIndex
 
@@ -59,10 +60,8 @@ class StoreMetadata(BaseModel):
         try:
             return cls.model_validate_json(document)
         except ValidationError as error:
-            problem = error.errors()[0]
-            name = ".".join(map(str, problem["loc"])) or "the JSON"
             raise ValueError(
-                f"What {where} says about its codes cannot be read: {name}: {problem['msg']}"
+                f"What {where} says about its codes cannot be read: {broken_rules(error)}"
             ) from None
 
     def check_items(self, found: int, where: str) -> None:

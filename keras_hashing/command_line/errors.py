@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -41,6 +42,21 @@ def is_given(context: typer.Context, name: str) -> bool:
 def warn(markup: str, text: str) -> None:
     """Prints a marked-up word and a plain text on the standard error stream."""
     _err.print(f"{markup} {escape(text)}", soft_wrap=True, highlight=False)
+
+
+def plain_warnings() -> None:
+    """Prints the warnings that are for the user as a message, without a place in the source."""
+    show = warnings.showwarning
+
+    def plain(
+        message: Warning | str, category: type[Warning], filename: str, *rest: Any, **options: Any
+    ) -> None:
+        if category is UserWarning:
+            warn("[bold yellow]Warning:[/]", str(message))
+        else:
+            show(message, category, filename, *rest, **options)
+
+    warnings.showwarning = plain
 
 
 @contextmanager

@@ -46,6 +46,8 @@ def run_progress(
     )
     if done or not left:
         print(f"{title}: {done} of {len(runs)} runs are finished already", file=sys.stderr)
+    if left and not console.is_terminal:
+        print(f"{title}: {len(left)} runs, {workers} at a time", file=sys.stderr, flush=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(title, total=len(runs), completed=done, left="")
 

@@ -19,7 +19,7 @@ class Settings(BaseModel):
         pydantic.ValidationError: (a `ValueError`) when a value breaks its rule or is unknown.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> Self:

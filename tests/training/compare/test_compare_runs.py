@@ -113,9 +113,14 @@ def test_each_projection_gets_the_target_of_its_rank() -> None:
         np.testing.assert_array_equal(assigned[order, column], np.sort(targets[:, column]))
 
 
-def test_swd_sorted_on_the_host_has_the_value_and_the_gradient_of_the_library() -> None:
+def test_on_jax_swd_is_that_of_the_library_and_no_hidden_layer_is_needed() -> None:
     program = """
 import jax, numpy as np
+from training.compare.grid_run import Run
+from training.compare.recipe import Recipe
+from training.compare.workers.frozen_data import FrozenData
+from training.compare.workers.frozen_trainer import Trainer
+from training.data.split import Split
 from keras_hashing.losses import SlicedWasserstein
 from training.compare.workers.host_sorted_swd import HostSortedSWD
 codes = np.random.default_rng(0).normal(size=(32, 16)).astype("float32")
@@ -124,6 +129,15 @@ for loss in (one, other):
     loss.both = jax.jit(jax.value_and_grad(lambda u, loss=loss: loss(u, u)))(codes)
 np.testing.assert_allclose(one.both[0], other.both[0], rtol=1e-6)
 np.testing.assert_allclose(one.both[1], other.both[1], atol=1e-7)
+
+labels = np.eye(2, dtype="uint8")[np.arange(40) % 2]
+features = (labels @ [[3, 0, 1], [0, 3, 1]] + np.random.default_rng(0).normal(size=(40, 3)))
+split = Split(np.arange(10), np.arange(10, 40), np.arange(10, 40))
+recipe = Recipe(hidden=0, epochs=9, batch_size=10, learning_rate=0.1, k=5)
+data = FrozenData(features.astype("float16"), labels, {0: split}, recipe)
+run = Run("dpsh", "none", 16, 0.0, "", 0)
+trainer = Trainer(run, data)
+assert trainer.train(run)[0]["map"] > 0.9
 """
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     root = Path(__file__).parents[3]

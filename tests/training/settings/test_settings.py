@@ -45,6 +45,7 @@ def test_recipes_have_the_digests_of_the_first_version() -> None:
     ("values", "message"),
     [
         ({"epochs": 0}, "`epochs`: Input should be greater than or equal to 1. Received: 0"),
+        ({"quantization_weight": float("inf")}, "`quantization_weight`.*finite number"),
         ({"epoch": 5}, "Unknown setting `epoch`; did you mean `epochs`?"),
         ({"epochs": 0, "bits": 0}, r"`bits` must be a .*\n`epochs`: "),
         ({"radius": 33}, "`radius` must be at most `bits`. Received: radius=33, bits=32"),
