@@ -44,6 +44,8 @@ class HashHead(keras.layers.Layer):
         use_bias: whether the projection has a bias.
         kernel_initializer: initializer of the projection.
         kernel_regularizer: regularizer of the projection.
+        changed_parts: configurations of the inner layers that Keras has changed since they were
+            made (`quantize`, `enable_lora`, another dtype policy), as `get_config` gives them.
         **kwargs: as in `keras.layers.Layer`.
 
     Input shape:
@@ -66,6 +68,7 @@ class HashHead(keras.layers.Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
+        changed_parts: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -79,26 +82,35 @@ class HashHead(keras.layers.Layer):
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self._losses_of_replica: dict[int | None, list[Tensor]] = {}
         self.input_spec = keras.layers.InputSpec(ndim=2)
-        self.projection = keras.layers.Dense(
-            self.bits,
-            use_bias=use_bias,
-            kernel_initializer=self.kernel_initializer,
-            kernel_regularizer=self.kernel_regularizer,
-            dtype=self.dtype_policy,
-            name="projection",
-        )
-        self.normalization = (
-            keras.layers.BatchNormalization(
+        parts = self._new_parts()
+        for name, config in (changed_parts or {}).items():
+            parts[name] = keras.saving.deserialize_keras_object(config)
+        self.projection = parts["projection"]
+        self.normalization = parts.get("normalization")
+
+    def _new_parts(self) -> dict[str, keras.layers.Layer]:
+        """The inner layers as the arguments say."""
+        parts: dict[str, keras.layers.Layer] = {
+            "projection": keras.layers.Dense(
+                self.bits,
+                use_bias=self.use_bias,
+                kernel_initializer=self.kernel_initializer,
+                kernel_regularizer=self.kernel_regularizer,
+                dtype=self.dtype_policy,
+                name="projection",
+            )
+        }
+        if self.batch_normalization:
+            parts["normalization"] = keras.layers.BatchNormalization(
                 center=False, scale=False, dtype=self.dtype_policy, name="normalization"
             )
-            if batch_normalization
-            else None
-        )
+        return parts
 
     def build(self, input_shape: tuple) -> None:
-        """Makes the projection and the normalization."""
-        self.projection.build(input_shape)
-        if self.normalization is not None:
+        """Makes the projection and the normalization, unless their configuration made them."""
+        if not self.projection.built:
+            self.projection.build(input_shape)
+        if self.normalization is not None and not self.normalization.built:
             self.normalization.build((None, self.bits))
         self.built = True
 
@@ -139,8 +151,14 @@ class HashHead(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal layer."""
+        changed = {
+            name: keras.saving.serialize_keras_object(getattr(self, name))
+            for name, new in self._new_parts().items()
+            if _computation(getattr(self, name)) != _computation(new)
+        }
         return {
             **super().get_config(),
+            **({"changed_parts": changed} if changed else {}),
             "bits": self.bits,
             "activation": keras.activations.serialize(self.activation),
             "batch_normalization": self.batch_normalization,
@@ -150,3 +168,7 @@ class HashHead(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }
+
+
+def _computation(layer: keras.layers.Layer) -> dict[str, Any]:
+    return {key: value for key, value in layer.get_config().items() if key != "trainable"}

@@ -59,7 +59,7 @@ class HashingLoss(keras.losses.Loss):
         self.similarity = similarity
         self.quantization = quantization_losses.get(quantization)
         self.quantization_weight = check_weight(quantization_weight)
-        self.quantize = check_place(quantize)
+        self.quantization_place = check_place(quantize)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """One value a sample.
@@ -75,7 +75,7 @@ class HashingLoss(keras.losses.Loss):
         values = self.similarity.call(y_true, codes)
         if self.quantization is None:
             return values
-        place = codes if self.quantize == "raw" else self.similarity.relax(codes)
+        place = codes if self.quantization_place == "raw" else self.similarity.relax(codes)
         return values + self.quantization_weight * self.quantization.call(y_true, place)
 
     def get_config(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class HashingLoss(keras.losses.Loss):
             "similarity": keras.saving.serialize_keras_object(self.similarity),
             "quantization": keras.saving.serialize_keras_object(self.quantization),
             "quantization_weight": self.quantization_weight,
-            "quantize": self.quantize,
+            "quantize": self.quantization_place,
         }
 
     @classmethod

@@ -6,7 +6,7 @@ from keras import ops
 
 Tensor = Any
 
-BLOCK = 16  # bits that are set before all others hear of it, by one matrix product
+BLOCK = 64  # bits that are set before all others hear of it, by one matrix product
 
 
 def discrete_coordinate_descent(
@@ -79,11 +79,17 @@ def _set_bits(quadratic: Tensor, wishes: Tensor, bits: Tensor) -> Tensor:
     Returns:
         The block after, shape (batch, size).
     """
-    after = []
-    for k in range(bits.shape[1]):
-        bit = bits[:, k]
-        wish = wishes[:, k] + quadratic[k, k] * bit
-        after.append(ops.where(wish == 0, bit, ops.sign(wish)))
-        change = after[-1] - bit
-        wishes = wishes - ops.expand_dims(change, 1) * quadratic[k]
-    return ops.stack(after, axis=1)
+    places = ops.arange(bits.shape[1])
+
+    def set_one_bit(k: Tensor, bits: Tensor, wishes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        row = ops.take(quadratic, k, axis=0)
+        bit = ops.take(bits, k, axis=1)
+        wish = ops.take(wishes, k, axis=1) + ops.take(row, k) * bit
+        change = ops.expand_dims(ops.where(wish == 0, bit, ops.sign(wish)) - bit, 1)
+        bits = bits + change * ops.cast(places == k, bits.dtype)
+        return k + 1, bits, wishes - change * row
+
+    first = ops.convert_to_tensor(0, dtype="int32")
+    return ops.while_loop(
+        lambda k, bits, wishes: k < bits.shape[1], set_one_bit, (first, bits, wishes)
+    )[1]

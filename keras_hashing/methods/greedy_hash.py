@@ -43,6 +43,7 @@ class GreedyHash(HashingMethod):
     def __init__(self, bits: int, num_classes: int | None = None, **kwargs: Any) -> None:
         super().__init__(bits=bits, num_classes=num_classes, **kwargs)
         self.binarize = Binarize(dtype="float32")
+        self.binarize.build((None, bits))
         self.classifier = self.add_weight(
             name="classifier", shape=(bits, num_classes), initializer="glorot_uniform"
         )

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_hashing import methods, metrics
 from keras_hashing import retrieval as retrieval_functions
+from keras_hashing.callbacks.refuse_non_finite_loss import RefuseNonFiniteLoss
 from keras_hashing.checks import DEFAULT_WEIGHT, check_bits, check_place, check_weight
 from keras_hashing.layers.hash_head import HashHead
 from keras_hashing.losses import quantization as quantization_losses
@@ -45,7 +46,7 @@ class HashingModel(keras.Model):
     Args:
         backbone: `keras.Model` from images to features of shape (batch, features), built, with
             one input and one output (functional or Sequential). It is not copied: its weights
-            train.
+            train. `Sequential([Input((features,))])` is the backbone of features.
         bits: K, the length of the code, a positive multiple of 8.
         method: a name of `keras_hashing.methods.available()` or a
             `keras_hashing.methods.HashingMethod` of the same `bits`.
@@ -54,9 +55,11 @@ class HashingModel(keras.Model):
             quantization is a schedule (HashNet's continuation), `fit` adds its callback.
         quantization_weight: weight of the quantization loss, at least 0.
         quantize: the code that quantization acts on: `"raw"`, `"relaxed"`, or `None`: raw, but
-            for native quantization the code that it acts on in the method's paper.
+            for native quantization the code that it acts on in the method's paper. The attribute is
+            `quantization_place`: `quantize` is Keras' method, which quantizes the weights.
         head: `HashHead` of the same `bits`, or `None` for a plain one in float32, with batch
-            normalization if the method asks for it (OrthoHash).
+            normalization if the method asks for it (OrthoHash). It has no quantization of its
+            own beside the model's.
         num_classes: number of label columns; most methods without pairs need to know it.
         **kwargs: as in `keras.Model`.
 
@@ -82,6 +85,7 @@ class HashingModel(keras.Model):
         self.quantization_weight = check_weight(quantization_weight)
         self.method = methods.get(method, bits=bits, num_classes=num_classes)
         _check_same_bits("method", self.method.bits, bits)
+        self.method.build((None, num_classes), (None, bits))  # Keras' `quantize` goes through all
         self._native = quantization == "native"
         self.quantization = (
             self.method.native_quantization()
@@ -89,10 +93,16 @@ class HashingModel(keras.Model):
             else quantization_losses.get(quantization)
         )
         default_place = self.method.native_place if self._native else "raw"
-        self.quantize = check_place(default_place if quantize is None else quantize)
+        self.quantization_place = check_place(default_place if quantize is None else quantize)
         self.backbone = backbone
         self.head = _default_head(self.method) if head is None else head
         _check_same_bits("head", self.head.bits, bits)
+        if self.quantization is not None and self.head.quantization is not None:
+            raise ValueError(
+                "Only one of model and head may have a quantization loss: both would be added. "
+                f"Received: quantization={self.quantization.name!r}, "
+                f"head.quantization={self.head.quantization.name!r}"
+            )
         self.encoder = _make_encoder(self.backbone, self.head)
 
         self._reduction = _Reduction(name="reduction")
@@ -124,29 +134,31 @@ class HashingModel(keras.Model):
         callbacks: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """As `keras.Model.fit`; with native quantization, its schedule is among the callbacks.
+        """As `keras.Model.fit`, with two callbacks of its own.
 
-        A schedule of the same class among `callbacks` takes the place of the default one.
+        A loss that is not finite ends the training (`RefuseNonFiniteLoss`), and with native
+        quantization its schedule is among the callbacks. One of the same class in `callbacks`
+        takes the place of either, and `keras.callbacks.TerminateOnNaN` that of the first.
 
         Raises:
-            ValueError: if `y` is an array of labels that the method is not defined for. (Labels
-                that come in batches have a NaN loss instead.)
+            ValueError: if `y` is an array of labels that the method is not defined for (labels
+                that come in batches have a NaN loss instead), or the loss is not finite.
         """
         if isinstance(y, np.ndarray) and y.ndim in (1, 2):
             self.method.check_kind_of_labels(y)
-        if self._native:
-            given = getattr(callbacks, "callbacks", callbacks) or []
-            given = list(given) if isinstance(given, list | tuple) else [given]
-            schedules = self.method.native_callbacks()
-            missing = [own for own in schedules if not any(type(own) is type(it) for it in given)]
-            callbacks = [*missing, *given]
+        given = getattr(callbacks, "callbacks", callbacks) or []
+        given = list(given) if isinstance(given, list | tuple) else [given]
+        classes = {type(callback) for callback in given}
+        own = self.method.native_callbacks() if self._native else []
+        if keras.callbacks.TerminateOnNaN not in classes:
+            own.append(RefuseNonFiniteLoss())
         return super().fit(
             x,
             y,
             batch_size=batch_size,
             epochs=epochs,
             verbose=verbose,
-            callbacks=callbacks,
+            callbacks=[*(callback for callback in own if type(callback) not in classes), *given],
             **kwargs,
         )
 
@@ -182,7 +194,7 @@ class HashingModel(keras.Model):
         loss = self._reduction(similarity, similarity, sample_weight)
         self._similarity_loss.update_state(_weighted(similarity, sample_weight))
         if self.quantization is not None:
-            place = codes if self.quantize == "raw" else self.method.relax(codes)
+            place = codes if self.quantization_place == "raw" else self.method.relax(codes)
             targets = self.method.native_targets(y, place) if self._native else place
             quantization = self.quantization.call(targets, place)
             self._quantization_loss.update_state(_weighted(quantization, sample_weight))
@@ -225,7 +237,7 @@ class HashingModel(keras.Model):
             "method": serialize(self.method),
             "quantization": "native" if self._native else serialize(self.quantization),
             "quantization_weight": self.quantization_weight,
-            "quantize": self.quantize,
+            "quantize": self.quantization_place,
             "head": serialize(self.head),
             "num_classes": self.num_classes,
         }
@@ -269,6 +281,8 @@ def _default_head(method: methods.HashingMethod) -> HashHead:
 def _make_encoder(backbone: keras.Model, head: HashHead) -> keras.Model:
     """Images → raw continuous codes."""
     inputs, outputs = getattr(backbone, "inputs", None), getattr(backbone, "outputs", None)
+    if isinstance(backbone, keras.Sequential) and not backbone.layers:
+        inputs = outputs = _inputs_without_layers(backbone)
     if not isinstance(backbone, keras.Model) or not inputs or not outputs:
         raise ValueError(
             "`backbone` must be a built functional or Sequential `keras.Model` (give a Sequential "
@@ -282,3 +296,9 @@ def _make_encoder(backbone: keras.Model, head: HashHead) -> keras.Model:
         )
     images = keras.Input(shape=inputs[0].shape[1:], dtype=inputs[0].dtype, name="image")
     return keras.Model(images, head(backbone(images)), name="encoder")
+
+
+def _inputs_without_layers(backbone: keras.Sequential) -> list[keras.KerasTensor]:
+    """The Input of a Sequential model that holds nothing else, which Keras builds only later."""
+    configs = [layer["config"] for layer in backbone.get_config()["layers"]]
+    return [keras.Input(batch_shape=one["batch_shape"], dtype=one["dtype"]) for one in configs]

@@ -8,13 +8,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_hashing.callbacks import RetrievalEvaluation
+from keras_hashing.callbacks import RefuseNonFiniteLoss, RetrievalEvaluation
 from keras_hashing.command_line.stages import stage
 from keras_hashing.models import HashingModel
 from training.callbacks.checkpoint import Checkpoint
 from training.callbacks.compiling_stage import CompilingStage
 from training.callbacks.history_log import HistoryLog
-from training.callbacks.refuse_non_finite_loss import RefuseNonFiniteLoss
 from training.callbacks.seed_each_epoch import SeedEachEpoch
 from training.data.feature_cache import cached_features
 from training.data.pipeline import (

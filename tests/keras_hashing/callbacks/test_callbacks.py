@@ -148,7 +148,7 @@ def test_scale_continuation_refuses_a_model_without_a_scale(make_backbone, blobs
 
 def test_bad_arguments_are_refused(blobs):
     query, database = split(blobs)
-    with pytest.raises(ValueError, match="`every` must be at least 1"):
+    with pytest.raises(ValueError, match="`every` must be a positive integer"):
         RetrievalEvaluation(query, database, every=0)
     for options in ({"initial": 0}, {"gamma": -1}, {"every": 0}):
         name = next(iter(options))

@@ -103,7 +103,7 @@ def test_method_that_takes_one_label_shows_several_in_the_loss(make_backbone, bl
 
 def test_native_quantization_acts_where_the_paper_says_unless_told_otherwise(make_backbone):
     def place(method, **options):
-        return make_model(make_backbone(), method=method, **options).quantize
+        return make_model(make_backbone(), method=method, **options).quantization_place
 
     assert place("csq", quantization="native") == "relaxed"
     assert place("csq", quantization="native", quantize="raw") == "raw"
@@ -412,6 +412,26 @@ def test_batch_of_one_trains(method, make_backbone, blobs):
     assert np.isfinite(history["loss"]).all()
 
 
+def test_loss_that_is_not_finite_ends_the_training_with_what_to_look_for(blobs):
+    images, labels = blobs
+    bad = images.copy()
+    bad[40] = np.nan
+    model = make_model(keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()]))
+    with pytest.raises(ValueError, match="became nan in step 2 of epoch 1.*not finite"):
+        model.fit(bad, labels, shuffle=False, verbose=0)
+
+
+def test_input_alone_is_the_backbone_of_features(blobs, tmp_path):
+    features, labels = blobs[0].reshape(96, 16), blobs[1]
+    model = make_model(keras.Sequential([keras.Input((16,))]))
+    model.fit(features, labels, verbose=0)
+    codes = ops.convert_to_numpy(model.head(features))
+    np.testing.assert_allclose(model.encoder.predict(features, verbose=0), codes, rtol=1e-5)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again.encoder.predict(features, verbose=0), codes, rtol=1e-5)
+
+
 def test_bad_arguments_are_refused(make_backbone):
     with pytest.raises(ValueError, match=r"`method` must be one of .*hashnet"):
         HashingModel(make_backbone(), bits=16, method="hashnett")
@@ -431,6 +451,8 @@ def test_bad_arguments_are_refused(make_backbone):
         HashingModel(keras.Sequential([keras.layers.Dense(3)]), bits=16)
     with pytest.raises(ValueError, match="global pooling"):
         HashingModel(keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(3, 3)]), bits=16)
+    with pytest.raises(ValueError, match="Only one of model and head may have a quantization loss"):
+        HashingModel(make_backbone(), bits=16, head=HashHead(16, quantization="hswd"))
     with pytest.raises(ValueError, match="`num_classes` must be given: CSQ keeps"):
         HashingModel(make_backbone(), bits=16, method="csq")
     with pytest.raises(ValueError, match="`num_classes` must be given"):
