@@ -17,10 +17,10 @@ CLASS_METHODS = {"csq": "CSQ", "greedyhash": "GreedyHash", "orthohash": "OrthoHa
 METHODS = {**PAIRWISE_METHODS, **CLASS_METHODS}
 
 QUANTIZATION_LOSSES = {
+    "sign": "SignDistance",
     "hswd": "HashSlicedWasserstein",
     "swd": "SlicedWasserstein",
     "ot": "OptimalTransport",
-    "sign": "SignDistance",
 }
 QUANTIZATIONS = ("none", "native", *QUANTIZATION_LOSSES)
 

@@ -15,15 +15,7 @@ from keras_hashing.command_line.stages import show_stages, stage
 from training.compare.cli import compare
 from training.data.dataset_place import check_place
 from training.runs.run_folder import RunFolder
-from training.settings import (
-    Augmentation,
-    DataSettings,
-    FitSettings,
-    MeasuringSettings,
-    ModelSettings,
-    SplitSettings,
-    TrainingSettings,
-)
+from training.settings import FitSettings
 from training.settings.config_file import read_config
 from training.trainer.early_checks import check_new_run, check_resumed_run
 
@@ -50,18 +42,7 @@ RunFolderOption = Annotated[Path, typer.Option("--run", help="Folder of a finish
     "--query-per-class 100 --query-part test --epochs 10 --output runs/fashion"
 )
 @with_options(
-    *(
-        option
-        for settings in (
-            DataSettings,
-            SplitSettings,
-            ModelSettings,
-            TrainingSettings,
-            Augmentation,
-            MeasuringSettings,
-        )
-        for option in options_of(settings)
-    )
+    *(option for group in reversed(FitSettings.__bases__) for option in options_of(group))
 )
 def fit(
     context: typer.Context,
@@ -105,7 +86,7 @@ def fit(
 
 
 def _verbosity() -> int:
-    """A progress bar on a terminal, a line an epoch elsewhere."""
+    """A progress bar on a terminal, a line per epoch elsewhere."""
     return 1 if _out.is_terminal else 2
 
 

@@ -31,7 +31,7 @@ def options_of(
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
+            default=_default_of(field),
             annotation=Annotated[
                 _type_of(field),
                 typer.Option(
@@ -63,12 +63,21 @@ def given(context: typer.Context, model: type[BaseModel]) -> dict[str, Any]:
     return {name: context.params[name] for name in model.model_fields if is_given(context, name)}
 
 
+def _default_of(field: FieldInfo) -> Any:
+    """As it is given on the command line, where a list is a text with commas."""
+    if not isinstance(field.default, tuple):
+        return field.default
+    return ",".join(f"{one:g}" if isinstance(one, float) else str(one) for one in field.default)
+
+
 def _type_of(field: FieldInfo) -> Any:
-    """What typer can read: numbers in a `Literal` are for the model to check."""
+    """What typer can read: lists, and numbers in a `Literal`, are for the model to check."""
     kind: Any = field.annotation
     optional = False
     if get_origin(kind) in (Union, UnionType):
         kind, optional = next(part for part in get_args(kind) if part is not NoneType), True
     if get_origin(kind) is Literal and not all(isinstance(one, str) for one in get_args(kind)):
         kind = type(get_args(kind)[0])
+    if get_origin(kind) is tuple:
+        kind = str
     return kind | None if optional else kind

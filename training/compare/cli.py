@@ -1,17 +1,16 @@
 """`python -m training compare`."""
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from keras_hashing.checks import DEFAULT_WEIGHT
 from keras_hashing.command_line.errors import clear_errors, is_given, start_tensorflow
 from keras_hashing.command_line.options import given, options_of, with_options
-from keras_hashing.names import METHODS, QUANTIZATIONS
 from training.backbones import check_weights
 from training.compare.comparison_folder import ComparisonFolder
-from training.compare.grid import DEFAULT_QUANTIZATIONS, TUNED_WEIGHTS, Grid
+from training.compare.grid import Grid
 from training.compare.recipe import FineTuning, Recipe
 from training.data.dataset_place import check_place
 from training.settings import DataSettings, SplitSettings
@@ -22,19 +21,8 @@ compare = typer.Typer(
 )
 
 _DATA = "Data and backbone"
-_GRID = "Grid"
 _IMAGES = ("backbone", "height", "width", "channels")
 _TRAINING = ("hidden", "dropout", "epochs", "batch_size", "learning_rate", "k", "radius")
-
-Number = TypeVar("Number", int, float)
-
-
-def _option(text: str, panel: str, *names: str) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel)
-
-
-def _list(values: tuple) -> str:
-    return ",".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
 
 
 @compare.callback(
@@ -49,6 +37,7 @@ def _list(values: tuple) -> str:
     `compare report` writes tables, figures and a page.""",
 )
 @with_options(
+    *options_of(Grid),
     *options_of(Recipe, ("dataset",), _DATA),
     *options_of(DataSettings, ("data_dir", "image_root", "download", "on_bad_image"), _DATA),
     *options_of(Recipe, (*SplitSettings.model_fields, *_IMAGES), _DATA),
@@ -89,22 +78,11 @@ def run(
             help="Number of processes. (default: one per core; with --fine-tune one)", min=1
         ),
     ] = None,
-    methods: Annotated[
-        str, _option(f"'all', or some of {', '.join(sorted(METHODS))}, separated by commas.", _GRID)
-    ] = "all",
-    quantizations: Annotated[
-        str, _option(f"Some of {', '.join(QUANTIZATIONS)}, separated by commas.", _GRID)
-    ] = _list(DEFAULT_QUANTIZATIONS),
-    bits: Annotated[str, _option("Code lengths, multiples of 8.", _GRID)] = "16,32,64",
-    seeds: Annotated[
-        str, _option("Seeds: each draws its own split and initial weights.", _GRID)
-    ] = "0,1,2",
-    tune_weights: Annotated[
-        str,
-        _option("With --tune: the three weights to try, on the raw and the relaxed code.", _GRID),
-    ] = _list(TUNED_WEIGHTS),
     features_dir: Annotated[
-        Path, _option("Folder for computed features; comparisons may share it.", _DATA)
+        Path,
+        typer.Option(
+            help="Folder for computed features; comparisons may share it.", rich_help_panel=_DATA
+        ),
     ] = Path("runs/features"),
     **values: Any,
 ) -> None:
@@ -114,20 +92,14 @@ def run(
     with clear_errors():
         if output is None:
             raise ValueError("--output must be given: the folder of the comparison")
-        if is_given(context, "tune_weights") and not tune:
+        if "tune_weights" in given(context, Grid) and not tune:
             raise ValueError(
                 "`tune_weights` are what the choice of settings tries: add --tune. "
-                f"Received: {tune_weights!r}"
+                f"Received: {values['tune_weights']!r}"
             )
         fine_tuning = _fine_tuning(context, fine_tune)
         recipe = Recipe.check({**given(context, Recipe), "fine_tuning": fine_tuning})
-        grid = Grid(
-            methods=tuple(sorted(METHODS)) if methods.strip() == "all" else _names(methods),
-            quantizations=_names(quantizations),
-            bits=_numbers("bits", bits, int),
-            seeds=_numbers("seeds", seeds, int),
-            tune_weights=_numbers("tune_weights", tune_weights, float),
-        )
+        grid = Grid.check(given(context, Grid))
         place = DataSettings.check({"dataset": recipe.dataset, **given(context, DataSettings)})
         check_place(
             place.dataset, place.data_dir, download=place.download, image_root=place.image_root
@@ -199,17 +171,3 @@ def _fine_tuning(context: typer.Context, fine_tune: bool) -> FineTuning | None:
                 f"--fine-tune. Received: {str(context.params[name])!r}"
             )
     return FineTuning.check(chosen)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _numbers(name: str, text: str, kind: type[Number]) -> tuple[Number, ...]:
-    try:
-        return tuple(kind(part) for part in _names(text))
-    except ValueError:
-        numbers = "whole numbers" if kind is int else "numbers"
-        raise ValueError(
-            f"`{name}` must be {numbers} separated by commas. Received: {text!r}"
-        ) from None

@@ -4,18 +4,20 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 import keras_hashing
 from keras_hashing.checks import DEFAULT_WEIGHT, check_bits
-from keras_hashing.names import METHODS, QUANTIZATION_LOSSES
+from keras_hashing.names import METHODS, QUANTIZATIONS, quoted
 from training.compare.grid_run import Run
+from training.settings.settings import Settings
 
-QUANTIZATIONS = ("none", "native", "sign", "hswd", "swd", "ot")
 DEFAULT_QUANTIZATIONS = ("none", "native", "sign", "hswd", "swd")
 TUNED_WEIGHTS = (0.01, 0.1, 1.0)
 TUNED_GROWTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 TUNING_BITS = 32
-assert set(QUANTIZATIONS) == {"none", "native", *QUANTIZATION_LOSSES}
 
 Column = tuple[str, str]
 
@@ -28,8 +30,18 @@ class Choice:
     place: str
 
 
-@dataclass(frozen=True)
-class Grid:
+def _split(words: Any) -> Any:
+    """The parts of a text that are separated by commas, as an option gives them."""
+    if not isinstance(words, str):
+        return words
+    return tuple(part.strip() for part in words.split(",") if part.strip())
+
+
+def _method_names(words: Any) -> Any:
+    return tuple(sorted(METHODS)) if words == "all" else _split(words)
+
+
+class Grid(Settings):
     """Methods × quantizations × bits × seeds, and the weights that tuning tries.
 
     Raises:
@@ -37,13 +49,27 @@ class Grid:
             multiple of 8, a seed is negative, or the weights are not three of more than 0.
     """
 
-    methods: tuple[str, ...]
-    quantizations: tuple[str, ...]
-    bits: tuple[int, ...]
-    seeds: tuple[int, ...]
-    tune_weights: tuple[float, ...] = TUNED_WEIGHTS
+    model_config = ConfigDict(title="Grid: lists separated by commas")
 
-    def __post_init__(self) -> None:
+    methods: Annotated[tuple[str, ...], BeforeValidator(_method_names)] = Field(
+        default=tuple(sorted(METHODS)), description="Methods; 'all' for all of them."
+    )
+    quantizations: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
+        default=DEFAULT_QUANTIZATIONS, description=f"Some of {quoted(QUANTIZATIONS, 'and')}."
+    )
+    bits: Annotated[tuple[int, ...], BeforeValidator(_split)] = Field(
+        default=(16, 32, 64), description="Code lengths, multiples of 8."
+    )
+    seeds: Annotated[tuple[int, ...], BeforeValidator(_split)] = Field(
+        default=(0, 1, 2), description="Seeds: each draws its own split and initial weights."
+    )
+    tune_weights: Annotated[tuple[float, ...], BeforeValidator(_split)] = Field(
+        default=TUNED_WEIGHTS,
+        description="With --tune: the three weights to try, on the raw and the relaxed code.",
+    )
+
+    @model_validator(mode="after")
+    def _is_a_grid(self) -> Self:
         _check_names("methods", self.methods, sorted(METHODS))
         _check_names("quantizations", self.quantizations, QUANTIZATIONS)
         for name in ("bits", "seeds"):
@@ -61,6 +87,7 @@ class Grid:
             )
         if not all(0 < weight < math.inf for weight in weights):
             raise ValueError(f"`tune_weights` must be finite and more than 0. Received: {weights}")
+        return self
 
     @property
     def columns(self) -> list[Column]:

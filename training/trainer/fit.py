@@ -31,7 +31,7 @@ def fit(settings: FitSettings, output: str | Path, verbose: int = 1) -> dict[str
     Args:
         settings: What to train.
         output: The folder to make; see `training.runs.run_folder.RunFolder`.
-        verbose: 1 shows a progress bar, 2 a line an epoch, 0 nothing.
+        verbose: 1 shows a progress bar, 2 a line per epoch, 0 nothing.
 
     Returns:
         The content of `metrics.json`.

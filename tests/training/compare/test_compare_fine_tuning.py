@@ -34,7 +34,7 @@ from training.trainer.trainer import Trainer
 
 pytestmark = pytest.mark.slow  # every test needs networks trained whole
 
-GRID = Grid(("hashnet",), ("native", "hswd"), (16,), (1,))
+GRID = Grid(methods=("hashnet",), quantizations=("native", "hswd"), bits=(16,), seeds=(1,))
 NATIVE = Run("hashnet", "native", 16, 1.0, "schedule", 1)
 HSWD = Run("hashnet", "hswd", 16, 0.3, "raw", 1)
 OPTIONS = {"backbone_rate": 0.5, "weight_decay": 1e-3, "average_weights": 0.5, "shift": 1}

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from keras_hashing import methods
+from keras_hashing.names import QUANTIZATIONS
 from training.compare.comparison import best_choices
 from training.compare.comparison_folder import ComparisonFolder
 from training.compare.grid import (
-    DEFAULT_QUANTIZATIONS,
-    QUANTIZATIONS,
     Choice,
     Grid,
     by_cell,
@@ -27,7 +26,7 @@ from training.compare.results_file import ResultsFile
 from training.compare.workers.digest_of_code import digest_of_code, meaning_of
 from training.compare.workers.frozen_data import validation_split
 
-ALL = Grid(tuple(methods.available()), DEFAULT_QUANTIZATIONS, (16, 32, 64), (0, 1, 2))
+ALL = Grid()
 RUN = Run("dpsh", "hswd", 16, 0.1, "raw", 0)
 
 
@@ -65,7 +64,9 @@ def test_every_column_with_a_choice_has_the_same_number_of_trials() -> None:
 
 
 def test_the_weights_that_are_tried_can_be_chosen() -> None:
-    grid = Grid(("dpsh",), ("none", "hswd"), (16,), (0,), tune_weights=(0.1, 0.3, 3.0))
+    grid = Grid.check(
+        {"methods": "dpsh", "quantizations": "none, hswd", "tune_weights": "0.1,0.3,3"}
+    )
     tried = [(run.weight, run.place) for run in tuning_runs(grid, single_label=True)]
     weights = [(weight, place) for place in ("raw", "relaxed") for weight in (0.1, 0.3, 3.0)]
     assert tried == [(0.0, ""), *weights]

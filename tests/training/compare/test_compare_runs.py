@@ -24,7 +24,7 @@ from training.compare.workers.pool import run_all
 from training.data import load_dataset
 
 RUNNER = CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1"})
-GRID = Grid(("hashnet",), ("none", "native"), (16,), (0, 1))
+GRID = Grid(methods=("hashnet",), quantizations=("none", "native"), bits=(16,), seeds=(0, 1))
 RECIPE = Recipe(
     dataset="digits",
     protocol="per-class",
@@ -159,7 +159,7 @@ def refused(*arguments: str | Path) -> str:
         (["--methods", "dpsch"], "`methods` must be among csq, dch, dhn"),
         (["--quantizations", "hwsd"], "`quantizations` must be among none, native, sign"),
         (["--bits", "20"], "`bits` must be a positive multiple of 8"),
-        (["--bits", "sixteen"], "`bits` must be whole numbers separated by commas"),
+        (["--bits", "sixteen"], "`bits.0`: Input should be a valid integer"),
         (["--seeds", "0,0"], "`seeds` must not repeat"),
         (["--epochs", "0"], "`epochs`: Input should be greater than or equal to 1"),
         (["--dataset", "digits", "--batch-size", "5000"], "at least one batch"),
