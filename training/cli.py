@@ -214,6 +214,7 @@ def _check_finished(run: Path, data_dir: str | None, image_root: str | None) -> 
     check_place(
         settings.dataset,
         settings.data_dir if data_dir is None else data_dir,
+        download=settings.download,
         image_root=settings.image_root if image_root is None else image_root,
     )
 

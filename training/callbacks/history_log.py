@@ -11,7 +11,7 @@ from keras_hashing.files.atomic_write import atomic_write
 
 
 class HistoryLog(keras.callbacks.Callback):
-    """Appends one JSON line an epoch: its number from 1, its seconds and all of its logs.
+    """Appends one JSON line per epoch: its number from 1, its seconds and all of its logs.
 
     The seconds are those of training: evaluation at the epoch's end does not count.
 
@@ -54,7 +54,7 @@ class HistoryLog(keras.callbacks.Callback):
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """The whole lines of a history, one dictionary an epoch; empty where there is no file."""
+    """The whole lines of a history, one dictionary per epoch; empty where there is no file."""
     if not path.exists():
         return []
     lines = path.read_text().split("\n")[:-1]  # what follows the last line break is not whole

@@ -92,22 +92,8 @@ def run(
     with clear_errors():
         if output is None:
             raise ValueError("--output must be given: the folder of the comparison")
-        if "tune_weights" in given(context, Grid) and not tune:
-            raise ValueError(
-                "`tune_weights` are what the choice of settings tries: add --tune. "
-                f"Received: {values['tune_weights']!r}"
-            )
-        fine_tuning = _fine_tuning(context, fine_tune)
-        recipe = Recipe.check({**given(context, Recipe), "fine_tuning": fine_tuning})
-        grid = Grid.check(given(context, Grid))
-        place = DataSettings.check({"dataset": recipe.dataset, **given(context, DataSettings)})
-        check_place(
-            place.dataset, place.data_dir, download=place.download, image_root=place.image_root
-        )
-        check_weights(recipe.backbone, None)
-        folder = ComparisonFolder(output)
-        if folder.settings.exists():
-            folder.keep_settings({"recipe": recipe.model_dump(mode="json")})
+        recipe, grid, place = _settings(context, tune, fine_tune)
+        _check_early(recipe, place, ComparisonFolder(output))
         start_tensorflow()
         from training.compare.comparison import Comparison, default_workers
 
@@ -149,6 +135,30 @@ def _report(output: Path) -> None:
     from training.compare.report.report import write_report
 
     print(f"Report: {write_report(output)}")
+
+
+def _settings(
+    context: typer.Context, tune: bool, fine_tune: bool
+) -> tuple[Recipe, Grid, DataSettings]:
+    """What the options ask for; where the data lies is no part of the recipe."""
+    of_grid = given(context, Grid)
+    if "tune_weights" in of_grid and not tune:
+        raise ValueError(
+            "`tune_weights` are what the choice of settings tries: add --tune. "
+            f"Received: {of_grid['tune_weights']!r}"
+        )
+    fine_tuning = _fine_tuning(context, fine_tune)
+    recipe = Recipe.check({**given(context, Recipe), "fine_tuning": fine_tuning})
+    place = DataSettings.check({"dataset": recipe.dataset, **given(context, DataSettings)})
+    return recipe, Grid.check(of_grid), place
+
+
+def _check_early(recipe: Recipe, place: DataSettings, folder: ComparisonFolder) -> None:
+    """Refuses what needs no TensorFlow: see `training.trainer.early_checks`."""
+    check_place(place.dataset, place.data_dir, download=place.download, image_root=place.image_root)
+    check_weights(recipe.backbone, None)
+    if folder.settings.exists():
+        folder.keep_settings({"recipe": recipe.model_dump(mode="json")})
 
 
 def _fine_tuning(context: typer.Context, fine_tune: bool) -> FineTuning | None:

@@ -38,7 +38,7 @@ def epoch_order(
         batch_size: Images in a batch.
         seed: Seed, 0 or more; with `epoch` it seeds `numpy.random.default_rng([seed, epoch])`.
         epoch: Number of the epoch, from 0.
-        class_balanced: See above; needs one label an image.
+        class_balanced: See above; needs one label per image.
 
     Returns:
         Positions in `labels`, int64 [steps * batch_size].
@@ -61,7 +61,7 @@ def require_single_label(labels: np.ndarray) -> None:
     others = int((np.count_nonzero(labels, axis=1) != 1).sum())
     if others:
         raise ValueError(
-            "`class_balanced` needs exactly one label an image. "
+            "`class_balanced` needs exactly one label per image. "
             f"Received: {others} of {len(labels)} images with none or several"
         )
 

@@ -5,9 +5,9 @@ A protocol draws from one random order of the whole data set, made by
 training images the next ones. The three index arrays come out in ascending order. So the same data
 set, protocol and seed give the same split on every machine.
 
-**Several labels an image.** An image counts for each of its labels. Classes are served from the
+**Several labels per image.** An image counts for each of its labels. Classes are served from the
 rarest to the most frequent; each takes images until `n` of those drawn carry its label, counting
-what earlier classes took. So every class gets at least `n` (with one label an image: exactly `n`),
+what earlier classes took. So every class gets at least `n` (with one label per image: exactly `n`),
 and query and train stay disjoint. Images without a label are only ever in the database.
 
 **Lists.** The protocols `lists`, `nus-wide-21`, `coco` and `imagenet-100` draw nothing: the split
@@ -67,19 +67,19 @@ def check_protocol(protocol: str, **options: int | str | None) -> None:
 
 
 def cifar10(dataset: "ImageDataset", seed: int) -> Split:
-    """Query 100 a class, train 500 a class, database the other 54,000 of CIFAR-10's 60,000."""
+    """Query 100 per class, train 500 per class, database the other 54,000 of CIFAR-10."""
     query, train = _draw_cifar10(dataset, seed, query_per_class=100, train_per_class=500)
     return Split(query, train, database=_others(dataset, query, train))
 
 
 def cifar10_1(dataset: "ImageDataset", seed: int) -> Split:
-    """Query 100 a class, database the other 59,000, train 500 a class of the database."""
+    """Query 100 per class, database the other 59,000, train 500 per class of the database."""
     query, train = _draw_cifar10(dataset, seed, query_per_class=100, train_per_class=500)
     return Split(query, train, database=_others(dataset, query))
 
 
 def cifar10_2(dataset: "ImageDataset", seed: int) -> Split:
-    """Query 1,000 a class; the other 50,000 are both train and database.
+    """Query 1,000 per class; the other 50,000 are both train and database.
 
     As in HashNet's code and those after it, the query is drawn from all 60,000 images; it is not
     CIFAR-10's own test split.
@@ -96,7 +96,7 @@ def per_class(
     train_per_class: int | None = None,
     query_part: str | None = None,
 ) -> Split:
-    """So many images of each class for the query; everything else is the database.
+    """Some images of each class for the query; everything else is the database.
 
     Args:
         dataset: Any data set.
@@ -150,7 +150,7 @@ def lists(dataset: "ImageDataset", seed: int) -> Split:
 def nus_wide_21(dataset: "ImageDataset", seed: int) -> Split:
     """NUS-WIDE's 21 most frequent concepts by list files: 2,100 query, 10,500 train; mAP@5000.
 
-    100 query and 500 training images a concept, the latter drawn from the database of all others
+    100 query and 500 training images per concept, the latter drawn from the database of all others
     among the 195,834 images with one of the concepts: the rule and figures of
     swuxyj/DeepHash-pytorch (README.md, data/nuswide_21/code.py, utils/tools.py). HashNet's own
     lists have all 81 concepts (thuml/HashNet, data/nuswide_81): use `lists` for them.
@@ -179,14 +179,14 @@ def coco(dataset: "ImageDataset", seed: int) -> Split:
 def imagenet_100(dataset: "ImageDataset", seed: int) -> Split:
     """100 classes of ImageNet by list files: 5,000 query, 10,000 or 13,000 train; mAP@1000.
 
-    The query are the 5,000 validation images. HashNet's paper (ICCV 2017) trains on 100 images a
-    class; the list that its code hands on, and swuxyj/DeepHash-pytorch with it
+    The queries are the 5,000 validation images. HashNet's paper (ICCV 2017) trains on 100 images
+    per class; the list that its code hands on, and swuxyj/DeepHash-pytorch with it
     (data/imagenet/train.txt), has 13,000. The cut is that of utils/tools.py there. Arguments and
-    errors are those of `nus_wide_21`; several labels an image are refused, too.
+    errors are those of `nus_wide_21`; several labels per image are refused, too.
     """
     if not dataset.single_label:
         raise ValueError(
-            "ImageNet-100 has one label an image. "
+            "ImageNet-100 has one label per image. "
             f"Received: data set {dataset.name!r}, which has images with several or none"
         )
     return _published(
@@ -242,7 +242,7 @@ def _draw_cifar10(
     counts = dataset.labels.sum(axis=0, dtype=np.int64)
     if counts.tolist() != [6000] * 10 or not dataset.single_label:
         raise ValueError(
-            "The cifar10 protocols split CIFAR-10's 10 classes of 6,000 images, one label an "
+            "The cifar10 protocols split CIFAR-10's 10 classes of 6,000 images, one label per "
             f"image. Received: data set {dataset.name!r} with {len(dataset)} images of "
             f"{len(counts)} classes; use the protocol 'per-class'"
         )

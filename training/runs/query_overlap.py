@@ -1,4 +1,4 @@
-"""Whether a run that goes on from another one is measured on images that it has not seen."""
+"""Whether a run that starts from another one is measured on images which that has not seen."""
 
 from pathlib import Path
 

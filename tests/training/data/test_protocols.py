@@ -236,7 +236,7 @@ def test_presets_know_the_published_lists(
 
 
 def test_imagenet_100_has_one_label_an_image(listed: MakeDataset) -> None:
-    with pytest.raises(ValueError, match="ImageNet-100 has one label an image"):
+    with pytest.raises(ValueError, match="ImageNet-100 has one label per image"):
         make_split(listed(7, 9, 100), "imagenet-100", seed=0)
 
 
