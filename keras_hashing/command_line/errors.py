@@ -98,5 +98,5 @@ def start_tensorflow() -> None:
     )
     if "tensorflow" in sys.modules:
         return
-    with stage("Loading TensorFlow", silent_for=0), notices_kept_back():
+    with stage("Loading TensorFlow", at_once=True), notices_kept_back():
         importlib.import_module("tensorflow")

@@ -27,27 +27,33 @@ def show_stages() -> None:
 
 
 @contextmanager
-def stage(name: str, silent_for: float = _SILENT_FOR) -> Iterator[None]:
-    """Tells that a stage has ended and how long it took; before that, that it runs, if it is long.
+def stage(name: str, at_once: bool = False) -> Iterator[None]:
+    """Tells that a stage has ended and how long it took; before that, that it is still running.
 
     Silent unless `show_stages` was called.
 
     Args:
         name: What is being done, such as "Reading images".
-        silent_for: Seconds after which the stage is announced; 0 for at once.
+        at_once: Whether to announce the stage, rather than to tell after 3, 6, 12, … seconds that
+            it is running.
     """
     if not _LOG.isEnabledFor(logging.INFO):
         yield
         return
-    started = time.perf_counter()
-    announce = threading.Timer(silent_for, _LOG.info, ("%s …", name))
-    announce.daemon = True
-    if silent_for:
-        announce.start()
+    started, ended = time.perf_counter(), threading.Event()
+    if at_once:
+        _LOG.info("%s …", name)
     else:
-        announce.function(*announce.args)
+        threading.Thread(target=_tell_while_running, args=(name, ended), daemon=True).start()
     try:
         yield
     finally:
-        announce.cancel()
+        ended.set()
     _LOG.info("%s: %.1f s", name, time.perf_counter() - started)
+
+
+def _tell_while_running(name: str, ended: threading.Event) -> None:
+    seconds = wait = _SILENT_FOR
+    while not ended.wait(wait):
+        _LOG.info("%s … %.0f s", name, seconds)
+        seconds, wait = 2 * seconds, seconds

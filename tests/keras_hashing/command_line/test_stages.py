@@ -1,8 +1,9 @@
 """Stages of a command, and how long a load will take, where there is no terminal."""
 
 import logging
-import time
+from typing import ClassVar
 
+import numpy as np
 import pytest
 
 from keras_hashing.command_line import progress, stages
@@ -22,10 +23,25 @@ def test_a_stage_is_told_with_its_time(shown: None, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "Reading images: 0.0 s\n"
 
 
-def test_a_long_stage_is_announced(shown: None, capsys: pytest.CaptureFixture) -> None:
-    with stage("Reading images", silent_for=0.01):
-        time.sleep(0.1)
-    assert capsys.readouterr().err.splitlines() == ["Reading images …", "Reading images: 0.1 s"]
+def test_a_stage_may_be_announced(shown: None, capsys: pytest.CaptureFixture) -> None:
+    with stage("Reading images", at_once=True):
+        assert capsys.readouterr().err == "Reading images …\n"
+
+
+def test_a_long_stage_is_told_while_it_runs_at_doubling_times(
+    shown: None, capsys: pytest.CaptureFixture
+) -> None:
+    class Ended:
+        waits: ClassVar[list[float]] = []
+
+        def wait(self, seconds: float) -> bool:
+            self.waits.append(seconds)
+            return len(self.waits) == 4
+
+    stages._tell_while_running("Reading images", Ended())
+    assert np.cumsum(Ended.waits).tolist() == [3, 6, 12, 24]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"Reading images … {seconds} s" for seconds in (3, 6, 12)]
 
 
 def test_a_stage_that_fails_is_not_told_as_ended(
@@ -40,7 +56,7 @@ def test_a_library_that_is_used_from_python_is_silent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(stages, "_LOG", logging.Logger("unused", logging.WARNING))
-    with stage("Reading images", silent_for=0):
+    with stage("Reading images", at_once=True):
         pass
     assert capsys.readouterr().err == ""
 
