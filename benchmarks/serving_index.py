@@ -96,7 +96,9 @@ def export(folder: Path, bits: int, with_index: bool) -> dict[str, float]:
     run = make_run(bits)
     begin = time.perf_counter()
     index = CodeIndex.load(folder / "index.npz") if with_index else None
-    version = export_saved_model(run, folder / ("with" if with_index else "without"), 1, index)
+    version = export_saved_model(
+        run.encoder, folder / ("with" if with_index else "without"), 1, index
+    )
     size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
     return {"seconds": time.perf_counter() - begin, "megabytes": size / 2**20, **memory()}
 

@@ -108,8 +108,8 @@ def make_model(folder: Path, items: int) -> None:
         index_path=folder / "database.npz",
     )
     codes = np.random.default_rng(1).integers(0, 256, (items, 8), dtype=np.uint8)
-    index = CodeIndex(codes, [f"image/{row}" for row in range(items)], run.fingerprint)
-    export_saved_model(run, folder, index=index)
+    index = CodeIndex(codes, [f"image/{row}" for row in range(items)], run.encoder.fingerprint)
+    export_saved_model(run.encoder, folder, index=index)
 
 
 def expected_work(version: Path) -> Work:

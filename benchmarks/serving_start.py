@@ -99,8 +99,8 @@ def export(folder: Path, name: str, size: int, items: int) -> None:
         index_path=folder / "database.npz",
     )
     codes = np.random.default_rng(1).integers(0, 256, (items, BITS // 8), dtype=np.uint8)
-    index = CodeIndex(codes, [f"image/{row}" for row in range(items)], run.fingerprint)
-    export_saved_model(run, folder, 1, index)
+    index = CodeIndex(codes, [f"image/{row}" for row in range(items)], run.encoder.fingerprint)
+    export_saved_model(run.encoder, folder, 1, index)
     archive = keras.export.ExportArchive()
     archive.track(backbone)
     images = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")

@@ -125,7 +125,7 @@ def evaluate(
             verbose=1 if _out.is_terminal and not as_json else 0,
         )
     about = {name: loaded.metrics[name] for name in ("dataset", "protocol", "protocol_options")}
-    metrics = {**about, "fingerprint": loaded.fingerprint, **evaluation.figures}
+    metrics = {**about, "fingerprint": loaded.encoder.fingerprint, **evaluation.figures}
     if as_json:
         print(json.dumps(metrics, indent=2))
     else:

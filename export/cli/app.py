@@ -1,7 +1,6 @@
 """`python -m export`: the command line."""
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,13 +12,22 @@ from export.cli import duplicates, stores
 from export.cli import index as index_cli
 from export.cli import litert as litert_cli
 from export.cli import server as server_cli
-from keras_hashing.command_line.errors import clear_errors, start_tensorflow, warn
+from export.cli.encoder_options import (
+    EncoderOptions,
+    HeightOption,
+    KerasOption,
+    ModelOption,
+    RunOption,
+    WidthOption,
+)
+from export.versions.version_folders import check_no_version, new_version
+from keras_hashing.command_line.errors import clear_errors, warn
 from keras_hashing.command_line.printing import out, print_facts
 
 if TYPE_CHECKING:
-    from export.saved_model.served_encoder import EncodedFiles
+    from export.index.encode_files import EncodedFiles
+    from keras_hashing.encoder import HashEncoder
     from keras_hashing.retrieval import CodeIndex
-    from training.runs.run_folder import Run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -78,13 +86,6 @@ RerankOption = Annotated[
     "--index runs/fashion",
 )
 def saved_model(
-    run: Annotated[
-        Path,
-        typer.Option(
-            help="Folder of a finished run, as `python -m training fit --output` wrote it.",
-            rich_help_panel=_MODEL,
-        ),
-    ],
     output: Annotated[
         Path,
         typer.Option(
@@ -93,6 +94,10 @@ def saved_model(
             rich_help_panel=_OUTPUT,
         ),
     ],
+    run: RunOption = None,
+    model: KerasOption = None,
+    height: HeightOption = None,
+    width: WidthOption = None,
     version: Annotated[
         int | None,
         typer.Option(
@@ -105,7 +110,7 @@ def saved_model(
     index: IndexOption = None,
     rerank: RerankOption = False,
 ) -> None:
-    """Write a run as a SavedModel for TensorFlow Serving.
+    """Write an encoder as a SavedModel for TensorFlow Serving.
 
     Signatures: encode, also the serving_default (images → packed codes), encode_bytes (JPEG or
     PNG strings → packed codes), continuous (images → continuous codes) and card (what the model
@@ -115,14 +120,15 @@ def saved_model(
     requests and checksums.
     """
     with clear_errors():
-        start_tensorflow()
+        options = EncoderOptions(run, model, height, width).check()
+        check_no_version(output)
+        new_version(output, version)
+        database = _optional_index(index)
+        encoder = options.load()
         from export.saved_model.export_saved_model import export_saved_model
-        from training.runs.run_folder import load_run
 
-        loaded = load_run(run)
-        database = _optional_index(index, loaded)
-        folder = export_saved_model(loaded, output, version, database, rerank)
-        _print_version(folder)
+        _check_index(database, index, encoder)
+        _print_version(export_saved_model(encoder, output, version, database, rerank))
 
 
 @app.command(
@@ -137,13 +143,10 @@ def publish(
             rich_help_panel=_OUTPUT,
         ),
     ],
-    run: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of a finished run. For a changed index, publish the same run again.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = None,
+    run: RunOption = None,
+    model: KerasOption = None,
+    height: HeightOption = None,
+    width: WidthOption = None,
     index: IndexOption = None,
     rerank: RerankOption = False,
     keep: Annotated[
@@ -172,7 +175,9 @@ def publish(
         ),
     ] = 600,
 ) -> None:
-    """Publish a run as the next version under a running server, or roll back.
+    """Publish an encoder as the next version under a running server, or roll back.
+
+    For a changed index, publish the same encoder again.
 
     By default TensorFlow Serving serves the version with the highest number, and looks for a higher
     one every second or so: it loads that and then lets the old one go, so no request is lost. A new
@@ -181,23 +186,22 @@ def publish(
     server ignores; its number is not used again while it is there.
     """
     with clear_errors():
-        if rollback and (run or index or keep or rerank):
-            raise ValueError("--rollback takes --output and --wait only")
-        if not rollback and run is None:
-            raise ValueError("Name what to publish, --run, or --rollback")
         from export.versions import publish as publishing
 
         if rollback:
+            if run or model or index or keep or rerank:
+                raise ValueError("--rollback takes --output and --wait only")
             back = publishing.rollback(output, wait)
             print_facts({"served": back.served, "rolled back": back.kept_as})
             return
-        start_tensorflow()
-        from training.runs.run_folder import load_run
-
-        assert run is not None
-        loaded = load_run(run)
-        database = _optional_index(index, loaded)
-        published = publishing.publish(loaded, output, database, keep, rerank, wait)
+        if run is None and model is None:
+            raise ValueError("Name what to publish, --run or --model, or --rollback")
+        options = EncoderOptions(run, model, height, width).check()
+        check_no_version(output)
+        database = _optional_index(index)
+        encoder = options.load()
+        _check_index(database, index, encoder)
+        published = publishing.publish(encoder, output, database, keep, rerank, wait)
         _print_version(published.folder)
         deleted = [*map(str, published.removed)]
         deleted += [f"{number}.rolled-back" for number in published.removed_rolled_back]
@@ -207,14 +211,17 @@ def publish(
             warn("[bold yellow]Warning:[/]", sentence)
 
 
-def _optional_index(path: Path | None, run: "Run") -> "CodeIndex | None":
-    from export.index.load_index import check_code_space, load_index
+def _optional_index(path: Path | None) -> "CodeIndex | None":
+    from export.index.load_index import load_index
 
-    if path is None:
-        return None
-    index = load_index(path)
-    check_code_space(index, path, run.fingerprint, f"--run {shlex.quote(str(run.folder))}")
-    return index
+    return None if path is None else load_index(path)
+
+
+def _check_index(index: "CodeIndex | None", path: Path | None, encoder: "HashEncoder") -> None:
+    from export.index.load_index import check_code_space
+
+    if index is not None and path is not None:
+        check_code_space(index, path, encoder)
 
 
 def _print_version(folder: Path) -> None:
@@ -247,14 +254,10 @@ def query(
             "out).",
         ),
     ],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of an exported model: one version, or all of them, of which the highest "
-            "is taken.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = None,
+    run: RunOption = None,
+    model: ModelOption = None,
+    height: HeightOption = None,
+    width: WidthOption = None,
     index: Annotated[
         Path | None,
         typer.Option(
@@ -338,33 +341,37 @@ def query(
 ) -> None:
     """Encode images and find the nearest: with an exported model in a database, or by a server.
 
-    With --model and --index, prints each image's code in hexadecimal, most significant bit first,
-    and its neighbours by Hamming distance; equal distances come in the order of the database. With
-    --server, a running TensorFlow Serving does the work, in the index that its model was published
-    with, and no TensorFlow is needed here.
+    With --model or --run and --index, prints each image's code in hexadecimal, most significant bit
+    first, and its neighbours by Hamming distance; equal distances come in the order of the
+    database. With --server, a running TensorFlow Serving does the work, in the index that its model
+    was published with, and no TensorFlow is needed here.
     """
     if server is not None:
-        if name is None or model is not None or index is not None:
-            raise typer.BadParameter("--server needs --name, and neither --model nor --index")
+        if name is None or model is not None or run is not None or index is not None:
+            raise typer.BadParameter(
+                "--server needs --name, and none of --model, --run and --index"
+            )
         with clear_errors():
             asked = server_cli.Server(
                 server, name, version, transport, tls, root_certificates, deadline
             )
             _query_server(asked, _image_files(images), k, radius, on_bad_image, as_json)
         return
-    if model is None or index is None or name is not None:
-        raise typer.BadParameter("name what answers: --model and --index, or --server and --name")
+    if (model is None and run is None) or index is None or name is not None:
+        raise typer.BadParameter(
+            "name what answers: --model or --run, and --index; or --server and --name"
+        )
     with clear_errors():
-        start_tensorflow()
+        options = EncoderOptions(run, model, height, width).check(exported=True)
         from export.index.load_index import check_code_space, load_index
-        from export.saved_model.served_encoder import ServedEncoder, version_folder
-        from keras_hashing.encoder.card import Card
 
         files = _image_files(images)
         database = load_index(index)
-        fingerprint = Card.load(version_folder(model)).fingerprint
-        check_code_space(database, index, fingerprint, f"--model {shlex.quote(str(model))}")
-        encoded = ServedEncoder.load(model).encode_files(files, on_bad_image=on_bad_image)
+        encoder = options.load_any()
+        from export.index.encode_files import encode_files
+
+        check_code_space(database, index, encoder)
+        encoded = encode_files(encoder, files, on_bad_image=on_bad_image)
         answers = _answers(encoded, database, k, radius)
         _warn_of_skipped(encoded.skipped, len(files))
         if as_json:

@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from keras_hashing.command_line.errors import clear_errors, start_tensorflow, warn
+from export.cli.encoder_options import (
+    EncoderOptions,
+    HeightOption,
+    ModelOption,
+    RunOption,
+    WidthOption,
+)
+from keras_hashing.command_line.errors import clear_errors, warn
 from keras_hashing.command_line.printing import print_facts
 
 if TYPE_CHECKING:
-    from export.index.index_builder import BuiltIndex, Encoder
+    from export.index.index_builder import BuiltIndex
     from export.index.index_items import IndexItems
 
 app = typer.Typer(
@@ -20,24 +27,10 @@ app = typer.Typer(
     "search in: codes, ids and labels in one .npz file.",
 )
 
-_ENCODER = "What encodes (one of)"
 _IMAGES = "Images (one of)"
 _DETAILS = "About the images"
 _WORK = "Work"
 
-ModelOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--model",
-        help="Folder of an exported model: one version, or all of them, of which the highest is "
-        "taken.",
-        rich_help_panel=_ENCODER,
-    ),
-]
-RunOption = Annotated[
-    Path | None,
-    typer.Option("--run", help="Folder of a finished run.", rich_help_panel=_ENCODER),
-]
 ImagesOption = Annotated[
     Path | None,
     typer.Option(
@@ -126,6 +119,8 @@ def build(
     output: Annotated[Path, typer.Option("--output", help="Index file (.npz) to write.")],
     model: ModelOption = None,
     run: RunOption = None,
+    height: HeightOption = None,
+    width: WidthOption = None,
     images: ImagesOption = None,
     dataset: DatasetOption = None,
     list_file: ListOption = None,
@@ -154,13 +149,18 @@ def build(
     appears when it is whole. It carries the fingerprint of its model: no other can use it.
     """
     with clear_errors():
-        start_tensorflow()
+        options = EncoderOptions(run, model, height, width).check(exported=True)
+        _check_one_source(images, dataset, list_file)
+        if output.exists() and not replace:
+            raise FileExistsError(
+                f"The index exists already: {output}. `--replace` replaces it; `index add` extends it"
+            )
+        encoder = options.load_any()
         from export.index.index_builder import build_index
 
-        encoder, class_names = _encoder(model, run)
         built = build_index(
             encoder,
-            _items(images, dataset, list_file, data_dir, part, root, id_from, class_names),
+            _items(images, dataset, list_file, data_dir, part, root, id_from, encoder.class_names),
             output,
             id_type=id_type,
             on_bad_image=on_bad_image,
@@ -178,6 +178,8 @@ def add(
     index: IndexOption,
     model: ModelOption = None,
     run: RunOption = None,
+    height: HeightOption = None,
+    width: WidthOption = None,
     images: ImagesOption = None,
     dataset: DatasetOption = None,
     list_file: ListOption = None,
@@ -194,18 +196,22 @@ def add(
     item, remove it first. The file is replaced in one step when all is done.
     """
     with clear_errors():
-        start_tensorflow()
+        options = EncoderOptions(run, model, height, width).check(exported=True)
+        _check_one_source(images, dataset, list_file)
+        from export.index.load_index import load_index_file
+
+        before = len(load_index_file(index))
+        encoder = options.load_any()
         from export.index.index_builder import extend_index
 
-        encoder, class_names = _encoder(model, run)
         built = extend_index(
             encoder,
-            _items(images, dataset, list_file, data_dir, part, root, id_from, class_names),
+            _items(images, dataset, list_file, data_dir, part, root, id_from, encoder.class_names),
             index,
             on_bad_image=on_bad_image,
             resume=resume,
         )
-        _report(index, built)
+        _report(index, built, before)
 
 
 @app.command(
@@ -227,7 +233,6 @@ def remove(
     An id that is not in the index is an error, and nothing is removed.
     """
     with clear_errors():
-        start_tensorflow()
         from export.index.load_index import load_index_file
 
         names = list(ids or []) + ([] if ids_file is None else _lines(ids_file))
@@ -248,7 +253,6 @@ def info(
 ) -> None:
     """Say what is in an index."""
     with clear_errors():
-        start_tensorflow()
         from export.index.load_index import load_index
         from keras_hashing.retrieval import unique_codes
 
@@ -277,22 +281,9 @@ def info(
         )
 
 
-def _encoder(model: Path | None, run: Path | None) -> tuple["Encoder", list[str]]:
-    """What encodes, and the names of the classes it was trained on."""
-    from export.index.index_builder import Encoder
-
-    if (model is None) == (run is None):
-        raise ValueError("Name what encodes: --model or --run, one of them")
-    if run is not None:
-        from training.runs.run_folder import load_run
-
-        loaded = load_run(run)
-        return Encoder.of_run(loaded), loaded.class_names
-    from export.saved_model.served_encoder import ServedEncoder
-
-    assert model is not None
-    served = ServedEncoder.load(model)
-    return Encoder.of_served(served), served.card.class_names
+def _check_one_source(images: Path | None, dataset: str | None, list_file: Path | None) -> None:
+    if [images, dataset, list_file].count(None) != 2:
+        raise ValueError("Name the images: --images, --dataset or --list, one of them")
 
 
 def _items(
@@ -308,8 +299,6 @@ def _items(
     """The images that the command line names."""
     from export.index.index_items import dataset_items, folder_items, list_items
 
-    if [images, dataset, list_file].count(None) != 2:
-        raise ValueError("Name the images: --images, --dataset or --list, one of them")
     if images is not None:
         return folder_items(images, id_from)
     if list_file is not None:
@@ -324,7 +313,7 @@ def _lines(path: Path) -> list[str]:
     return [line for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
-def _report(path: Path, built: "BuiltIndex") -> None:
+def _report(path: Path, built: "BuiltIndex", before: int | None = None) -> None:
     for name, problem in built.skipped.items():
         warn("[bold yellow]Skipped:[/]", f"{name!r} {problem}")
     if built.skipped:
@@ -333,6 +322,7 @@ def _report(path: Path, built: "BuiltIndex") -> None:
     print_facts(
         {
             "index": path,
+            **({} if before is None else {"added": f"{len(index) - before:,}"}),
             "items": f"{len(index):,}",
             "bits": index.bits,
             "ids": "int64" if index.integer_ids else "string",

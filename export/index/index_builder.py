@@ -3,16 +3,16 @@
 import hashlib
 import json
 import os
-import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from export.index.file_encoder import FileEncoder
 from export.index.index_items import IndexItems
 from export.index.load_index import check_code_space, load_index_file
 from keras_hashing.command_line.progress import loading_progress
@@ -20,54 +20,12 @@ from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.retrieval import CodeIndex
 from keras_hashing.retrieval.code_index import is_int64
 
-if TYPE_CHECKING:
-    from export.saved_model.served_encoder import ServedEncoder
-    from training.runs.run_folder import Run
-
 OnBadImage = Literal["error", "skip"]
 IdType = Literal["auto", "int64", "string"]
 
 SHARD = 2048  # images whose codes are saved together
 _BATCH = 64  # images in memory at a time
 _PLAN = "build.json"
-
-
-class Encoder(NamedTuple):
-    """What makes codes of image files.
-
-    Attributes:
-        encode: the contents of n files → packed codes, uint8 [n, K/8]; raises `ValueError` if one
-            of them is no image.
-        bits: the length of a code, K.
-        fingerprint: the name of its code space.
-        option: how the command line names it, such as "--model models/shop".
-    """
-
-    encode: Callable[[Sequence[bytes]], NDArray[np.uint8]]
-    bits: int
-    fingerprint: str
-    option: str
-
-    @classmethod
-    def of_served(cls, served: "ServedEncoder") -> "Encoder":
-        """The encoder of an exported model."""
-        option = f"--model {shlex.quote(str(served.folder))}"
-        return cls(served.encode_bytes, served.card.bits, served.card.fingerprint, option)
-
-    @classmethod
-    def of_run(cls, run: "Run") -> "Encoder":
-        """The encoder of a finished run; its codes are those of the exported model."""
-        import tensorflow as tf
-
-        def encode(contents: Sequence[bytes]) -> NDArray[np.uint8]:
-            try:
-                images = run.preprocessing.decode_batch(tf.constant(list(contents), tf.string))
-            except tf.errors.InvalidArgumentError as error:
-                raise ValueError("`contents` must hold images") from error
-            return run.model.encode(images.numpy())
-
-        option = f"--run {shlex.quote(str(run.folder))}"
-        return cls(encode, run.model.bits, run.fingerprint, option)
 
 
 @dataclass(frozen=True)
@@ -79,7 +37,7 @@ class BuiltIndex:
 
 
 def build_index(
-    encoder: Encoder,
+    encoder: FileEncoder,
     items: IndexItems,
     output: str | os.PathLike[str],
     *,
@@ -135,7 +93,7 @@ def build_index(
 
 
 def extend_index(
-    encoder: Encoder,
+    encoder: FileEncoder,
     items: IndexItems,
     path: str | os.PathLike[str],
     *,
@@ -167,7 +125,7 @@ def extend_index(
     """
     path = Path(path)
     index = load_index_file(path)
-    check_code_space(index, path, encoder.fingerprint, encoder.option)
+    check_code_space(index, path, encoder)
     if index.labels is not None and items.labels is None:
         items = IndexItems(items.ids, [""] * len(items), items.read)
     elif index.labels is None and items.labels is not None:
@@ -194,7 +152,7 @@ def _check_int64(ids: Sequence[str]) -> None:
 
 
 def _encode(
-    encoder: Encoder,
+    encoder: FileEncoder,
     items: IndexItems,
     output: Path,
     on_bad_image: OnBadImage,
@@ -217,7 +175,7 @@ def _encode(
     return _gathered(folder, encoder, items, shard)
 
 
-def _begin(folder: Path, encoder: Encoder, items: IndexItems, resume: bool, shard: int) -> None:
+def _begin(folder: Path, encoder: FileEncoder, items: IndexItems, resume: bool, shard: int) -> None:
     """Makes the folder of the shards, or checks that it is of this very build."""
     names = hashlib.sha256(json.dumps([list(items.ids), items.labels]).encode()).hexdigest()
     plan = {
@@ -252,7 +210,7 @@ def _shard_path(folder: Path, start: int) -> Path:
 
 
 def _encode_shard(
-    encoder: Encoder,
+    encoder: FileEncoder,
     items: IndexItems,
     positions: range,
     path: Path,
@@ -304,23 +262,23 @@ def _read(
 
 
 def _encode_batch(
-    encoder: Encoder, contents: dict[int, bytes], refuse: Callable[[int, str], None]
+    encoder: FileEncoder, contents: dict[int, bytes], refuse: Callable[[int, str], None]
 ) -> dict[int, NDArray[np.uint8]]:
     """Returns the code, [1, K/8], of each of the files that are images."""
     try:
-        codes = encoder.encode(list(contents.values()))
+        codes = encoder.encode_bytes(list(contents.values()))
         return {position: codes[row : row + 1] for row, position in enumerate(contents)}
     except ValueError:  # it does not say which
         good = {}
         for position, content in contents.items():
             try:
-                good[position] = encoder.encode([content])
+                good[position] = encoder.encode_bytes([content])
             except ValueError:
                 refuse(position, "is no image that TensorFlow can decode")
         return good
 
 
-def _gathered(folder: Path, encoder: Encoder, items: IndexItems, shard: int) -> BuiltIndex:
+def _gathered(folder: Path, encoder: FileEncoder, items: IndexItems, shard: int) -> BuiltIndex:
     """All shards as one index."""
     shards = []
     skipped: dict[str, str] = {}

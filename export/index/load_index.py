@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from export.index.file_encoder import FileEncoder
+from keras_hashing.encoder.folder import RUN_CONFIG, RUN_DATABASE, check_finished
 from keras_hashing.retrieval import CodeIndex
-from training.runs.run_folder import RunFolder
 
 
 def load_index(path: Path) -> CodeIndex:
@@ -15,13 +16,12 @@ def load_index(path: Path) -> CodeIndex:
     """
     if not path.is_dir():
         return CodeIndex.load(path)
-    run = RunFolder(path)
-    if not run.config.exists():
+    if not (path / RUN_CONFIG).exists():
         raise FileNotFoundError(
-            f"Neither an index file nor a run folder (it has no {run.config.name}): {path}"
+            f"Neither an index file nor a run folder (it has no {RUN_CONFIG}): {path}"
         )
-    run.read_json(run.metrics)  # says so when the run is not finished
-    return CodeIndex.load(run.database)
+    check_finished(path)
+    return CodeIndex.load(path / RUN_DATABASE)
 
 
 def load_index_file(path: Path) -> CodeIndex:
@@ -40,22 +40,23 @@ def load_index_file(path: Path) -> CodeIndex:
     return CodeIndex.load(path)
 
 
-def check_code_space(index: CodeIndex, path: Path, fingerprint: str, encoder: str) -> None:
+def check_code_space(index: CodeIndex, path: Path, encoder: FileEncoder) -> None:
     """Refuses an index of another code space, and says what to do about it.
 
     Args:
         index: the index.
         path: where it was read from.
-        fingerprint: the name of the encoder's code space.
-        encoder: the encoder as `index build` takes it, such as "--model models/shop".
+        encoder: what encodes.
 
     Raises:
         ValueError: if the index is of another code space.
     """
+    if encoder.has_fingerprint(index.fingerprint):
+        return
     try:
-        index.check_fingerprint(fingerprint)
+        index.check_fingerprint(encoder.fingerprint)
     except ValueError as error:
         raise ValueError(
             f"{error}. The index is {str(path)!r}. Encode the images again with this model: "
-            f"python -m export index build {encoder} ..."
+            f"python -m export index build {encoder.source} ..."
         ) from None

@@ -10,19 +10,19 @@ from export.litert.float32_encoder import float32_encoder
 from keras_hashing.layers import PackBits
 
 if TYPE_CHECKING:
-    from training.runs.run_folder import Run
+    from keras_hashing.encoder import HashEncoder
 
 SIGNATURE = "encode"
 
 
 def write_encoder_graph(
-    run: "Run", folder: str | os.PathLike[str], free_batch: bool, continuous: bool
+    encoder: "HashEncoder", folder: str | os.PathLike[str], free_batch: bool, continuous: bool
 ) -> None:
     """Writes a SavedModel with the one signature `encode`.
 
         image uint8 [1, h, w, C]  →  code uint8 [1, K/8]  (and continuous float32 [1, K])
 
-    The images have the size of the run's preprocessing: there is no resize in the graph.
+    The images have the size of the encoder's preprocessing: there is no resize in the graph.
 
     **The decision u > 0.** Written as a comparison, full int8 makes it one of two int8 tensors,
     and LiteRT rescales both to a common scale in which a small step rounds to zero: codes whose
@@ -31,7 +31,7 @@ def write_encoder_graph(
     is one of int32.
 
     Args:
-        run: a finished run.
+        encoder: what to put on a device.
         folder: where to write it.
         free_batch: whether n images may come at a time, in place of one.
         continuous: whether to give the continuous code as well.
@@ -39,19 +39,19 @@ def write_encoder_graph(
     Raises:
         OSError: if it cannot be written.
     """
-    encoder, pack = float32_encoder(run.model.encoder), PackBits()
-    input_dtype = encoder.inputs[0].dtype
+    model, pack = float32_encoder(encoder.model), PackBits()
+    input_dtype = model.inputs[0].dtype
 
     def encode(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        codes = tf.cast(encoder(tf.cast(image, input_dtype), training=False), tf.float32)
+        codes = tf.cast(model(tf.cast(image, input_dtype), training=False), tf.float32)
         outputs = {"code": pack(tf.cast(tf.sign(codes), tf.int32))}
         if continuous:
             outputs["continuous"] = codes
         return outputs
 
-    shape = [None if free_batch else 1, *run.preprocessing.shape]
+    shape = [None if free_batch else 1, *encoder.preprocessing.shape]
     archive = keras.export.ExportArchive()
-    archive.track(encoder)
+    archive.track(model)
     archive.add_endpoint(SIGNATURE, encode, [tf.TensorSpec(shape, tf.uint8, name="image")])
     try:
         archive.write_out(str(folder), verbose=False)

@@ -1,4 +1,4 @@
-"""From a finished run to .tflite files."""
+"""From an encoder to .tflite files."""
 
 import os
 import tempfile
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from export.litert.checks import check_new_files
 from export.litert.conversion import convert
 from export.litert.encoder_graph import write_encoder_graph
 from export.litert.operators import check_builtin_operators
@@ -18,11 +19,11 @@ from keras_hashing.device.metadata import LiteRTMetadata, add_metadata
 from keras_hashing.files.atomic_write import atomic_write
 
 if TYPE_CHECKING:
-    from training.runs.run_folder import Run
+    from keras_hashing.encoder import HashEncoder
 
 
 def export_litert(
-    run: "Run",
+    encoder: "HashEncoder",
     output: str | os.PathLike[str],
     kinds: Iterable[str] = KINDS,
     calibration: NDArray[np.uint8] | None = None,
@@ -31,25 +32,25 @@ def export_litert(
     replace: bool = False,
     begin: Callable[[Kind], None] = lambda kind: None,
 ) -> list[Path]:
-    """Writes the encoder of a run as .tflite files, `encoder-<kind>.tflite`.
+    """Writes an encoder as .tflite files, `encoder-<kind>.tflite`.
 
     Each has the one signature `encode`:
 
         image uint8 [1, h, w, C]  →  code uint8 [1, K/8]
                                      continuous float32 [1, K], with `continuous`
 
-    The image has the size and channels of the run, as the training resized it; pixels are scaled
-    in the graph. The code is that of the server, packed as there. The file holds LiteRT's
+    The image has the size and channels of the encoder, as the training resized it; pixels are
+    scaled in the graph. The code is that of the server, packed as there. The file holds LiteRT's
     built-in operators only, which is checked, and `LiteRTMetadata`.
 
     A file appears whole or not at all. All are converted before the first is written.
 
     Args:
-        run: a finished run, as `training.runs.run_folder.load_run` reads it.
+        encoder: what to put on a device.
         output: the folder, made if need be.
         kinds: some of `KINDS`.
         calibration: for int8, the images that the ranges of activations come from, uint8
-            [n, h, w, C], preprocessed; see `calibration_images`.
+            [n, h, w, C], preprocessed; see `ImagePool.draw`.
         free_batch: whether n images may come at a time: [n, h, w, C] → [n, K/8].
         continuous: whether to give the continuous code as well.
         replace: whether files that exist may be replaced.
@@ -61,28 +62,26 @@ def export_litert(
     Raises:
         FileExistsError: if a file exists and `replace` is false.
         OSError: if one cannot be written.
-        ValueError: if a kind is unknown, int8 is wanted without images of the run's shape, the
+        ValueError: if a kind is unknown, int8 is wanted without images of the encoder's shape, the
             model has weights that are not finite or operators that LiteRT lacks, or Keras runs on
             another backend than TensorFlow.
     """
     wanted = check_kinds(kinds)
-    check_exportable(run, index=None, rerank=False)
+    check_exportable(encoder, index=None, rerank=False)
     if "int8" in wanted:
-        _check_images(calibration, run.preprocessing.shape)
-    folder = Path(output)
-    paths = [folder / file_name(kind) for kind in wanted]
-    _check_output(folder, paths, replace)
+        _check_images(calibration, encoder.preprocessing.shape)
+    paths = check_new_files(output, [file_name(kind) for kind in wanted], replace)
     contents = []
     with tempfile.TemporaryDirectory() as graph:
-        write_encoder_graph(run, graph, free_batch, continuous)
+        write_encoder_graph(encoder, graph, free_batch, continuous)
         for kind in wanted:
             begin(kind)
             content = convert(graph, kind, calibration)
             check_builtin_operators(content)
             images = len(calibration) if kind == "int8" and calibration is not None else None
-            metadata = LiteRTMetadata.of_run(run, kind, free_batch, continuous, images)
+            metadata = LiteRTMetadata.of(encoder, kind, free_batch, continuous, images)
             contents.append(add_metadata(content, metadata))
-    folder.mkdir(parents=True, exist_ok=True)
+    Path(output).mkdir(parents=True, exist_ok=True)
     for path, content in zip(paths, contents, strict=True):
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)
@@ -98,15 +97,4 @@ def _check_images(images: NDArray[np.uint8] | None, shape: tuple[int, int, int])
         raise ValueError(
             f"`calibration` must be uint8 [n, {', '.join(map(str, shape))}]. "
             f"Received: {images.dtype} {list(images.shape)}"
-        )
-
-
-def _check_output(folder: Path, paths: list[Path], replace: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"`output` must be a folder. Received: the file {folder}")
-    existing = [str(path) for path in paths if path.exists()]
-    if existing and not replace:
-        raise FileExistsError(
-            f"Files exist already: {', '.join(existing)}. Replace them by --replace, or choose "
-            "another folder"
         )

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict, Field
 
+from export.litert.checks import MOST_ITEMS, SEARCH_FILE, check_new_files, check_searchable
 from export.litert.conversion import convert_search
 from export.litert.operators import check_builtin_operators
 from keras_hashing.device.metadata import embed_json
@@ -18,9 +19,7 @@ from keras_hashing.files.atomic_write import atomic_write
 if TYPE_CHECKING:
     from keras_hashing.retrieval import CodeIndex
 
-SEARCH_FILE = "search.tflite"
-MOST_ITEMS = 100_000
-_POSITIONS = 1 << 17  # more than MOST_ITEMS: distance and position share an int32
+_POSITIONS = 1 << (MOST_ITEMS - 1).bit_length()  # distance and position share an int32
 
 
 class SearchMetadata(BaseModel):
@@ -65,7 +64,7 @@ def search_file(index: "CodeIndex", k: int = 10) -> bytes:
     Raises:
         ValueError: if the index has no or too many items, or `k` breaks its rule.
     """
-    _check_index(index, k)
+    check_searchable(index, k)
     with tempfile.TemporaryDirectory() as folder:
         _write_graph(index, k, folder)
         content = convert_search(folder)
@@ -84,37 +83,12 @@ def export_search(
         OSError: if it cannot be written.
         ValueError: as `search_file`.
     """
-    check_export_search(index, folder, k, replace)
-    path = Path(folder, SEARCH_FILE)
+    (path,) = check_new_files(folder, [SEARCH_FILE], replace)
     content = search_file(index, k)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
     return path
-
-
-def check_export_search(
-    index: "CodeIndex", folder: str | os.PathLike[str], k: int = 10, replace: bool = False
-) -> None:
-    """Refuses what `export_search` would refuse, before any work.
-
-    Raises:
-        FileExistsError: if the file exists and `replace` is false.
-        ValueError: as `search_file`.
-    """
-    path = Path(folder, SEARCH_FILE)
-    if path.exists() and not replace:
-        raise FileExistsError(f"The file exists already: {path}. Replace it by --replace")
-    _check_index(index, k)
-
-
-def _check_index(index: "CodeIndex", k: int) -> None:
-    if not 1 <= len(index) <= MOST_ITEMS:
-        raise ValueError(
-            f"An index on a device must have 1 to {MOST_ITEMS:,} items. Received: {len(index):,}"
-        )
-    if not 1 <= k <= len(index):
-        raise ValueError(f"`k` must be 1 to the index's {len(index):,} items. Received: {k}")
 
 
 def _write_graph(index: "CodeIndex", k: int, folder: str) -> None:

@@ -1,4 +1,4 @@
-"""From a finished run to a SavedModel that TensorFlow Serving serves as it is."""
+"""From an encoder to a SavedModel that TensorFlow Serving serves as it is."""
 
 import os
 from pathlib import Path
@@ -17,8 +17,8 @@ from keras_hashing.encoder.card import Card, IndexCard
 from keras_hashing.layers import PackBits
 
 if TYPE_CHECKING:
+    from keras_hashing.encoder import HashEncoder
     from keras_hashing.retrieval import CodeIndex
-    from training.runs.run_folder import Run
 
 SIGNATURES = ["encode", "encode_bytes", "continuous", "serving_default", "card"]
 SEARCH_SIGNATURES = ["search", "search_code"]
@@ -26,13 +26,13 @@ MOST_CARDS = 64  # in an answer: a card is some kilobytes, an empty string in a 
 
 
 def export_saved_model(
-    run: "Run",
+    encoder: "HashEncoder",
     output: str | os.PathLike[str],
     version: int | None = None,
     index: "CodeIndex | None" = None,
     rerank: bool = False,
 ) -> Path:
-    """Writes a run as the next numbered version of a served model.
+    """Writes an encoder as the next numbered version of a served model.
 
     The SavedModel has these signatures, each with a free batch dimension (n may be 0):
 
@@ -69,7 +69,7 @@ def export_saved_model(
     into the same folder is waited for.
 
     Args:
-        run: a finished run, as `training.runs.run_folder.load_run` reads it.
+        encoder: what to serve.
         output: the model's folder, made if need be; versions are folders in it.
         version: a positive int, or `None` for the one after the highest (1 if there is none).
         index: what to search in, of the run's code space.
@@ -86,28 +86,38 @@ def export_saved_model(
             of another code space, the model has weights that are not finite, its graph needs ops
             that TensorFlow Serving lacks, or Keras runs on another backend than TensorFlow.
     """
-    check_exportable(run, index, rerank)
+    check_exportable(encoder, index, rerank)
     with publishing(output) as models:
-        return add_version(run, models, version, index, rerank)
+        return add_version(encoder, models, version, index, rerank)
 
 
-def check_exportable(run: "Run", index: "CodeIndex | None", rerank: bool) -> None:
+def check_exportable(encoder: "HashEncoder", index: "CodeIndex | None", rerank: bool) -> None:
     """Raises `ValueError` if `export_saved_model` would, before anything is written."""
-    _check_model(run)
+    _check_model(encoder)
     if index is not None:
-        index.check_fingerprint(run.fingerprint)
+        check_same_code_space(index, encoder)
     elif rerank:
         raise ValueError("`rerank` orders the answers of a search: it needs an index")
 
 
+def check_same_code_space(index: "CodeIndex", encoder: "HashEncoder") -> None:
+    """Raises `ValueError` unless the codes of an index are those of an encoder."""
+    if not encoder.has_fingerprint(index.fingerprint):
+        index.check_fingerprint(encoder.fingerprint)
+
+
 def add_version(
-    run: "Run", models: Path, version: int | None, index: "CodeIndex | None", rerank: bool
+    encoder: "HashEncoder",
+    models: Path,
+    version: int | None,
+    index: "CodeIndex | None",
+    rerank: bool,
 ) -> Path:
     """Does the work of `export_saved_model` for one who holds the lock of the folder."""
 
     def write(folder: Path) -> None:
-        card = _card(run, index, rerank)
-        _write_graph(run, folder, card, index)
+        card = _card(encoder, index, rerank)
+        _write_graph(encoder, folder, card, index)
         check_standard_ops(folder)
         card.save(folder)
         write_warm_up(folder)
@@ -116,13 +126,13 @@ def add_version(
     return write_version(models, new_version(models, version), write)
 
 
-def _check_model(run: "Run") -> None:
+def _check_model(encoder: "HashEncoder") -> None:
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "A SavedModel is exported on the TensorFlow backend of Keras: set "
             f"KERAS_BACKEND=tensorflow. Received: {keras.backend.backend()}"
         )
-    for weight in run.model.encoder.weights:
+    for weight in encoder.model.weights:
         if not tf.reduce_all(tf.math.is_finite(tf.cast(weight.value, tf.float32))):
             raise ValueError(
                 f"The model's weights must be finite. Received: {weight.path} with values that "
@@ -130,9 +140,9 @@ def _check_model(run: "Run") -> None:
             )
 
 
-def _card(run: "Run", index: "CodeIndex | None", rerank: bool) -> Card:
+def _card(encoder: "HashEncoder", index: "CodeIndex | None", rerank: bool) -> Card:
     if index is None:
-        return Card.of_run(run, SIGNATURES)
+        return Card.of(encoder, SIGNATURES)
     about_index = IndexCard(
         items=len(index),
         ids="int64" if index.integer_ids else "string",
@@ -140,17 +150,19 @@ def _card(run: "Run", index: "CodeIndex | None", rerank: bool) -> Card:
         largest_k=MAX_K,
         rerank=rerank,
     )
-    return Card.of_run(run, SIGNATURES + SEARCH_SIGNATURES, about_index)
+    return Card.of(encoder, SIGNATURES + SEARCH_SIGNATURES, about_index)
 
 
-def _write_graph(run: "Run", folder: Path, card: Card, index: "CodeIndex | None") -> None:
+def _write_graph(
+    encoder: "HashEncoder", folder: Path, card: Card, index: "CodeIndex | None"
+) -> None:
     """Writes the SavedModel, and nothing that lies beside it."""
-    encoder, preprocessing = run.model.encoder, run.preprocessing
-    input_dtype = encoder.inputs[0].dtype
+    model, preprocessing = encoder.model, encoder.preprocessing
+    input_dtype = model.inputs[0].dtype
     pack = PackBits()
 
     def codes_of(pixels: tf.Tensor) -> tf.Tensor:
-        return encoder(tf.cast(pixels, input_dtype), training=False)
+        return model(tf.cast(pixels, input_dtype), training=False)
 
     def codes_of_bytes(encoded: tf.Tensor) -> tf.Tensor:
         return codes_of(preprocessing.decode_batch(encoded))
@@ -174,7 +186,7 @@ def _write_graph(run: "Run", folder: Path, card: Card, index: "CodeIndex | None"
     images = tf.TensorSpec([None, None, None, preprocessing.channels], tf.uint8, name="images")
     encoded = tf.TensorSpec([None], tf.string, name="encoded")
     archive = keras.export.ExportArchive()
-    archive.track(encoder)  # lookup tables and other assets of its layers
+    archive.track(model)  # lookup tables and other assets of its layers
     archive.add_endpoint("encode", encode, [images])  # the first is `serving_default` as well
     archive.add_endpoint("encode_bytes", encode_bytes, [encoded])
     archive.add_endpoint("continuous", continuous, [images])

@@ -1,34 +1,19 @@
 """A client that encodes image files with an exported SavedModel, with nothing of the training."""
 
 import os
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from export.index.encode_files import EncodedFiles, OnBadImage, encode_files
 from export.versions.checksums import verify_files
-from export.versions.version_folders import version_folders
+from export.versions.version_folders import version_folder
 from keras_hashing.encoder.card import Card
-
-OnBadImage = Literal["error", "skip"]
-Refuse = Callable[[Path, str], None]  # takes a file and what is wrong with it
-
-
-class EncodedFiles(NamedTuple):
-    """The codes of image files.
-
-    Attributes:
-        codes: packed codes, uint8, shape [n, K/8].
-        paths: the file of each code, n paths.
-        skipped: why each file that was left out is no usable image.
-    """
-
-    codes: NDArray[np.uint8]
-    paths: list[Path]
-    skipped: dict[Path, str]
 
 
 class ServedEncoder:
@@ -73,6 +58,30 @@ class ServedEncoder:
             reason = str(error).splitlines()[0]
             raise ValueError(f"The SavedModel {str(version)!r} is damaged: {reason}") from error
 
+    @property
+    def bits(self) -> int:
+        """K, the length of a code."""
+        return self.card.bits
+
+    @property
+    def fingerprint(self) -> str:
+        """The name of the code space."""
+        return self.card.fingerprint
+
+    @property
+    def class_names(self) -> list[str]:
+        """The classes trained on."""
+        return self.card.class_names
+
+    @property
+    def source(self) -> str:
+        """How the command line names it."""
+        return f"--model {shlex.quote(str(self.folder))}"
+
+    def has_fingerprint(self, fingerprint: str) -> bool:
+        """Whether this is the name of the code space."""
+        return fingerprint == self.fingerprint
+
     def encode_bytes(self, encoded: Sequence[bytes]) -> NDArray[np.uint8]:
         """Encodes the contents of image files.
 
@@ -97,78 +106,5 @@ class ServedEncoder:
         batch_size: int = 64,
         on_bad_image: OnBadImage = "error",
     ) -> EncodedFiles:
-        """Encodes image files, with the contents of `batch_size` files in memory at a time.
-
-        Args:
-            paths: JPEG, PNG, BMP or GIF files of any sizes; of repeated ones, the first counts.
-            batch_size: files that are read and encoded together.
-            on_bad_image: "error" to fail on a file that cannot be read or is no image, "skip" to
-                leave it out and say so in the result.
-
-        Returns:
-            Codes and paths of the images in the order given, and what was skipped.
-
-        Raises:
-            ValueError: if a file cannot be read or is no image that TensorFlow can decode (it is
-                named), or an argument breaks its rule.
-        """
-        if batch_size < 1:
-            raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
-        if on_bad_image not in ("error", "skip"):
-            raise ValueError(
-                f"`on_bad_image` must be 'error' or 'skip'. Received: {on_bad_image!r}"
-            )
-        codes = [np.empty((0, self.card.bits // 8), dtype=np.uint8)]
-        encoded: list[Path] = []
-        skipped: dict[Path, str] = {}
-
-        def refuse(path: Path, problem: str) -> None:
-            if on_bad_image == "error":
-                raise ValueError(f"{str(path)!r} {problem}")
-            skipped[path] = problem
-
-        files = list(dict.fromkeys(map(Path, paths)))
-        for start in range(0, len(files), batch_size):
-            contents = _read(files[start : start + batch_size], refuse)
-            try:
-                batch_codes = self.encode_bytes(list(contents.values()))
-            except ValueError:  # the graph does not say which
-                contents = self._decodable(contents, refuse)
-                batch_codes = self.encode_bytes(list(contents.values()))
-            codes.append(batch_codes)
-            encoded += contents
-        return EncodedFiles(np.concatenate(codes), encoded, skipped)
-
-    def _decodable(self, contents: dict[Path, bytes], refuse: Refuse) -> dict[Path, bytes]:
-        """Returns the files that the graph can decode."""
-        decodable = {}
-        for path, content in contents.items():
-            try:
-                self.encode_bytes([content])
-                decodable[path] = content
-            except ValueError:
-                refuse(path, "is no image that TensorFlow can decode")
-        return decodable
-
-
-def _read(files: list[Path], refuse: Refuse) -> dict[Path, bytes]:
-    """Returns the contents of the files that can be read."""
-    contents = {}
-    for path in files:
-        try:
-            contents[path] = path.read_bytes()
-        except OSError as error:
-            refuse(path, f"cannot be read ({error.strerror})")
-    return contents
-
-
-def version_folder(folder: Path) -> Path:
-    """Returns `folder` if it is a SavedModel, else the highest version in it."""
-    if (folder / "saved_model.pb").is_file():
-        return folder
-    versions = version_folders(folder)
-    if not versions:
-        raise FileNotFoundError(
-            f"There is neither a SavedModel nor a numbered version of one in {str(folder)!r}"
-        )
-    return versions[max(versions)]
+        """Encodes image files; see `export.index.encode_files`."""
+        return encode_files(self, paths, batch_size, on_bad_image)

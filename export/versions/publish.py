@@ -22,8 +22,8 @@ from export.versions.version_folders import (
 from keras_hashing.encoder.card import Card
 
 if TYPE_CHECKING:
+    from keras_hashing.encoder import HashEncoder
     from keras_hashing.retrieval import CodeIndex
-    from training.runs.run_folder import Run
 
 
 class Published(NamedTuple):
@@ -55,22 +55,22 @@ class RolledBack(NamedTuple):
 
 
 def publish(
-    run: "Run",
+    encoder: "HashEncoder",
     models: str | os.PathLike[str],
     index: "CodeIndex | None" = None,
     keep: int | None = None,
     rerank: bool = False,
     wait: float = WAIT,
 ) -> Published:
-    """Publishes a run, with or without an index, as the next version of a served model.
+    """Publishes an encoder, with or without an index, as the next version of a served model.
 
     As `export_saved_model`; then old versions are deleted. A publisher that is killed at any point
     leaves the last good version; the next one clears away what it left.
 
     Args:
-        run: a finished run.
+        encoder: what to serve.
         models: the folder that the server watches, made if need be.
-        index: what to search in; to publish a changed index, call this again with the same run.
+        index: what to search in; to publish a changed index, call this again with the same encoder.
         keep: how many versions to keep, the new one among them, at least 1; versions that were
             rolled back go as well. `None` keeps everything.
         rerank: as in `export_saved_model`.
@@ -84,10 +84,10 @@ def publish(
 
     if keep is not None and keep < 1:
         raise ValueError(f"`keep` must be at least 1. Received: keep={keep}")
-    check_exportable(run, index, rerank)
+    check_exportable(encoder, index, rerank)
     with publishing(models, wait) as folder:
         before = _highest_card(folder)
-        new = add_version(run, folder, None, index, rerank)
+        new = add_version(encoder, folder, None, index, rerank)
         lost = [] if before is None else _lost(*before, Card.load(new))
         removed, rolled_back = ([], []) if keep is None else _remove_old(folder, keep)
         return Published(new, removed, rolled_back, lost)

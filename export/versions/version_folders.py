@@ -27,6 +27,18 @@ def version_folders(parent: Path) -> dict[int, Path]:
     return {int(path.name): path for path in named}
 
 
+def version_folder(folder: Path) -> Path:
+    """Returns `folder` if it is a SavedModel, else the highest version in it."""
+    if (folder / "saved_model.pb").is_file():
+        return folder
+    versions = version_folders(folder)
+    if not versions:
+        raise FileNotFoundError(
+            f"There is neither a SavedModel nor a numbered version of one in {str(folder)!r}"
+        )
+    return versions[max(versions)]
+
+
 def check_no_version(parent: Path) -> None:
     """Raises `ValueError` if a folder that is to hold versions is itself one."""
     if (parent / "saved_model.pb").is_file():

@@ -14,7 +14,7 @@ from keras_hashing.device.kinds import Kind
 from keras_hashing.encoder.card import BIT_ORDER
 
 if TYPE_CHECKING:
-    from training.runs.run_folder import Run
+    from keras_hashing.encoder.hash_encoder import HashEncoder
 
 ENTRY = "keras_hashing"  # the name of the file's metadata entry; its buffer holds UTF-8 JSON
 
@@ -68,32 +68,32 @@ class LiteRTMetadata(BaseModel):
         return (self.height, self.width, self.channels)
 
     @classmethod
-    def of_run(
+    def of(
         cls,
-        run: "Run",
+        encoder: "HashEncoder",
         kind: Kind,
         free_batch: bool,
         continuous: bool,
         calibration_images: int | None,
     ) -> Self:
-        """The metadata of a file of a run that is written now."""
+        """The metadata of a file of an encoder that is written now."""
         import keras
         import tensorflow as tf
 
         import keras_hashing
 
-        height, width, channels = run.preprocessing.shape
+        height, width, channels = encoder.preprocessing.shape
         return cls.model_validate(
             {
                 "kind": kind,
-                "bits": run.model.bits,
+                "bits": encoder.bits,
                 "height": height,
                 "width": width,
                 "channels": channels,
                 "colour_order": "grey" if channels == 1 else "RGB",
                 "batch": None if free_batch else 1,
                 "continuous": continuous,
-                "fingerprint": run.fingerprint,
+                "fingerprint": encoder.fingerprint,
                 "calibration_images": calibration_images,
                 "versions": {
                     "keras_hashing": keras_hashing.__version__,

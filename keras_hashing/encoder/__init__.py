@@ -1,1 +1,18 @@
-"""The encoder: from images to codes, the name of its code space, and its card."""
+"""The encoder: from images to codes, with the name of its code space. The card loads no Keras."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_hashing.encoder.card import Card
+    from keras_hashing.encoder.hash_encoder import HashEncoder
+
+__all__ = ["Card", "HashEncoder"]
+
+_ROOMS = {"Card": "card", "HashEncoder": "hash_encoder"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'keras_hashing.encoder' has no attribute {name!r}")
+    return getattr(import_module(f"keras_hashing.encoder.{_ROOMS[name]}"), name)

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from keras_hashing.broken_rules import broken_rules
 
 if TYPE_CHECKING:
-    from training.runs.run_folder import Run
+    from keras_hashing.encoder.hash_encoder import HashEncoder
 
 CARD = Path("assets.extra", "card.json")  # in a version folder; TensorFlow Serving leaves it alone
 
@@ -86,23 +86,25 @@ class Card(BaseModel):
     created: AwareDatetime
 
     @classmethod
-    def of_run(cls, run: "Run", signatures: list[str], index: IndexCard | None = None) -> Self:
-        """Writes the card of a run that is exported now, with these signatures and this index."""
+    def of(
+        cls, encoder: "HashEncoder", signatures: list[str], index: IndexCard | None = None
+    ) -> Self:
+        """The card of an encoder that is exported now, with these signatures and this index."""
         import keras
         import tensorflow as tf
 
         import keras_hashing
 
         return cls(
-            bits=run.model.bits,
+            bits=encoder.bits,
             preprocessing=PreprocessingCard.model_validate(
-                {**run.preprocessing.to_config(), "description": _description(run)}
+                {**encoder.preprocessing.to_config(), "description": _description(encoder)}
             ),
             signatures=signatures,
-            class_names=run.class_names,
-            training=run.config.model_dump(mode="json"),
-            metrics=run.metrics,
-            fingerprint=run.fingerprint,
+            class_names=encoder.class_names,
+            training=encoder.training,
+            metrics=encoder.metrics,
+            fingerprint=encoder.fingerprint,
             index=index,
             versions={
                 "keras_hashing": keras_hashing.__version__,
@@ -146,8 +148,8 @@ class Card(BaseModel):
             ) from None
 
 
-def _description(run: "Run") -> str:
-    height, width, channels = run.preprocessing.shape
+def _description(encoder: "HashEncoder") -> str:
+    height, width, channels = encoder.preprocessing.shape
     colours = "grey (ITU-R 601 luma)" if channels == 1 else "RGB"
     return (
         "decode JPEG, PNG, BMP or GIF (first frame; alpha dropped, 16 bits cut to 8, EXIF "

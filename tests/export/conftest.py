@@ -98,7 +98,7 @@ def runs(grey_run: Run, colour_run: Run) -> dict[str, Run]:
 def exports(runs: dict[str, Run], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The version folder of each of `runs`; not to be changed."""
     root = tmp_path_factory.mktemp("models")
-    return {name: export_saved_model(run, root / name) for name, run in runs.items()}
+    return {name: export_saved_model(run.encoder, root / name) for name, run in runs.items()}
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def run_folder(grey_run: Run, digits: np.ndarray, tmp_path: Path) -> Path:
     ids = [f"train/{position}" for position in range(60)]
     labels = ["[red]cat[/], dog"] * 60  # looks like markup and is none
     codes = grey_run.model.encode(digits[:60])
-    CodeIndex(codes, ids, grey_run.fingerprint, labels).save(folder.database)
+    CodeIndex(codes, ids, grey_run.encoder.fingerprint, labels).save(folder.database)
     folder.write_json(folder.metrics, grey_run.metrics)
     return folder.path
 

@@ -45,9 +45,9 @@ def test_a_run_becomes_a_saved_model(run_folder: Path, grey_run: Run, tmp_path: 
         result = call("saved-model", "--run", run_folder, "--output", tmp_path / "m", *arguments)
         assert result.exit_code == 0, result.output
         assert str(tmp_path / "m" / str(version)) in result.stdout
-        assert grey_run.fingerprint in result.stdout
+        assert grey_run.encoder.fingerprint in result.stdout
         card = Card.load(tmp_path / "m" / str(version))
-        assert card.fingerprint == grey_run.fingerprint
+        assert card.fingerprint == grey_run.encoder.fingerprint
 
 
 def test_an_existing_version_is_one_line_of_error(run_folder: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_query_finds_the_images_themselves(
     assert result.exit_code == 0, result.output
     answer = json.loads(result.stdout)
     assert (answer["bits"], answer["skipped"]) == (32, [])
-    assert answer["fingerprint"] == grey_run.fingerprint
+    assert answer["fingerprint"] == grey_run.encoder.fingerprint
     database = CodeIndex.load(run_folder / "database.npz")
     for query, position in zip(answer["queries"], (3, 5), strict=True):
         code = grey_run.model.encode(digits[position : position + 1])
@@ -155,10 +155,9 @@ def test_codes_of_another_model_are_refused(
     exports: dict[str, Path], run_folder: Path, photos: Path, grey_run: Run, colour_run: Run
 ) -> None:
     result = call("query", "--model", exports["colour"], "--index", run_folder, photos)
+    grey, colour = grey_run.encoder.fingerprint, colour_run.encoder.fingerprint
     assert_one_line_of_error(
-        result,
-        f"{grey_run.fingerprint}.*{colour_run.fingerprint}.*{run_folder}.* index build --model "
-        f"{exports['colour']} ",
+        result, f"{grey}.*{colour}.*{run_folder}.* index build --model {exports['colour']} "
     )
 
 

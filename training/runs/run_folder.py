@@ -1,6 +1,7 @@
 """Run folders: what `fit` writes, and how it is read back."""
 
 import json
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from keras_hashing.files.atomic_write import atomic_write
 from training.settings import FitSettings
 
 if TYPE_CHECKING:  # the folder is checked without loading TensorFlow
+    from keras_hashing.encoder import HashEncoder
     from keras_hashing.images.preprocessing import ImagePreprocessing
     from keras_hashing.models import HashingModel
     from training.runs.run_data import RunData
@@ -117,11 +119,19 @@ class Run:
     index_path: Path
 
     @cached_property
-    def fingerprint(self) -> str:
-        """The name of the run's code space."""
-        from keras_hashing.encoder.fingerprint import code_space_fingerprint
+    def encoder(self) -> "HashEncoder":
+        """What is exported of it."""
+        from keras_hashing.encoder import HashEncoder
 
-        return code_space_fingerprint(self.model.encoder, self.preprocessing)
+        return HashEncoder(
+            self.model.encoder,
+            self.preprocessing,
+            self.class_names,
+            self.config.model_dump(mode="json"),
+            self.metrics,
+            source=f"--run {shlex.quote(str(self.folder))}",
+            known_as=self.metrics.get("fingerprint"),
+        )
 
     def data(self, data_dir: str | None = None, image_root: str | None = None) -> "RunData":
         """The data that the run was trained on, found again.

@@ -3,13 +3,13 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from export.litert.calibration import read_images
+from export.litert.image_pool import ImagePool
 from export.litert.verification.bit_agreement import BitAgreement
 from export.litert.verification.latency import interleaved_latency
 from keras_hashing.device.device_encoder import DeviceEncoder
@@ -19,11 +19,13 @@ from keras_hashing.retrieval import CodeIndex, mean_average_precision, pack_code
 
 if TYPE_CHECKING:
     from export.saved_model.served_encoder import ServedEncoder
+    from keras_hashing.encoder import HashEncoder
     from training.runs.run_data import RunData
     from training.runs.run_folder import Run
 
 THREADS = (1, 2)
 _BATCH = 64
+_NEIGHBOURS = 10
 
 
 class EncoderReport(BaseModel):
@@ -33,7 +35,8 @@ class EncoderReport(BaseModel):
         name: the file's name, or "SavedModel".
         kind: the kind of a .tflite file; `None` for the SavedModel.
         agreement: bit agreement with the Keras model.
-        map: mAP of its query codes against the server's database codes.
+        neighbours: of the nearest by the Keras model's codes, the share that its codes find.
+        map: mAP of its query codes against the server's database codes; `None` without labels.
         map_loss: how far it lies below that of the server's own query codes.
         bytes: size of the file; `None` for the SavedModel.
         size_ratio: the same as a share of the float32 file's; `None` if there is none.
@@ -46,8 +49,9 @@ class EncoderReport(BaseModel):
     name: str
     kind: Kind | None
     agreement: BitAgreement
-    map: float
-    map_loss: float
+    neighbours: float
+    map: float | None = None
+    map_loss: float | None = None
     bytes: int | None = None
     size_ratio: float | None = None
     latency_ms: dict[int, float] = {}
@@ -60,9 +64,9 @@ class Verification(BaseModel):
     Attributes:
         fingerprint: the name of the code space.
         bits: the length of a code.
-        images: queries that were encoded.
-        database: codes that were searched.
-        server_map: mAP of the server's own query codes, those of the Keras model.
+        images: images that were encoded.
+        database: codes of the run's database; `None` without labels.
+        server_map: mAP of the server's own query codes, those of the Keras model; or `None`.
         encoders: the SavedModel, if any, and the files.
     """
 
@@ -71,31 +75,68 @@ class Verification(BaseModel):
     fingerprint: str
     bits: int
     images: int
-    database: int
-    server_map: float
+    database: int | None
+    server_map: float | None
     encoders: list[EncoderReport]
 
 
+class LabelledDatabase(NamedTuple):
+    """What mAP is measured against.
+
+    Attributes:
+        codes: packed codes of the server's database, uint8 [N, K/8].
+        labels: their labels, [N, C].
+        labels_of: positions of images → their labels.
+    """
+
+    codes: NDArray[np.uint8]
+    labels: NDArray
+    labels_of: Callable[[NDArray[np.int64]], NDArray]
+
+    @classmethod
+    def of_run(cls, run: "Run", data: "RunData") -> Self:
+        """The database of a run.
+
+        Raises:
+            ValueError: if the codes in the run's folder are not those of its data.
+        """
+        index = CodeIndex.load(run.index_path)
+        index.check_fingerprint(run.encoder.fingerprint)
+        database = data.split.database
+        if list(index.ids) != [data.dataset.ids[position] for position in database]:
+            raise ValueError(
+                f"The database codes {str(run.index_path)!r} must be of the run's database. "
+                f"Received: {len(index)} codes with other ids than its {len(database)} images"
+            )
+        labels = data.dataset.labels
+        return cls(index.codes, labels[database], lambda positions: labels[positions])
+
+
 def verify(
-    run: "Run",
-    data: "RunData",
+    encoder: "HashEncoder",
+    pool: ImagePool,
     litert: str | os.PathLike[str],
     served: "ServedEncoder | None" = None,
+    database: LabelledDatabase | None = None,
     images: int = 1000,
     margin: float = 0.1,
     latency_rounds: int = 50,
 ) -> Verification:
-    """Encodes real query images with every encoder, and compares.
+    """Encodes real images with every encoder, and compares.
 
-    The reference is the run's Keras model. mAP is tie-aware and over the whole ranking, of the
-    queries against the database codes in the run's folder: those of the server.
+    The reference is the Keras model. mAP is tie-aware and over the whole ranking, of the images
+    against the database codes of the server. Neighbours are counted among the images themselves, an
+    image's own code left out: of the 10 nearest by an encoder's codes (of the images in the order
+    given at equal distances), the share that is not farther than the 10th nearest by the Keras
+    model's.
 
     Args:
-        run: a finished run.
-        data: its data, checked.
-        litert: a folder with this run's files, `encoder*.tflite`.
-        served: its SavedModel; it gets the query images as files.
-        images: queries to encode, spread evenly, at least 1; all of them if there are fewer.
+        encoder: the reference.
+        pool: where the images come from.
+        litert: a folder with this encoder's files, `encoder*.tflite`.
+        served: its SavedModel; it gets the images as files.
+        database: what mAP is measured against; `None` for no mAP.
+        images: images to encode, spread evenly, at least 1; all of them if there are fewer.
         margin: see `BitAgreement`.
         latency_rounds: see `interleaved_latency`.
 
@@ -103,44 +144,67 @@ def verify(
         FileNotFoundError: if there is no folder `litert`, or no such file in it.
         NotADirectoryError: if it is a file.
         ValueError: if a file or the SavedModel is of another code space, a file is damaged or takes
-            images of another size, the database codes are not of the data, or an argument breaks
-            its rule.
+            images of another size, or an argument breaks its rule.
     """
     if images < 1:
         raise ValueError(f"`images` must be at least 1. Received: {images}")
-    paths = list(tflite_files(litert, run.fingerprint))
-    if served is not None and served.card.fingerprint != run.fingerprint:
-        _refuse_other_code_space("The SavedModel", served.card.fingerprint, run.fingerprint)
-    query = _spread(data.split.query, images)
-    pixels = read_images(data, query)
-    continuous = run.model.encoder.predict(pixels, batch_size=_BATCH, verbose=0)
-    map_of = _mean_average_precision(run, data, query)
-    server_map = map_of(pack_codes(continuous))
+    paths = list(tflite_files(litert, encoder.fingerprint))
+    if served is not None and served.card.fingerprint != encoder.fingerprint:
+        _refuse_other_code_space("The SavedModel", served.card.fingerprint, encoder.fingerprint)
+    positions = pool.spread(images)
+    pixels = pool.pixels(positions)
+    continuous = encoder.continuous(pixels, _BATCH)
+    reference = pack_codes(continuous)
+
+    def map_of(codes: NDArray[np.uint8]) -> float | None:
+        if database is None:
+            return None
+        labels = database.labels_of(positions)
+        return mean_average_precision(codes, labels, database.codes, database.labels)
+
+    server_map = map_of(reference)
 
     def report(name: str, kind: Kind | None, codes: NDArray[np.uint8]) -> EncoderReport:
         found = map_of(codes)
         return EncoderReport(
             name=name,
             kind=kind,
-            agreement=BitAgreement.measure(codes, continuous.astype(np.float32), margin),
+            agreement=BitAgreement.measure(codes, continuous, margin),
+            neighbours=_neighbours_found(codes, reference),
             map=found,
-            map_loss=server_map - found,
+            map_loss=None if found is None or server_map is None else server_map - found,
         )
 
     reports = []
     if served is not None:
-        reports.append(report("SavedModel", None, _served_codes(served, data, query)))
+        reports.append(report("SavedModel", None, _served_codes(served, pool, positions)))
     for path in paths:
-        encoder = DeviceEncoder(path)
-        reports.append(report(path.name, encoder.metadata.kind, encoder.encode(pixels)))
+        device = DeviceEncoder(path)
+        reports.append(report(path.name, device.metadata.kind, device.encode(pixels)))
     return Verification(
-        fingerprint=run.fingerprint,
-        bits=run.model.bits,
-        images=len(query),
-        database=len(data.split.database),
+        fingerprint=encoder.fingerprint,
+        bits=encoder.bits,
+        images=len(positions),
+        database=None if database is None else len(database.codes),
         server_map=server_map,
         encoders=_with_costs(reports, paths, pixels[:1], latency_rounds),
     )
+
+
+def _neighbours_found(codes: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
+    """See `verify`; 1 where there is no other image."""
+    k = min(_NEIGHBOURS, len(codes) - 1)
+    if k < 1:
+        return 1.0
+    shares = []
+    for row, (code, true_code) in enumerate(zip(codes, reference, strict=True)):
+        distances, true = (
+            np.delete(np.bitwise_count(own ^ all_codes).sum(axis=1, dtype=np.int32), row)
+            for own, all_codes in ((code, reference), (true_code, reference))
+        )
+        nearest = np.argsort(distances, kind="stable")[:k]
+        shares.append(np.mean(true[nearest] <= np.partition(true, k - 1)[k - 1]))
+    return float(np.mean(shares))
 
 
 def tflite_files(folder: str | os.PathLike[str], fingerprint: str) -> dict[Path, Kind]:
@@ -174,46 +238,19 @@ def tflite_files(folder: str | os.PathLike[str], fingerprint: str) -> dict[Path,
 
 def _refuse_other_code_space(what: str, received: str, wanted: str) -> None:
     raise ValueError(
-        f"Codes of two models do not mix: {what} must be of the run's code space {wanted!r}. "
+        f"Codes of two models do not mix: {what} must be of the encoder's code space {wanted!r}. "
         f"Received: fingerprint={received!r}"
     )
 
 
-def _spread(positions: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """At most `count` of the positions, spread evenly, in their order."""
-    count = min(count, len(positions))
-    return positions[np.arange(count) * len(positions) // count]
-
-
-def _mean_average_precision(
-    run: "Run", data: "RunData", query: NDArray[np.int64]
-) -> Callable[[NDArray[np.uint8]], float]:
-    """The function from query codes to their mAP against the server's database."""
-    index = CodeIndex.load(run.index_path)
-    index.check_fingerprint(run.fingerprint)
-    database = data.split.database
-    if list(index.ids) != [data.dataset.ids[position] for position in database]:
-        raise ValueError(
-            f"The database codes {str(run.index_path)!r} must be of the run's database. "
-            f"Received: {len(index)} codes with other ids than its {len(database)} images"
-        )
-    labels = data.dataset.labels
-
-    def map_of(codes: NDArray[np.uint8]) -> float:
-        return mean_average_precision(codes, labels[query], index.codes, labels[database])
-
-    return map_of
-
-
 def _served_codes(
-    served: "ServedEncoder", data: "RunData", query: NDArray[np.int64]
+    served: "ServedEncoder", pool: ImagePool, positions: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
-    """The server's codes of query images, which it gets as files."""
+    """The server's codes of images, which it gets as files."""
     codes = []
-    for start in range(0, len(query), _BATCH):
-        batch = query[start : start + _BATCH]
-        files = [data.dataset.images.encoded_image(int(position))[0] for position in batch]
-        codes.append(served.encode_bytes(files))
+    for start in range(0, len(positions), _BATCH):
+        batch = positions[start : start + _BATCH]
+        codes.append(served.encode_bytes([pool.content(int(at)) for at in batch]))
     return np.concatenate(codes)
 
 

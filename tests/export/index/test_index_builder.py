@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.index.index_builder import Encoder, build_index, extend_index
+from export.index.file_encoder import FileEncoder
+from export.index.index_builder import build_index, extend_index
 from export.index.index_items import IndexItems, dataset_items, folder_items, list_items
 from export.saved_model.served_encoder import ServedEncoder
 from keras_hashing.retrieval import CodeIndex
@@ -17,8 +18,8 @@ COUNT = 23
 
 
 @pytest.fixture(scope="module")
-def encoder(exports: dict[str, Path]) -> Encoder:
-    return Encoder.of_served(ServedEncoder.load(exports["grey"]))
+def encoder(exports: dict[str, Path]) -> FileEncoder:
+    return ServedEncoder.load(exports["grey"])
 
 
 @pytest.fixture
@@ -48,17 +49,17 @@ def expected(grey_run: Run, digits: np.ndarray) -> dict[str, list[int]]:
 @pytest.mark.parametrize("of_run", [True, False])
 def test_a_folder_gets_the_codes_of_keras(
     of_run: bool,
-    encoder: Encoder,
+    encoder: FileEncoder,
     grey_run: Run,
     photos: Path,
     expected: dict[str, list[int]],
     tmp_path: Path,
 ) -> None:
-    encoder = Encoder.of_run(grey_run) if of_run else encoder
+    encoder = grey_run.encoder if of_run else encoder
     built = build_index(encoder, folder_items(photos), tmp_path / "index.npz", shard=5)
     loaded = CodeIndex.load(tmp_path / "index.npz")
     assert codes_by_id(loaded) == codes_by_id(built.index) == expected
-    assert (loaded.labels, loaded.fingerprint) == (None, grey_run.fingerprint)
+    assert (loaded.labels, loaded.fingerprint) == (None, grey_run.encoder.fingerprint)
     assert not loaded.integer_ids
     assert sorted(path.name for path in tmp_path.iterdir()) == ["index.npz", "photos"]
 
@@ -67,7 +68,22 @@ class StoppedError(Exception):
     pass
 
 
-def interrupted_after(encoder: Encoder, batches: int) -> tuple[Encoder, list[int]]:
+class Changed:
+    """An encoder with something else in place of what it has."""
+
+    def __init__(self, encoder: FileEncoder, **changes: object) -> None:
+        self._encoder = encoder
+        self.__dict__.update(changes)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._encoder, name)
+
+
+def of_another_space(encoder: FileEncoder) -> FileEncoder:
+    return Changed(encoder, fingerprint="other", has_fingerprint=lambda name: name == "other")
+
+
+def interrupted_after(encoder: FileEncoder, batches: int) -> tuple[FileEncoder, list[int]]:
     """An encoder that fails after so many batches, and how many images it was given."""
     seen: list[int] = []
 
@@ -75,13 +91,13 @@ def interrupted_after(encoder: Encoder, batches: int) -> tuple[Encoder, list[int
         if len(seen) == batches:
             raise StoppedError
         seen.append(len(contents))
-        return encoder.encode(contents)
+        return encoder.encode_bytes(contents)
 
-    return encoder._replace(encode=encode), seen
+    return Changed(encoder, encode_bytes=encode), seen
 
 
 def test_an_interrupted_build_goes_on(
-    encoder: Encoder, photos: Path, expected: dict[str, list[int]], tmp_path: Path
+    encoder: FileEncoder, photos: Path, expected: dict[str, list[int]], tmp_path: Path
 ) -> None:
     items, output = folder_items(photos), tmp_path / "index.npz"
     broken, _ = interrupted_after(encoder, 3)
@@ -98,14 +114,16 @@ def test_an_interrupted_build_goes_on(
     assert not (tmp_path / "index.npz.partial").exists()
 
 
-def test_another_build_is_not_gone_on_with(encoder: Encoder, photos: Path, tmp_path: Path) -> None:
+def test_another_build_is_not_gone_on_with(
+    encoder: FileEncoder, photos: Path, tmp_path: Path
+) -> None:
     items, output = folder_items(photos), tmp_path / "index.npz"
     broken, _ = interrupted_after(encoder, 2)
     with pytest.raises(StoppedError):
         build_index(broken, items, output, shard=5)
     (photos / "new.png").write_bytes((photos / "0.png").read_bytes())
     for other_encoder, other_items in (
-        (encoder._replace(fingerprint="other"), items),
+        (of_another_space(encoder), items),
         (encoder, folder_items(photos)),
     ):
         with pytest.raises(ValueError, match="another build, of another model or other images"):
@@ -113,7 +131,7 @@ def test_another_build_is_not_gone_on_with(encoder: Encoder, photos: Path, tmp_p
 
 
 def test_a_build_that_never_began_is_no_obstacle(
-    encoder: Encoder, photos: Path, tmp_path: Path
+    encoder: FileEncoder, photos: Path, tmp_path: Path
 ) -> None:
     broken, _ = interrupted_after(encoder, 0)
     with pytest.raises(StoppedError):
@@ -123,7 +141,7 @@ def test_a_build_that_never_began_is_no_obstacle(
 
 
 def test_bad_images_are_named_or_skipped(
-    encoder: Encoder, photos: Path, expected: dict[str, list[int]], tmp_path: Path
+    encoder: FileEncoder, photos: Path, expected: dict[str, list[int]], tmp_path: Path
 ) -> None:
     (photos / "notes.txt").write_text("no image")
     (photos / "gone.png").symlink_to(tmp_path / "absent")
@@ -142,7 +160,7 @@ def test_bad_images_are_named_or_skipped(
     assert codes_by_id(built.index) == expected
 
 
-def test_no_good_image_makes_no_index(encoder: Encoder, tmp_path: Path) -> None:
+def test_no_good_image_makes_no_index(encoder: FileEncoder, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "notes.txt").touch()
     with pytest.raises(ValueError, match="None of the 1 images can be used"):
@@ -153,7 +171,7 @@ def test_no_good_image_makes_no_index(encoder: Encoder, tmp_path: Path) -> None:
 
 
 def test_an_index_is_replaced_only_if_wanted(
-    encoder: Encoder, photos: Path, tmp_path: Path
+    encoder: FileEncoder, photos: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "index.npz"
     build_index(encoder, folder_items(photos), output)
@@ -168,7 +186,7 @@ def test_an_index_is_replaced_only_if_wanted(
     ("id_type", "as_int64"), [("auto", True), ("int64", True), ("string", False)]
 )
 def test_stems_may_be_integers(
-    id_type: str, as_int64: bool, encoder: Encoder, photos: Path, tmp_path: Path
+    id_type: str, as_int64: bool, encoder: FileEncoder, photos: Path, tmp_path: Path
 ) -> None:
     items = folder_items(photos, id_from="stem")
     built = build_index(encoder, items, tmp_path / "index.npz", id_type=id_type)
@@ -176,13 +194,13 @@ def test_stems_may_be_integers(
     assert CodeIndex.load(tmp_path / "index.npz").integer_ids == as_int64
 
 
-def test_paths_are_no_integers(encoder: Encoder, photos: Path, tmp_path: Path) -> None:
+def test_paths_are_no_integers(encoder: FileEncoder, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"23 ids are no integers of 64 bits, such as '0\.png'"):
         build_index(encoder, folder_items(photos), tmp_path / "index.npz", id_type="int64")
 
 
 def test_new_images_are_added(
-    encoder: Encoder,
+    encoder: FileEncoder,
     photos: Path,
     expected: dict[str, list[int]],
     tmp_path: Path,
@@ -198,7 +216,7 @@ def test_new_images_are_added(
     with pytest.raises(ValueError, match=r"in the index already: same\.png"):
         extend_index(encoder, folder_items(tmp_path / "new"), path)
     with pytest.raises(ValueError, match="Codes of two models do not mix"):
-        extend_index(encoder._replace(fingerprint="other"), folder_items(tmp_path / "new"), path)
+        extend_index(of_another_space(encoder), folder_items(tmp_path / "new"), path)
     assert path.read_bytes() == untouched
     assert not (tmp_path / "index.npz.partial").exists()
 
@@ -255,7 +273,7 @@ def test_a_missing_folder_or_list_is_named(tmp_path: Path) -> None:
 
 
 def test_a_data_set_brings_ids_and_labels(
-    encoder: Encoder, grey_run: Run, digits: np.ndarray, tmp_path: Path
+    encoder: FileEncoder, grey_run: Run, digits: np.ndarray, tmp_path: Path
 ) -> None:
     dataset = load_dataset("digits")
     with pytest.raises(ValueError, match="has the parts train. Received: test"):

@@ -54,7 +54,7 @@ def test_the_life_of_an_index(
     result = succeeded(*build, "--output", index, "--resume", "--on-bad-image", "skip")
     assert "Skipped: 'notes' is no image" in result.stderr
     assert "Skipped 1 images" in result.stderr
-    assert grey_run.fingerprint in result.stdout
+    assert grey_run.encoder.fingerprint in result.stdout
     for again in ((), ("--resume",)):
         assert_one_line_of_error(
             call(*build, "--output", index, *again),
@@ -79,7 +79,7 @@ def test_the_life_of_an_index(
         "ids": "int64",
         "first_ids": ["2", "4", "7"],
         "labels": False,
-        "fingerprint": grey_run.fingerprint,
+        "fingerprint": grey_run.encoder.fingerprint,
     }
     loaded = CodeIndex.load(index)
     np.testing.assert_array_equal(loaded.codes, grey_run.model.encode(digits[[2, 4, 2]]))
@@ -158,8 +158,9 @@ def test_an_index_of_another_model_is_one_line_of_error(
     exports: dict[str, Path], run_folder: Path, photos: Path, colour_run: Run, tmp_path: Path
 ) -> None:
     codes = np.zeros((1, 4), np.uint8)
-    CodeIndex(codes, ["a"], colour_run.fingerprint).save(tmp_path / "other.npz")
-    message = f"Codes of two models do not mix.*{colour_run.fingerprint}.*other.npz.* index build "
+    CodeIndex(codes, ["a"], colour_run.encoder.fingerprint).save(tmp_path / "other.npz")
+    name = colour_run.encoder.fingerprint
+    message = f"Codes of two models do not mix.*{name}.*other.npz.* index build "
     to_models = ("--output", tmp_path / "models", "--index", tmp_path / "other.npz")
     for command in ("saved-model", "publish"):
         result = call(command, "--run", run_folder, *to_models)

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from export.litert.calibration import calibration_images
 from export.litert.export_litert import export_litert
+from export.litert.image_pool import ImagePool
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.models import HashingModel
 from training.runs.run_data import RunData
@@ -24,7 +24,9 @@ def files(
 ) -> Callable[[str], Path]:
     """`kind → the file of that kind` of `grey_run`, with continuous codes; not to be changed."""
     folder = tmp_path_factory.mktemp("phone")
-    paths = export_litert(grey_run, folder, calibration=digits[:CALIBRATION], continuous=True)
+    paths = export_litert(
+        grey_run.encoder, folder, calibration=digits[:CALIBRATION], continuous=True
+    )
     return lambda kind: next(path for path in paths if path.stem == f"encoder-{kind}")
 
 
@@ -70,6 +72,6 @@ def fitted_data(fitted_run: Run) -> RunData:
 def phone(fitted_run: Run, fitted_data: RunData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a float32 and an int8 file of `fitted_run`; not to be changed."""
     folder = tmp_path_factory.mktemp("fitted")
-    images = calibration_images(fitted_data, CALIBRATION)
-    export_litert(fitted_run, folder, kinds=["int8", "float32"], calibration=images)
+    images = ImagePool.of_run(fitted_data, "train").draw(CALIBRATION)
+    export_litert(fitted_run.encoder, folder, kinds=["int8", "float32"], calibration=images)
     return folder

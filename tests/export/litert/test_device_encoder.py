@@ -44,7 +44,7 @@ def test_codes_do_not_depend_on_the_number_of_threads(
 
 
 def test_continuous_codes_must_have_been_exported(grey_run: Run, tmp_path: Path) -> None:
-    (path,) = export_litert(grey_run, tmp_path, ["float32"])
+    (path,) = export_litert(grey_run.encoder, tmp_path, ["float32"])
     with pytest.raises(ValueError, match="gives no continuous codes: export it with --continuous"):
         DeviceEncoder(path).continuous(np.zeros((1, 8, 8, 1), np.uint8))
 

@@ -97,7 +97,7 @@ def test_a_code_is_the_packed_signs_of_its_continuous_code(
 def test_every_bit_width(bits: int, plain_run: Callable[..., Run], tmp_path: Path) -> None:
     run = plain_run(bits=bits)
     want = keras_codes(run, NOISE)
-    paths = export_litert(run, tmp_path, ["float32", "int8"], calibration=NOISE)
+    paths = export_litert(run.encoder, tmp_path, ["float32", "int8"], calibration=NOISE)
     codes = [DeviceEncoder(path).encode(NOISE) for path in paths]
     assert codes[0].shape == (len(NOISE), bits // 8)
     assert agreement(codes[0], want) == 1
@@ -112,7 +112,7 @@ def test_int8_bits_do_not_depend_on_the_size_of_the_code(
     run = plain_run(bits=16)
     for weight in run.model.head.projection.weights:
         weight.assign(weight * size)
-    (path,) = export_litert(run, tmp_path, ["int8"], calibration=NOISE)
+    (path,) = export_litert(run.encoder, tmp_path, ["int8"], calibration=NOISE)
     assert agreement(DeviceEncoder(path).encode(NOISE), keras_codes(run, NOISE)) >= 0.96
 
 
@@ -122,7 +122,7 @@ def test_int8_respects_a_zero_point(plain_run: Callable[..., Run], tmp_path: Pat
     kernel, bias = run.model.head.projection.weights
     bias.assign(np.where(np.arange(16) % 2, 2.0, -0.3) * float(np.abs(kernel).max()))
     want = keras_codes(run, NOISE)
-    (path,) = export_litert(run, tmp_path, ["int8"], calibration=NOISE)
+    (path,) = export_litert(run.encoder, tmp_path, ["int8"], calibration=NOISE)
     assert 0.2 < np.unpackbits(want).mean() < 0.8
     assert agreement(DeviceEncoder(path).encode(NOISE), want) >= 0.96
 
@@ -152,7 +152,7 @@ def test_int8_gives_each_branch_of_a_sum_its_own_range(plain_run: Callable, tmp_
     features = keras.layers.Flatten()(keras.layers.Add()([branch, trunk]))
     model = HashingModel(keras.Model(image, features), bits=8, method="dpsh")
     run = dataclasses.replace(plain_run(), model=model)
-    (path,) = export_litert(run, tmp_path, ["int8"], calibration=NOISE)
+    (path,) = export_litert(run.encoder, tmp_path, ["int8"], calibration=NOISE)
     parsed = parse(read_tflite(path))
     graph = parsed.subgraphs[0]
     (add,) = [
@@ -176,9 +176,9 @@ def test_int8_shifts_no_bit_on_average(
         return float(np.abs((encoder.continuous(NOISE) - codes).mean(axis=0)).mean())
 
     options = {"kinds": ["int8"], "calibration": NOISE, "continuous": True}
-    (path,) = export_litert(run, tmp_path / "corrected", **options)
+    (path,) = export_litert(run.encoder, tmp_path / "corrected", **options)
     monkeypatch.setattr(int8_quantization, "_with_bias", lambda content, correction: content)
-    (plain,) = export_litert(run, tmp_path / "plain", **options)
+    (plain,) = export_litert(run.encoder, tmp_path / "plain", **options)
     assert shift(path) < 0.5 * shift(plain)
 
 
@@ -208,7 +208,7 @@ def test_a_free_batch_gives_the_codes_of_single_images(colour_run: Run, tmp_path
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (40, 12, 10, 3), dtype=np.uint8)
     paths = export_litert(
-        colour_run, tmp_path, ["float32", "int8"], calibration=images, free_batch=True
+        colour_run.encoder, tmp_path, ["float32", "int8"], calibration=images, free_batch=True
     )
     for path in paths:
         inputs, outputs = signature(path)
@@ -227,7 +227,7 @@ def test_a_half_precision_run_is_exported_in_float32(
     precision: str, plain_run: Callable[..., Run], tmp_path: Path
 ) -> None:
     run = plain_run(bits=16, precision=precision)
-    (path,) = export_litert(run, tmp_path, ["float32"])
+    (path,) = export_litert(run.encoder, tmp_path, ["float32"])
     assert agreement(DeviceEncoder(path).encode(NOISE), keras_codes(run, NOISE)) >= 0.96
     model = parse(read_tflite(path))
     assert {tensor.type for tensor in model.subgraphs[0].tensors} <= {0, 2, 3, 6}  # no half floats
@@ -249,21 +249,21 @@ def test_an_operator_that_litert_lacks_is_named(
     model = HashingModel(keras.Model(image, Betainc()(features)), bits=8, method="dpsh")
     run = dataclasses.replace(plain_run(), model=model)
     with pytest.raises(ValueError, match=r"cannot make a float32 file of the encoder.*Betainc"):
-        export_litert(run, tmp_path / "phone", ["float32"])
+        export_litert(run.encoder, tmp_path / "phone", ["float32"])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_existing_files_are_replaced_on_demand_only(
     plain_run: Callable[..., Run], tmp_path: Path
 ) -> None:
-    (path,) = export_litert(plain_run(bits=8), tmp_path, ["float32"])
+    (path,) = export_litert(plain_run(bits=8).encoder, tmp_path, ["float32"])
     before = path.read_bytes()
     other = plain_run(bits=16)
     with pytest.raises(FileExistsError, match=re.escape(f"exist already: {path}")):
         export_litert(other, tmp_path, ["float32"])
     assert path.read_bytes() == before
     export_litert(other, tmp_path, ["float32"], replace=True)
-    assert DeviceEncoder(path).metadata.fingerprint == other.fingerprint
+    assert DeviceEncoder(path).metadata.fingerprint == other.encoder.fingerprint
 
 
 def full_disk(*arguments: object) -> None:
@@ -276,7 +276,7 @@ def test_a_full_disk_leaves_the_old_file(
     (tmp_path / "encoder-float32.tflite").write_bytes(b"old")
     monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        export_litert(plain_run(), tmp_path, ["float32"], replace=True)
+        export_litert(plain_run().encoder, tmp_path, ["float32"], replace=True)
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["encoder-float32.tflite"]
     assert (tmp_path / "encoder-float32.tflite").read_bytes() == b"old"
@@ -303,21 +303,21 @@ def test_bad_arguments_are_named_and_nothing_is_written(
     arguments: dict, message: str, grey_run: Run, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        export_litert(grey_run, tmp_path / "phone", **arguments)
+        export_litert(grey_run.encoder, tmp_path / "phone", **arguments)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_output_that_is_a_file_is_refused(grey_run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match="must be a folder"):
-        export_litert(grey_run, tmp_path / "file", ["float32"])
+        export_litert(grey_run.encoder, tmp_path / "file", ["float32"])
 
 
 def test_a_diverged_model_is_refused(plain_run: Callable[..., Run], tmp_path: Path) -> None:
     run = plain_run(bits=8)
     run.model.head.projection.bias.assign(np.full(8, np.nan))
     with pytest.raises(ValueError, match="weights must be finite"):
-        export_litert(run, tmp_path / "phone", ["float32"])
+        export_litert(run.encoder, tmp_path / "phone", ["float32"])
 
 
 def test_the_size_is_that_of_the_run_alone(files: Callable[[str], Path], grey_run: Run) -> None:

@@ -45,7 +45,7 @@ def test_the_files_of_a_run(
     for path in phone.iterdir():
         assert f"{path.name}  {path.stat().st_size:,} bytes" in result.stdout
         assert read_metadata(path).continuous
-    assert fitted_run.fingerprint in result.stdout
+    assert fitted_run.encoder.fingerprint in result.stdout
     assert read_metadata(phone / "encoder-int8.tflite").calibration_images == 40
     assert_one_line_of_error(
         call("tflite", "--run", fitted_folder, "--output", phone, "--kind", "int8"),
@@ -97,7 +97,7 @@ def test_verify_finds_the_figures_of_the_run(
     fitted_folder: Path, fitted_run: Run, fitted_data: RunData, phone: Path, tmp_path: Path
 ) -> None:
     """All queries: so the server's mAP is the one in the run's metrics.json."""
-    export_saved_model(fitted_run, tmp_path / "model")
+    export_saved_model(fitted_run.encoder, tmp_path / "model")
     json_file = tmp_path / "figures.json"
     result = call(
         *("verify", "--run", fitted_folder, "--litert", phone, "--model", tmp_path / "model"),
@@ -108,7 +108,7 @@ def test_verify_finds_the_figures_of_the_run(
     found = json.loads(json_file.read_text())
     assert found["images"] == len(fitted_data.split.query)
     assert found["server_map"] == pytest.approx(fitted_run.metrics["map"], abs=1e-9)
-    assert found["fingerprint"] == fitted_run.fingerprint
+    assert found["fingerprint"] == fitted_run.encoder.fingerprint
     assert found["broken"] == []
     assert found["limits"]["map_loss"] == 0.05
     served, float32, int8 = found["encoders"]
@@ -199,7 +199,7 @@ def test_a_search_that_cannot_be_written_stops_the_encoders(
     )
     many = tmp_path / "many.npz"
     codes = np.zeros((100_001, 2), np.uint8)
-    CodeIndex(codes, [str(i) for i in range(len(codes))], fitted_run.fingerprint).save(many)
+    CodeIndex(codes, [str(i) for i in range(len(codes))], fitted_run.encoder.fingerprint).save(many)
     refuses(phone, "must have 1 to 100,000 items. Received: 100,001", many)
     other = tmp_path / "other.npz"
     CodeIndex(codes[:10], list("abcdefghij"), "another").save(other)
@@ -214,7 +214,7 @@ def test_files_of_another_model_are_refused(
 ) -> None:
     result = call("verify", "--run", fitted_folder, "--litert", files("int8").parent)
     assert_one_line_of_error(
-        result, f"do not mix: .*Received: fingerprint='{grey_run.fingerprint}'", exit_code=2
+        result, f"do not mix: .*Received: fingerprint='{grey_run.encoder.fingerprint}'", exit_code=2
     )
 
 
@@ -233,7 +233,7 @@ def test_a_database_of_other_images_is_refused(
     run = tmp_path / "run"
     shutil.copytree(fitted_folder, run)
     codes = np.zeros((3, 2), np.uint8)
-    CodeIndex(codes, ["a", "b", "c"], fitted_run.fingerprint).save(run / "database.npz")
+    CodeIndex(codes, ["a", "b", "c"], fitted_run.encoder.fingerprint).save(run / "database.npz")
     result = call("verify", "--run", run, "--litert", phone)
     assert_one_line_of_error(result, "must be of the run's database. Received: 3 codes", 2)
 

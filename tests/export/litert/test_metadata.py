@@ -23,7 +23,7 @@ def test_a_file_says_what_it_is(kind: str, files: Callable[[str], Path], grey_ru
     assert metadata.colour_order == "grey"
     assert metadata.batch == 1
     assert metadata.continuous
-    assert metadata.fingerprint == grey_run.fingerprint
+    assert metadata.fingerprint == grey_run.encoder.fingerprint
     assert metadata.bit_order.startswith("numpy.packbits")
     assert metadata.calibration_images == (60 if kind == "int8" else None)
 

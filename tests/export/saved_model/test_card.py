@@ -29,7 +29,7 @@ def test_the_card_says_what_the_model_is(colour_run: Run, exports: dict[str, Pat
         "class_names": ["a", "b", "c", "d"],
         "training": colour_run.config.model_dump(mode="json"),
         "metrics": {"map": 0.5, "protocol": "per-class"},
-        "fingerprint": colour_run.fingerprint,
+        "fingerprint": colour_run.encoder.fingerprint,
         "index": None,
         "versions": {
             "keras_hashing": keras_hashing.__version__,

@@ -151,7 +151,7 @@ def test_a_half_precision_model_gives_float32_and_the_codes_of_keras(
     precision: str, tmp_path: Path, digits: np.ndarray, make_run: Callable[..., Run]
 ) -> None:
     run = make_run((8, 8, 1), bits=16, precision=precision)
-    folder = export_saved_model(run, tmp_path)
+    folder = export_saved_model(run.encoder, tmp_path)
     images = digits[:1000]
     continuous = served(folder, "continuous", images=images)
     assert continuous.dtype == np.float32
@@ -170,7 +170,7 @@ def test_codes_of_1000_stored_images_are_those_of_keras(
 ) -> None:
     dataset = load_dataset(name, prepared_data)
     run = make_run(dataset.preprocessing().shape)
-    folder = export_saved_model(run, tmp_path)
+    folder = export_saved_model(run.encoder, tmp_path)
     files = dataset.images.encoded[-1000:]
     want = keras_codes_of_files(run, files)
     np.testing.assert_array_equal(served(folder, "encode_bytes", encoded=files), want)

@@ -64,7 +64,7 @@ def test_signatures_have_stable_names_types_and_free_sizes(exports: dict[str, Pa
 
 def test_a_loss_in_the_head_leaves_no_trace(make_run: Callable[..., Run], tmp_path: Path) -> None:
     with_loss, without = (
-        export_saved_model(make_run((4, 4, 1), bits=8, quantization=loss), tmp_path)
+        export_saved_model(make_run((4, 4, 1), bits=8, quantization=loss).encoder, tmp_path)
         for loss in ("hswd", None)
     )
     assert saved_model_ops(with_loss) == saved_model_ops(without)
@@ -94,31 +94,31 @@ def test_the_graph_holds_the_encoder_alone(grey_run: Run, exports: dict[str, Pat
 
 
 def test_versions_count_up_from_the_highest(grey_run: Run, tmp_path: Path) -> None:
-    assert export_saved_model(grey_run, tmp_path / "m") == tmp_path / "m" / "1"
+    assert export_saved_model(grey_run.encoder, tmp_path / "m") == tmp_path / "m" / "1"
     (tmp_path / "m" / "09").mkdir()
     (tmp_path / "m" / "notes").mkdir()
-    assert export_saved_model(grey_run, tmp_path / "m") == tmp_path / "m" / "10"
-    assert export_saved_model(grey_run, tmp_path / "m", version=4) == tmp_path / "m" / "4"
-    assert export_saved_model(grey_run, tmp_path / "m").name == "11"
+    assert export_saved_model(grey_run.encoder, tmp_path / "m") == tmp_path / "m" / "10"
+    assert export_saved_model(grey_run.encoder, tmp_path / "m", version=4) == tmp_path / "m" / "4"
+    assert export_saved_model(grey_run.encoder, tmp_path / "m").name == "11"
 
 
 def test_an_existing_version_is_named_and_left_as_it_is(grey_run: Run, tmp_path: Path) -> None:
     (tmp_path / "3").mkdir()
     with pytest.raises(FileExistsError, match=re.escape(f"Version 3 exists already: {tmp_path}")):
-        export_saved_model(grey_run, tmp_path, version=3)
+        export_saved_model(grey_run.encoder, tmp_path, version=3)
     assert [path.name for path in tmp_path.rglob("*")] == ["3"]
 
 
 @pytest.mark.parametrize("version", [0, -1, True, 1.0, "1", 2**63])
 def test_a_version_is_a_positive_int(grey_run: Run, tmp_path: Path, version: object) -> None:
     with pytest.raises(ValueError, match="`version` must be a positive int"):
-        export_saved_model(grey_run, tmp_path, version=version)
+        export_saved_model(grey_run.encoder, tmp_path, version=version)
 
 
 def test_an_output_that_is_a_file_is_refused(grey_run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match="must be a folder"):
-        export_saved_model(grey_run, tmp_path / "file")
+        export_saved_model(grey_run.encoder, tmp_path / "file")
 
 
 def full_disk(*arguments: object, **options: object) -> None:
@@ -156,13 +156,13 @@ def test_a_full_disk_leaves_nothing_behind(
         (output / "1").mkdir(parents=True)
     monkeypatch.setattr(where, name, failure)
     with pytest.raises(OSError, match="No space left on device"):
-        export_saved_model(grey_run, output)
+        export_saved_model(grey_run.encoder, output)
     assert [path.name for path in tmp_path.rglob("*")] == (["model", "1"] if earlier else [])
 
 
 def test_a_graph_that_calls_python_is_refused(python_run: Run, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"calls Python functions.*PyFunc"):
-        export_saved_model(python_run, tmp_path / "model")
+        export_saved_model(python_run.encoder, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -172,7 +172,7 @@ def test_the_temporary_name_is_no_version(
     seen = []
     rename = os.rename
     monkeypatch.setattr(os, "rename", lambda old, new: (seen.append(old), rename(old, new)))
-    export_saved_model(grey_run, tmp_path, version=12)
+    export_saved_model(grey_run.encoder, tmp_path, version=12)
     (temporary,) = seen
     assert temporary.parent == tmp_path
     assert not temporary.name.isdigit()
@@ -183,7 +183,7 @@ def test_a_diverged_model_is_refused(make_run: Callable[..., Run], tmp_path: Pat
     bias = run.model.head.projection.bias
     bias.assign(np.full(8, np.nan))
     with pytest.raises(ValueError, match=r"weights must be finite.*bias"):
-        export_saved_model(run, tmp_path / "model")
+        export_saved_model(run.encoder, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -192,4 +192,4 @@ def test_another_backend_is_refused(
 ) -> None:
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(ValueError, match=r"set KERAS_BACKEND=tensorflow\. Received: jax"):
-        export_saved_model(grey_run, tmp_path)
+        export_saved_model(grey_run.encoder, tmp_path)

@@ -49,7 +49,9 @@ class Session:
 
 
 def make_index(run: Run, images: np.ndarray, ids: list[str], integer_ids: bool) -> CodeIndex:
-    return CodeIndex(run.model.encode(images), ids, run.fingerprint, integer_ids=integer_ids)
+    return CodeIndex(
+        run.model.encode(images), ids, run.encoder.fingerprint, integer_ids=integer_ids
+    )
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,9 @@ def folders(
     """A version with each of `indexes`; that of string ids ranks by continuous codes as well."""
     root = tmp_path_factory.mktemp("searching")
     return {
-        name: export_saved_model(grey_run, root / name, index=index, rerank=name == "string")
+        name: export_saved_model(
+            grey_run.encoder, root / name, index=index, rerank=name == "string"
+        )
         for name, index in indexes.items()
     }
 
@@ -205,8 +209,8 @@ def test_a_wrong_request_is_an_invalid_argument(
 @pytest.mark.parametrize("integer_ids", [True, False])
 def test_an_empty_index_answers_nothing(integer_ids: bool, grey_run: Run, tmp_path: Path) -> None:
     codes = np.zeros((0, 4), np.uint8)
-    index = CodeIndex(codes, [], grey_run.fingerprint, integer_ids=integer_ids)
-    session = Session(export_saved_model(grey_run, tmp_path, index=index))
+    index = CodeIndex(codes, [], grey_run.encoder.fingerprint, integer_ids=integer_ids)
+    session = Session(export_saved_model(grey_run.encoder, tmp_path, index=index))
     answer = session("search_code", code=np.zeros((2, 4), np.uint8), k=2)
     missing = -1 if integer_ids else b""
     assert answer["ids"].tolist() == [[missing] * 2] * 2
@@ -241,10 +245,12 @@ def test_an_index_of_another_code_space_is_refused(
     grey_run: Run, colour_run: Run, digits: np.ndarray, tmp_path: Path
 ) -> None:
     index = make_index(grey_run, digits[:1], ["a"], integer_ids=False)
-    with pytest.raises(ValueError, match=f"{grey_run.fingerprint}.*{colour_run.fingerprint}"):
-        export_saved_model(colour_run, tmp_path / "m", index=index)
+    with pytest.raises(
+        ValueError, match=f"{grey_run.encoder.fingerprint}.*{colour_run.encoder.fingerprint}"
+    ):
+        export_saved_model(colour_run.encoder, tmp_path / "m", index=index)
     with pytest.raises(ValueError, match="needs an index"):
-        export_saved_model(colour_run, tmp_path / "m", rerank=True)
+        export_saved_model(colour_run.encoder, tmp_path / "m", rerank=True)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -43,7 +43,7 @@ NAME = "colour"
 def index(colour_run: Run) -> CodeIndex:
     codes = np.random.default_rng(5).integers(0, 256, (500, 2), dtype=np.uint8)
     return CodeIndex(
-        codes, [f"photo/{position}" for position in range(500)], colour_run.fingerprint
+        codes, [f"photo/{position}" for position in range(500)], colour_run.encoder.fingerprint
     )
 
 
@@ -51,7 +51,7 @@ def index(colour_run: Run) -> CodeIndex:
 def exported(colour_run: Run, index: CodeIndex, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model's folder with version 1; not to be changed."""
     folder = tmp_path_factory.mktemp("served") / NAME
-    export_saved_model(colour_run, folder, index=index)
+    export_saved_model(colour_run.encoder, folder, index=index)
     return folder
 
 
@@ -304,7 +304,9 @@ def test_a_new_version_takes_over_and_no_request_is_lost(
     changing: Path, colour_run: Run, index: CodeIndex, photos: np.ndarray
 ) -> None:
     codes = colour_run.model.encode(photos)
-    renamed = CodeIndex(index.codes, [f"new/{row}" for row in range(500)], colour_run.fingerprint)
+    renamed = CodeIndex(
+        index.codes, [f"new/{row}" for row in range(500)], colour_run.encoder.fingerprint
+    )
     want = [index.search(codes, k=5)[1], renamed.search(codes, k=5)[1]]
     problems: list[object] = []
     answered = {"photo": 0, "new": 0}
@@ -326,7 +328,7 @@ def test_a_new_version_takes_over_and_no_request_is_lost(
         threads = [threading.Thread(target=ask) for _ in range(4)]
         for thread in threads:
             thread.start()
-        export_saved_model(colour_run, changing, index=renamed)
+        export_saved_model(colour_run.encoder, changing, index=renamed)
         with Client(server.target, NAME, 2) as second:
             assert second.wait_until_ready(60) == 2
         time.sleep(0.3)

@@ -39,7 +39,9 @@ def models(grey_run: Run, digits: np.ndarray, tmp_path_factory: pytest.TempPathF
     folder = tmp_path_factory.mktemp("cli") / NAME
     codes = grey_run.model.encode(digits[:60])
     ids = [f"train/{position}" for position in range(60)]
-    export_saved_model(grey_run, folder, index=CodeIndex(codes, ids, grey_run.fingerprint))
+    export_saved_model(
+        grey_run.encoder, folder, index=CodeIndex(codes, ids, grey_run.encoder.fingerprint)
+    )
     return folder
 
 
@@ -74,9 +76,9 @@ def test_a_server_answers_as_the_library_does(
     )
     assert result.exit_code == 0, result.output
     answer = json.loads(result.stdout)
-    assert (answer["fingerprint"], answer["bits"]) == (grey_run.fingerprint, 32)
+    assert (answer["fingerprint"], answer["bits"]) == (grey_run.encoder.fingerprint, 32)
     index = CodeIndex(
-        grey_run.model.encode(digits[:60]), list(map(str, range(60))), grey_run.fingerprint
+        grey_run.model.encode(digits[:60]), list(map(str, range(60))), grey_run.encoder.fingerprint
     )
     found = index.search(grey_run.model.encode(digits[[3, 5]]), k=60, radius=4)
     for query, name, *row in zip(answer["queries"], ("3.png", "5.png"), *found, strict=True):

@@ -66,14 +66,16 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_changed_index_is_published_without_training(
     grey_run: Run, digits: np.ndarray, tmp_path: Path
 ) -> None:
-    index = CodeIndex(grey_run.model.encode(digits[:3]), ["a", "b", "c"], grey_run.fingerprint)
-    first = publish(grey_run, tmp_path, index).folder
-    second = publish(grey_run, tmp_path, index.remove(["b"]), keep=1)
+    index = CodeIndex(
+        grey_run.model.encode(digits[:3]), ["a", "b", "c"], grey_run.encoder.fingerprint
+    )
+    first = publish(grey_run.encoder, tmp_path, index).folder
+    second = publish(grey_run.encoder, tmp_path, index.remove(["b"]), keep=1)
     assert (first.name, second.folder.name, second.removed) == ("1", "2", [1])
     assert names(tmp_path) == ["2"]
     card = ServedEncoder.load(tmp_path).card
     assert card.index is not None
-    assert (card.index.items, card.fingerprint) == (2, grey_run.fingerprint)
+    assert (card.index.items, card.fingerprint) == (2, grey_run.encoder.fingerprint)
 
 
 @pytest.mark.usefixtures("quick")
@@ -84,7 +86,7 @@ def test_the_newest_versions_are_kept(
     keep: int | None, left: list[int], models: Path, grey_run: Run
 ) -> None:
     (models / "notes.txt").touch()
-    published = publish(grey_run, models, keep=keep)
+    published = publish(grey_run.encoder, models, keep=keep)
     assert published.folder == models / "5"
     assert published.removed == [number for number in range(1, 6) if number not in left]
     assert names(models) == [*map(str, left), "notes.txt"]
@@ -111,7 +113,7 @@ def test_no_server_sees_a_part_of_a_version(
 
     for name in ("fsync", "rename", "unlink", "rmdir", "mkdir"):
         watch(os, name)
-    publish(grey_run, models, keep=2)
+    publish(grey_run.encoder, models, keep=2)
     assert seen[0] == [1, 2, 3, 4]
     assert [1, 2, 3, 4, 5] in seen
     assert all(max(versions) >= 4 for versions in seen)
@@ -120,7 +122,7 @@ def test_no_server_sees_a_part_of_a_version(
 
 def test_nothing_is_kept_is_no_wish(models: Path, grey_run: Run) -> None:
     with pytest.raises(ValueError, match="`keep` must be at least 1. Received: keep=0"):
-        publish(grey_run, models, keep=0)
+        publish(grey_run.encoder, models, keep=0)
 
 
 def test_rollback_serves_the_version_before(models: Path) -> None:
@@ -137,11 +139,11 @@ def test_rollback_serves_the_version_before(models: Path) -> None:
 def test_the_number_of_a_rolled_back_version_is_not_used_again(models: Path, grey_run: Run) -> None:
     """A server that has it in memory would take the new one for the old."""
     rollback(models)
-    assert publish(grey_run, models).folder == models / "5"
+    assert publish(grey_run.encoder, models).folder == models / "5"
     with pytest.raises(FileExistsError, match="Version 4 exists already"):
         new_version(models, 4)
     rollback(models)
-    published = publish(grey_run, models, keep=2)
+    published = publish(grey_run.encoder, models, keep=2)
     assert published.folder == models / "6"
     assert (published.removed, published.removed_rolled_back) == ([1, 2], [4, 5])
     assert names(models) == ["3", "6"]
@@ -164,7 +166,7 @@ def test_a_version_holds_no_version(models: Path, grey_run: Run) -> None:
     before = names(models / "4")
     message = f"4', which is itself a version; name its parent '{models}'"
     for change in (
-        lambda: publish(grey_run, models / "4"),
+        lambda: publish(grey_run.encoder, models / "4"),
         lambda: saved_model.export_saved_model(grey_run, models / "4"),
         lambda: rollback(models / "4"),
     ):
@@ -188,7 +190,7 @@ def test_what_a_new_version_does_not_go_on_with_is_told(
         return write_version(models, new_version(models, None), write_card)
 
     monkeypatch.setattr(saved_model, "add_version", add_version)
-    assert [publish(grey_run, tmp_path).lost for _ in range(4)] == [
+    assert [publish(grey_run.encoder, tmp_path).lost for _ in range(4)] == [
         [],
         ["Version 1 has an index, this one has none: it does not answer search"],
         [
@@ -250,7 +252,7 @@ def test_a_publisher_that_waits_in_vain_names_the_other(models: Path, grey_run: 
         publisher_lock(models),
         pytest.raises(TimeoutError, match=rf"Another publisher .*process {os.getpid()} on "),
     ):
-        publish(grey_run, models, wait=0.2)
+        publish(grey_run.encoder, models, wait=0.2)
     assert seen_by_a_server(models) == [1, 2, 3, 4]
 
 
@@ -273,7 +275,7 @@ def stop(folder):
     time.sleep(600)
 
 saved_model.write_checksums = stop
-publish(load_run(sys.argv[1]), sys.argv[2])
+publish(load_run(sys.argv[1]).encoder, sys.argv[2])
 """
 
 
@@ -281,7 +283,7 @@ def test_a_killed_publisher_leaves_the_last_good_version(
     run_folder: Path, grey_run: Run, tmp_path: Path
 ) -> None:
     models = tmp_path / "models"
-    publish(grey_run, models)
+    publish(grey_run.encoder, models)
     script = [sys.executable, "-c", KILLED, str(run_folder), str(models)]
     with subprocess.Popen(
         script, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -294,7 +296,7 @@ def test_a_killed_publisher_leaves_the_last_good_version(
     assert (models / left[0] / "variables").is_dir()
     assert seen_by_a_server(models) == [1]
     verify_files(models / "1")
-    assert publish(grey_run, models, wait=0).folder == models / "2"
+    assert publish(grey_run.encoder, models, wait=0).folder == models / "2"
     assert names(models) == ["1", "2"]
 
 
@@ -322,7 +324,7 @@ def test_a_disk_that_takes_no_more_leaves_nothing(
     """The graph is larger than the one limit, the weights are larger than the other."""
     before = names(models)
     with file_size_limit(kilobytes * 1024), pytest.raises(OSError, match="File too large"):
-        publish(grey_run, models)
+        publish(grey_run.encoder, models)
     assert names(models) == before
 
 
@@ -353,5 +355,5 @@ def test_a_run_that_cannot_be_exported_touches_nothing(
     run = make_run((4, 4, 1), bits=8)
     run.model.head.projection.bias.assign(np.full(8, np.nan))
     with pytest.raises(ValueError, match="weights must be finite"):
-        publish(run, tmp_path / "models")
+        publish(run.encoder, tmp_path / "models")
     assert list(tmp_path.iterdir()) == []

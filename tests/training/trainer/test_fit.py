@@ -52,8 +52,8 @@ def test_a_finished_run_holds_all_that_it_promises(finished: Path) -> None:
 def test_metrics_are_those_of_the_saved_model_and_the_saved_codes(finished: Path) -> None:
     run = load_run(finished)
     index = CodeIndex.load(run.index_path)
-    index.check_fingerprint(run.fingerprint)
-    assert run.metrics["fingerprint"] == run.fingerprint
+    index.check_fingerprint(run.encoder.fingerprint)
+    assert run.metrics["fingerprint"] == run.encoder.fingerprint
     assert run.metrics["database"] == 1597
     assert run.metrics["bit_balance"] == retrieval.bit_balance(index.codes)
     assert run.metrics["unique_codes"] == retrieval.unique_codes(index.codes)
@@ -277,7 +277,7 @@ def test_every_setting_trains(changes: dict, tmp_path: Path) -> None:
     assert keras.config.dtype_policy().name == "float32"
     run = load_run(tmp_path / "run")
     assert run.model.encoder.output.dtype == "float32"
-    assert run.fingerprint == metrics["fingerprint"]
+    assert run.encoder.fingerprint == metrics["fingerprint"]
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

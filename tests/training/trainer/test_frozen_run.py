@@ -53,7 +53,7 @@ def test_codes_of_images_are_those_that_were_measured(finished: Path) -> None:
     data = Preparation.load(FROZEN).data
     again = evaluate_model(run.model, data.dataset, data.split, run.preprocessing)
     index = CodeIndex.load(run.index_path)
-    index.check_fingerprint(run.fingerprint)
+    index.check_fingerprint(run.encoder.fingerprint)
     # Features of a batch and of images one by one are rounded differently, codes next to 0 too.
     differing = np.unpackbits(again.database_codes ^ index.codes).mean()
     assert differing < 1e-3

@@ -1,0 +1,95 @@
+"""The images that int8 is calibrated with, and that encoders are checked on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from keras_hashing.encoder import HashEncoder
+    from training.runs.run_data import RunData
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePool:
+    """Images, as files and as the encoder gets them.
+
+    Attributes:
+        pixels: positions, int64 [n] → preprocessed images, uint8 [n, height, width, channels].
+        content: a position → the image file.
+        positions: the positions there are, int64, ascending.
+    """
+
+    pixels: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+    content: Callable[[int], bytes]
+    positions: NDArray[np.int64]
+
+    @classmethod
+    def of_run(cls, data: "RunData", part: str) -> Self:
+        """The images of a part of a run's split: "query", "train" or "database"."""
+        from training.data.pipeline import evaluation_batches
+
+        def pixels(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+            batches = evaluation_batches(data.dataset, positions, data.preprocessing, _BATCH)
+            return np.concatenate([images.numpy() for images, _ in batches])
+
+        source = data.dataset.images
+        return cls(
+            pixels, lambda position: source.encoded_image(position)[0], getattr(data.split, part)
+        )
+
+    @classmethod
+    def of_folder(cls, folder: Path, encoder: "HashEncoder") -> Self:
+        """All images in a folder, as `index build --images` reads them.
+
+        Raises:
+            FileNotFoundError, ValueError: as `export.index.index_items.folder_items`.
+        """
+        import tensorflow as tf
+
+        from export.index.index_items import folder_items
+
+        items = folder_items(folder)
+
+        def pixels(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+            decode = encoder.preprocessing.decode
+            return np.stack([_decoded(decode, items.ids[at], items.read(at)) for at in positions])
+
+        def _decoded(decode: Callable, name: str, content: bytes) -> NDArray[np.uint8]:
+            try:
+                return decode(tf.constant(content)).numpy()
+            except tf.errors.InvalidArgumentError as error:
+                raise ValueError(f"{name!r} is no image that TensorFlow can decode") from error
+
+        return cls(pixels, items.read, np.arange(len(items)))
+
+    def draw(self, count: int, seed: int = 0) -> NDArray[np.uint8]:
+        """Images drawn without repetition, for `calibration` of `export_litert`.
+
+        Args:
+            count: how many, at least 1; all of them if there are fewer.
+            seed: 0 or more; the same seed draws the same images.
+
+        Raises:
+            ValueError: if `count` or `seed` breaks its rule.
+        """
+        if count < 1:
+            raise ValueError(
+                "Full int8 needs representative images: `count` (--calibration-images) must be at "
+                f"least 1. Received: {count}"
+            )
+        if seed < 0:
+            raise ValueError(f"`seed` must be 0 or more. Received: {seed}")
+        random = np.random.default_rng(seed)
+        drawn = random.choice(self.positions, min(count, len(self.positions)), replace=False)
+        return self.pixels(np.sort(drawn))
+
+    def spread(self, count: int) -> NDArray[np.int64]:
+        """At most `count` of the positions, spread evenly, in their order."""
+        count = min(count, len(self.positions))
+        return self.positions[np.arange(count) * len(self.positions) // count]
