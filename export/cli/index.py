@@ -153,7 +153,8 @@ def build(
         _check_one_source(images, dataset, list_file)
         if output.exists() and not replace:
             raise FileExistsError(
-                f"The index exists already: {output}. `--replace` replaces it; `index add` extends it"
+                f"The index exists already: {output}. `--replace` replaces it; `index add` extends "
+                "it"
             )
         encoder = options.load_any()
         from export.index.index_builder import build_index

@@ -28,7 +28,7 @@ def check_new_files(
     existing = [str(path) for path in paths if path.exists()]
     if existing and not replace:
         raise FileExistsError(
-            f"Files exist already: {', '.join(existing)}. --replace replaces them; or choose "
+            f"Files exist already: {', '.join(existing)}. Replace them by --replace, or choose "
             "another folder"
         )
     return paths

@@ -40,7 +40,7 @@ def make_run() -> Callable[..., Run]:
                 _backbone(shape),
                 bits=bits,
                 method="dpsh",
-                quantization="hswd",
+                quantization="none" if "quantization" in head_options else "hswd",
                 head=HashHead(bits, **head_options),
             )
             model.compile("adam")

@@ -79,8 +79,9 @@ def test_the_whole_way(shop: Path, expected: np.ndarray, digits: np.ndarray) -> 
     np.testing.assert_array_equal(device.encode(digits[:COUNT]), expected)
 
     figures = shop / "figures.json"
-    result = call("verify", *model, "--image-folder", shop / "photos", "--litert", shop / "phone",
-                  "--saved-model", shop / "exported", "--latency-rounds", 2, "--json", figures)  # fmt: skip
+    photos = ("--image-folder", shop / "photos", "--latency-rounds", 2, "--json", figures)
+    files = ("--litert", shop / "phone", "--saved-model", shop / "exported")
+    result = call("verify", *model, *photos, *files)
     report = json.loads(figures.read_text())
     assert report["server_map"] is None
     assert report["broken"] == []

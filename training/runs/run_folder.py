@@ -26,6 +26,7 @@ class RunFolder:
         logs/            TensorBoard
         model.keras      the trained model
         database.npz     packed codes of the database: a keras_hashing.retrieval.CodeIndex
+        encoder.json     what `keras_hashing.encoder.HashEncoder.load` reads beside the model
         metrics.json     what was measured; written last, so its presence says: finished
 
     Args:

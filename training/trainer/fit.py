@@ -3,13 +3,14 @@
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from keras_hashing.command_line.stages import stage
-from keras_hashing.encoder.fingerprint import code_space_fingerprint
+from keras_hashing.encoder import HashEncoder
 from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.models import HashingModel
 from keras_hashing.retrieval import CodeIndex
@@ -145,7 +146,12 @@ def _measure(
             k=settings.k,
             radius=settings.radius,
         )
-    fingerprint = code_space_fingerprint(model.encoder, prepared.preprocessing)
+    encoder = HashEncoder(
+        model.encoder,
+        prepared.preprocessing,
+        dataset.class_names,
+        settings.model_dump(mode="json"),
+    )
     names = [
         ", ".join(name for name, has in zip(dataset.class_names, row, strict=True) if has)
         for row in dataset.labels[split.database]
@@ -153,7 +159,7 @@ def _measure(
     index = CodeIndex(
         evaluation.database_codes,
         [dataset.ids[position] for position in split.database],
-        fingerprint=fingerprint,
+        fingerprint=encoder.fingerprint,
         labels=names,
     )
     index.save(folder.database)
@@ -162,12 +168,13 @@ def _measure(
         "dataset": settings.dataset,
         "protocol": settings.protocol,
         "protocol_options": settings.protocol_options,
-        "fingerprint": fingerprint,
+        "fingerprint": encoder.fingerprint,
         "trained_on": len(split.train),
         "epochs": settings.epochs,
         "training_seconds": round(seconds, 3),
         **evaluation.figures,
     }
+    replace(encoder, metrics=metrics).save_description(folder.path)
     folder.write_json(folder.metrics, metrics)
     for path in folder.checkpoints.glob("*"):
         path.unlink()

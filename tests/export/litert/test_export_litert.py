@@ -260,9 +260,9 @@ def test_existing_files_are_replaced_on_demand_only(
     before = path.read_bytes()
     other = plain_run(bits=16)
     with pytest.raises(FileExistsError, match=re.escape(f"exist already: {path}")):
-        export_litert(other, tmp_path, ["float32"])
+        export_litert(other.encoder, tmp_path, ["float32"])
     assert path.read_bytes() == before
-    export_litert(other, tmp_path, ["float32"], replace=True)
+    export_litert(other.encoder, tmp_path, ["float32"], replace=True)
     assert DeviceEncoder(path).metadata.fingerprint == other.encoder.fingerprint
 
 

@@ -206,7 +206,7 @@ def test_a_search_that_cannot_be_written_stops_the_encoders(
     refuses(phone, "Received: fingerprint=", other)
     phone.mkdir()
     (phone / "search.tflite").touch()
-    refuses(phone, "exists already: .*search.tflite", fitted_folder)
+    refuses(phone, "exist already: .*search.tflite", fitted_folder)
 
 
 def test_files_of_another_model_are_refused(
@@ -223,7 +223,7 @@ def test_a_saved_model_of_another_run_is_refused(
 ) -> None:
     options = ("--litert", phone, "--model", exports["grey"])
     result = call("verify", "--run", fitted_folder, *options)
-    message = "do not mix: The SavedModel must be of the run's code space"
+    message = "do not mix: The SavedModel must be of the encoder's code space"
     assert_one_line_of_error(result, message, exit_code=2)
 
 

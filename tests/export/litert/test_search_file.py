@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from export.litert import search_file as searching
+from export.litert import checks
 from export.litert.operators import operators
 from export.litert.search_file import export_search, search_file
 from keras_hashing.device.flatbuffer import parse, read_tflite
@@ -50,7 +50,7 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     said = json.loads(model.buffers[entry.buffer].data.tobytes())
     assert (said["kind"], said["bits"], said["items"], said["k"]) == ("search", 16, 4, 3)
     assert said["fingerprint"] == "space"
-    with pytest.raises(FileExistsError, match="exists already: .*search.tflite"):
+    with pytest.raises(FileExistsError, match="exist already: .*search.tflite"):
         export_search(index_of(np.zeros((4, 2), np.uint8)), tmp_path)
 
 
@@ -60,6 +60,6 @@ def test_bad_arguments_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         search_file(few, k=5)
     with pytest.raises(ValueError, match="must have 1 to 100,000 items. Received: 0"):
         search_file(index_of(np.zeros((0, 2), np.uint8)))
-    monkeypatch.setattr(searching, "MOST_ITEMS", 3)
+    monkeypatch.setattr(checks, "MOST_ITEMS", 3)
     with pytest.raises(ValueError, match="must have 1 to 3 items. Received: 4"):
         search_file(few)

@@ -38,7 +38,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_finished_run_holds_all_that_it_promises(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
     assert names == {
-        "config.json", "history.jsonl", "logs", "model.keras", "database.npz", "metrics.json"
+        "config.json", "history.jsonl", "logs", "model.keras", "database.npz", "encoder.json",
+        "metrics.json",
     }  # fmt: skip
     assert [line["epoch"] for line in read_history(finished / "history.jsonl")] == [1, 2, 3]
     assert list((finished / "logs").rglob("events*"))
@@ -199,13 +200,13 @@ def test_a_method_for_one_label_refuses_images_with_several(
     settings = QUICK.model_copy(
         update={"method": "greedyhash", "memory_size": 0, "train_per_class": 5, "batch_size": 5}
     )
-    with pytest.raises(ValueError, match=r"exactly one label an image: .* 5 images"):
+    with pytest.raises(ValueError, match=r"exactly one label per image: .* 5 images"):
         fit(settings, tmp_path / "run", verbose=0)
 
 
 def test_a_loss_that_becomes_non_finite_stops_without_a_broken_checkpoint(tmp_path: Path) -> None:
     wild = QUICK.model_copy(update={"learning_rate": 1e30})
-    with pytest.raises(ValueError, match="loss became .* Try a lower learning rate"):
+    with pytest.raises(ValueError, match="loss became .* try a lower learning rate"):
         fit(wild, tmp_path / "run", verbose=0)
     assert latest_checkpoint(tmp_path / "run" / "checkpoints") is None
 
