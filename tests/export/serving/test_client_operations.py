@@ -464,7 +464,7 @@ def test_tensors_of_other_types_are_refused(array: np.ndarray) -> None:
 def test_the_client_needs_no_tensorflow() -> None:
     script = (
         "import sys, keras_hashing.client as client\n"
-        "assert not {'tensorflow', 'keras', 'keras_hashing'} & set(sys.modules)\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
         "import tensorflow as tf\n"  # which then shares the messages
         "from keras_hashing.client.tensors import array_of_tensor\n"
         "assert array_of_tensor(tf.make_tensor_proto([1, 2])).tolist() == [1, 2]\n"
