@@ -53,7 +53,7 @@ def fit(
         Path | None,
         typer.Option(
             help="Read settings from a YAML or JSON file, or from a run's config.json. Options on "
-            "the command line win."
+            "the command line win, also --no-flip and the like."
         ),
     ] = None,
     resume: Annotated[

@@ -13,12 +13,15 @@ from keras_hashing.command_line.errors import is_given
 
 Command = Callable[..., Any]
 
+_LONGEST_CHOICES = 20
+
 
 def options_of(
     model: type[BaseModel], only: Iterable[str] | None = None, panel: str | None = None
 ) -> list[inspect.Parameter]:
     """An option for each field of a model, with its name, type, default and description.
 
+    A field that is true or false has a flag, and a hidden one, `--no-…`, for what a file says.
     Rules are not checked here: the model says what is wrong, in the same words for a file.
 
     Args:
@@ -27,23 +30,28 @@ def options_of(
         panel: Title of their panel in `--help`; the model's own title by default.
     """
     title = model.model_config.get("title") if panel is None else panel
-    return [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=_default_of(field),
-            annotation=Annotated[
-                _type_of(field),
-                typer.Option(
-                    help=field.description,
-                    rich_help_panel=title,
-                    show_default=field.default is not False,
-                ),
-            ],
-        )
-        for name in (model.model_fields if only is None else only)
-        for field in [model.model_fields[name]]
-    ]
+    options = []
+    for name in model.model_fields if only is None else only:
+        field, flag = model.model_fields[name], f"--{name.replace('_', '-')}"
+        about: dict[str, Any] = {"help": field.description, "rich_help_panel": title}
+        if field.annotation is bool:
+            options.append(_option(name, bool, False, flag, **about))
+            options.append(_option(f"no_{name}", bool, False, f"--no-{flag[2:]}", hidden=True))
+            continue
+        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        if len("|".join(map(str, choices))) > _LONGEST_CHOICES:
+            about |= {
+                "metavar": "<choice>",
+                "help": f"{', '.join(choices)}: {field.description}",
+            }
+        options.append(_option(name, _type_of(field), _default_of(field), flag, **about))
+    return options
+
+
+def _option(name: str, kind: Any, default: Any, flag: str, **about: Any) -> inspect.Parameter:
+    annotation = Annotated[kind, typer.Option(flag, **about)]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, keyword, default=default, annotation=annotation)
 
 
 def with_options(*options: inspect.Parameter) -> Callable[[Command], Command]:
@@ -60,7 +68,9 @@ def with_options(*options: inspect.Parameter) -> Callable[[Command], Command]:
 
 def given(context: typer.Context, model: type[BaseModel]) -> dict[str, Any]:
     """The values of a model's fields that stand on the command line."""
-    return {name: context.params[name] for name in model.model_fields if is_given(context, name)}
+    values = {name: context.params[name] for name in model.model_fields if is_given(context, name)}
+    off = {name: False for name in model.model_fields if is_given(context, f"no_{name}")}
+    return values | off
 
 
 def _default_of(field: FieldInfo) -> Any:

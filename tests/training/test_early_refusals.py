@@ -34,7 +34,12 @@ REFUSED: list[tuple[list[str], str]] = [
     ([*FIT, "--feature-cache", "EMPTY"], "add --frozen"),
     ([*FIT, "--config", "UNKNOWN"], "Unknown setting `epoch`; did you mean `epochs`?"),
     ([*FIT, "--config", "MINE"], "`radius` must be at most `bits`. Received: radius=50, bits=32"),
-    ([*FIT, "--config", "MINE", "--radius", "40"], "Received: radius=40, bits=32"),  # it wins
+    ([*FIT, "--config", "MINE", "--radius", "9"], "`frozen` computes the features"),
+    ([*FIT, "--config", "MINE", "--radius", "9", "--no-flip", "--weights", "NO"], "No weights"),
+    (
+        [*FIT, "--config", "MINE", "--no-frozen", "--radius", "40"],
+        "Received: radius=40, bits=32",
+    ),  # it wins
     (["fit", "--resume", "--output", "NEW"], "Not a run folder"),
     (["fit", "--resume", "--output", "RUN", "--bits", "64"], "`bits` is 16. Received: 64"),
     (["evaluate", "--run", "NEW"], "Not a run folder"),
@@ -71,7 +76,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str, bo
     for name in ("FULL", "EMPTY", "RUN", "BEGUN"):
         (place / name).mkdir()
     (place / "FULL" / "mine").touch()
-    (place / "MINE").write_text("radius: 50\nbits: 32\n")
+    (place / "MINE").write_text("radius: 50\nbits: 32\nfrozen: true\nflip: true\n")
     (place / "UNKNOWN").write_text("epoch: 5\n")
     (place / "RUN" / "config.json").write_text(json.dumps({"settings": {"bits": 16}}))
     recipe = Recipe(dataset="digits", protocol="per-class", backbone="small-cnn")

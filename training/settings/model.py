@@ -32,8 +32,8 @@ class ModelSettings(Settings):
 
     backbone: Backbone = Field(
         default="small-cnn",
-        description=f"{quoted(BACKBONES, last='and')} come with this package; others are models "
-        "of keras.applications, such as MobileNetV2. 'small-cnn' is trained from scratch.",
+        description=f"{quoted(BACKBONES)}, or a model of keras.applications by its name, such as "
+        "MobileNetV2. 'small-cnn' is trained from scratch.",
     )
     weights: str | None = Field(
         default=None,

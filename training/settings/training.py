@@ -42,7 +42,7 @@ class TrainingSettings(Settings):
     cache: Cache = Field(default="memory", description="Where decoded training images are kept.")
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         default="float32",
-        description="Arithmetic of the backbone; codes and losses are always float32.",
+        description="arithmetic of the backbone; codes and losses are always float32.",
     )
     seed: int = Field(
         default=0,
