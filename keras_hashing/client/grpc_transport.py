@@ -19,26 +19,25 @@ from keras_hashing.client.calls import (
     dtype_name,
 )
 from keras_hashing.client.errors import ServingError, error_of_status
-from keras_hashing.client.protos import (
-    DataType,
+from keras_hashing.client.serving_pb2 import (
     GetModelMetadataRequest,
     GetModelMetadataResponse,
     GetModelStatusRequest,
     GetModelStatusResponse,
-    ModelServiceStub,
     ModelSpec,
     ModelVersionStatus,
-    PredictionServiceStub,
     PredictRequest,
     PredictResponse,
     SignatureDefMap,
 )
-from keras_hashing.client.tensors import array_of_tensor, tensor_of_array
+from keras_hashing.client.tensors import array_of_tensor, data_type_name, tensor_of_array
 from keras_hashing.client.tls import Tls
 
 ChannelCredentials: TypeAlias = Any  # grpc.ChannelCredentials: grpcio comes without types
 Credentials: TypeAlias = Tls | ChannelCredentials | None
 Metadata = Sequence[tuple[str, str]]
+
+_SERVICES = ("PredictionService", "ModelService")
 
 
 class GrpcTransport:
@@ -118,9 +117,23 @@ class _Method(NamedTuple):
 
 
 class _Stubs:
+    """The methods of TensorFlow Serving's two services, by their paths."""
+
     def __init__(self, channel: Any) -> None:
-        self._prediction = PredictionServiceStub(channel)
-        self._model = ModelServiceStub(channel)
+        prediction, model = (f"/tensorflow.serving.{name}" for name in _SERVICES)
+        paths: dict[str, tuple[str, Any, Any]] = {
+            "Predict": (prediction, PredictRequest, PredictResponse),
+            "GetModelMetadata": (prediction, GetModelMetadataRequest, GetModelMetadataResponse),
+            "GetModelStatus": (model, GetModelStatusRequest, GetModelStatusResponse),
+        }
+        self._methods = {
+            name: channel.unary_unary(
+                f"{service}/{name}",
+                request_serializer=request.SerializeToString,
+                response_deserializer=response.FromString,
+            )
+            for name, (service, request, response) in paths.items()
+        }
 
     def method(self, call: Call) -> _Method:
         spec = _model_spec(call.model)
@@ -129,12 +142,12 @@ class _Stubs:
             request = PredictRequest(model_spec=spec)
             for name, array in call.inputs.items():
                 request.inputs[name].CopyFrom(tensor_of_array(array))
-            return _Method(self._prediction.Predict, request, _prediction)
+            return _Method(self._methods["Predict"], request, _prediction)
         if isinstance(call, GetStatus):
             request = GetModelStatusRequest(model_spec=spec)
-            return _Method(self._model.GetModelStatus, request, _version_states)
+            return _Method(self._methods["GetModelStatus"], request, _version_states)
         request = GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
-        return _Method(self._prediction.GetModelMetadata, request, _model_metadata)
+        return _Method(self._methods["GetModelMetadata"], request, _model_metadata)
 
 
 def _model_spec(model: Model) -> Any:
@@ -167,8 +180,8 @@ def _version_states(response: GetModelStatusResponse) -> list[VersionState]:
 
 
 def _model_metadata(response: GetModelMetadataResponse) -> ModelMetadata:
-    signatures = SignatureDefMap()
-    response.metadata["signature_def"].Unpack(signatures)
+    # What `Any` names is TensorFlow Serving's own type of this message.
+    signatures = SignatureDefMap.FromString(response.metadata["signature_def"].value)
     spec = response.model_spec
     return ModelMetadata(
         spec.version.value if spec.HasField("version") else None,
@@ -183,7 +196,7 @@ def _model_metadata(response: GetModelMetadataResponse) -> ModelMetadata:
 def _tensor_specs(infos: Any) -> dict[str, TensorSpec]:
     return {
         name: TensorSpec(
-            dtype_name(DataType.Name(info.dtype)),
+            dtype_name(data_type_name(info.dtype)),
             tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim),
         )
         for name, info in infos.items()

@@ -1,23 +1,24 @@
-"""NumPy arrays as `TensorProto` messages and back, without TensorFlow."""
+"""NumPy arrays as TensorFlow's messages of tensors and back, without TensorFlow."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_hashing.client.protos import DataType, TensorProto
+from keras_hashing.client.serving_pb2 import DataType, Tensor
 
 # The types of the signatures: DataType, and the field that holds values one by one.
-_NUMERIC: dict[str, tuple[int, str]] = {
-    "uint8": (DataType.DT_UINT8, "int_val"),
-    "int32": (DataType.DT_INT32, "int_val"),
-    "int64": (DataType.DT_INT64, "int64_val"),
-    "float32": (DataType.DT_FLOAT, "float_val"),
+_NUMERIC: dict[str, tuple[DataType, str]] = {
+    "uint8": (DataType.Value("DT_UINT8"), "int_val"),
+    "int32": (DataType.Value("DT_INT32"), "int_val"),
+    "int64": (DataType.Value("DT_INT64"), "int64_val"),
+    "float32": (DataType.Value("DT_FLOAT"), "float_val"),
 }
+_STRING = DataType.Value("DT_STRING")
 _NAME_OF = {code: name for name, (code, _) in _NUMERIC.items()}
 
 
-def tensor_of_array(array: NDArray[Any]) -> TensorProto:
+def tensor_of_array(array: NDArray[Any]) -> Tensor:
     """Returns the message of an array.
 
     Args:
@@ -26,11 +27,11 @@ def tensor_of_array(array: NDArray[Any]) -> TensorProto:
     Raises:
         TypeError: if it is of another type.
     """
-    tensor = TensorProto()
+    tensor = Tensor()
     for size in array.shape:
         tensor.tensor_shape.dim.add(size=size)
     if array.dtype == object:
-        tensor.dtype = DataType.DT_STRING
+        tensor.dtype = _STRING
         tensor.string_val.extend(array.ravel().tolist())
         return tensor
     if array.dtype.name not in _NUMERIC:
@@ -40,7 +41,7 @@ def tensor_of_array(array: NDArray[Any]) -> TensorProto:
     return tensor
 
 
-def array_of_tensor(tensor: TensorProto) -> NDArray[Any]:
+def array_of_tensor(tensor: Tensor) -> NDArray[Any]:
     """Returns the array of a message: of objects (bytes) if it holds strings.
 
     Raises:
@@ -48,12 +49,12 @@ def array_of_tensor(tensor: TensorProto) -> NDArray[Any]:
         ValueError: if it holds another number of values than its shape says.
     """
     shape = [dimension.size for dimension in tensor.tensor_shape.dim]
-    if tensor.dtype == DataType.DT_STRING:
+    if tensor.dtype == _STRING:
         values: NDArray[Any] = np.empty(len(tensor.string_val), dtype=object)
         values[:] = tensor.string_val
         return values.reshape(shape)
     if tensor.dtype not in _NAME_OF:
-        name = DataType.Name(tensor.dtype)
+        name = data_type_name(tensor.dtype)
         raise TypeError(f"A tensor must be {', '.join(_NUMERIC)} or string. Received: {name}")
     name = _NAME_OF[tensor.dtype]
     if tensor.tensor_content:
@@ -62,3 +63,8 @@ def array_of_tensor(tensor: TensorProto) -> NDArray[Any]:
     if len(field) == 1:  # one value stands for as many as the shape asks for
         return np.full(shape, field[0], dtype=name)
     return np.array(field, dtype=name).reshape(shape)
+
+
+def data_type_name(number: int) -> str:
+    """The name of a `DataType`, such as "DT_UINT8"; of one that no client needs, its number."""
+    return DataType.Name(number) if number in DataType.values() else f"type {number}"

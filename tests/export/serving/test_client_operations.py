@@ -465,7 +465,7 @@ def test_the_client_needs_no_tensorflow() -> None:
     script = (
         "import sys, keras_hashing.client as client\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
-        "import tensorflow as tf\n"  # which then shares the messages
+        "import tensorflow as tf\n"  # whose messages have other names
         "from keras_hashing.client.tensors import array_of_tensor\n"
         "assert array_of_tensor(tf.make_tensor_proto([1, 2])).tolist() == [1, 2]\n"
     )

@@ -24,14 +24,14 @@ from image_files import (
 from prediction_server import LoadedVersion, ModelServer
 from server_process import ServerProcess
 from serving_binary import serving_binary
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
+from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from export.saved_model.export_saved_model import SEARCH_SIGNATURES, SIGNATURES, export_saved_model
 from export.saved_model.warm_up import WARM_UP
 from export.versions.checksums import verify_files
 from keras_hashing.client import Client, DeadlineExceededError, InvalidRequestError, ServingError
-from keras_hashing.client.protos import PredictionServiceStub, PredictRequest
-from keras_hashing.client.tensors import array_of_tensor, tensor_of_array
 from keras_hashing.encoder.card import Card
 from keras_hashing.retrieval import CodeIndex
 from training.runs.run_folder import Run
@@ -113,9 +113,9 @@ class Raw:
         request.model_spec.name = NAME
         request.model_spec.signature_name = signature
         for name, array in inputs.items():
-            request.inputs[name].CopyFrom(tensor_of_array(array))
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
         response = self._stub.Predict(request, timeout=60)
-        return {name: array_of_tensor(tensor) for name, tensor in response.outputs.items()}
+        return {name: tf.make_ndarray(tensor) for name, tensor in response.outputs.items()}
 
 
 @pytest.fixture(scope="module")
