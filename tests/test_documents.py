@@ -1,0 +1,66 @@
+"""The documents: their Python runs as it is written, but for its data; their links and names exist."""
+
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def _anchor(heading: str) -> str:
+    """The anchor that GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def _anchors(document: Path) -> set[str]:
+    return {_anchor(line) for line in re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)}
+
+
+@pytest.mark.parametrize(("name", "packed"), [("README.md", False), ("docs/keras.md", True)])
+def test_the_python_of_a_document_runs(name, packed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(64, 8, 8, 1)).astype("float32"), rng.integers(0, 10, 64)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), flags=re.DOTALL)
+    assert blocks
+    names = {"data": data}
+    for block in blocks:
+        exec(block.replace("= ...  #", "= data  #"), names)
+    assert (tmp_path / "model.keras").exists()
+    if packed:
+        assert names["packed"].shape == (64, 8)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_and_modules_exist(document):
+    text = document.read_text()
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = document.parent / path if path else document
+        assert target.exists(), link
+        assert not anchor or anchor in _anchors(target), link
+    for module in re.findall(r"python -m ([\w.]+)", text):
+        assert importlib.util.find_spec(module) is not None, module
+    assert not re.findall(r"[A-Z]+_(?:TABLE|LINE)", text)
+
+
+def test_every_document_is_reached_from_the_readme():
+    linked, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        document = waiting.pop()
+        linked.add(document)
+        for link in re.findall(r"\]\(([^)#\s]+\.md)", document.read_text()):
+            target = (document.parent / link).resolve()
+            if "://" not in link and target not in linked:
+                waiting.append(target)
+    tracked = subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.split()
+    assert {ROOT / name for name in tracked} <= linked
