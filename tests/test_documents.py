@@ -1,4 +1,4 @@
-"""The documents: their Python runs as it is written, but for its data; their links and names exist."""
+"""The documents: their Python runs as it is written, their links and names exist."""
 
 import importlib.util
 import re
