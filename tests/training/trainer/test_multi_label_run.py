@@ -21,7 +21,7 @@ QUICK = ["--epochs", "1", "--bits", "16", "--batch-size", "40", "--protocol", "l
 def call(*arguments: str | Path, code: int = 0) -> str:
     result = RUNNER.invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == code, result.output
-    return result.output
+    return result.stderr if code else result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_a_method_for_one_label_is_refused_with_the_reason(mosaics: Path, tmp_pa
         "fit", "--dataset", "lists", "--data-dir", mosaics, "--output", tmp_path / "run",
         "--method", "greedyhash", *QUICK, code=1,
     )  # fmt: skip
-    assert "GreedyHash needs exactly one label an image" in output
+    assert "GreedyHash needs exactly one label per image" in output
     assert not (tmp_path / "run").exists()
 
 
