@@ -8,7 +8,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 from tensorflow.lite.python.convert import mlir_quantize
 
-from export.litert.observation import decided_tensor, observe
+from export.litert.activation_ranges import decided_tensor, measure_activations
 from export.litert.operators import operator_name
 from keras_hashing.device.flatbuffer import parse, serialize
 
@@ -41,9 +41,9 @@ def quantize_int8(content: bytes, images: NDArray[np.uint8]) -> bytes:
     Raises:
         ValueError: if the encoder has control flow.
     """
-    seen = observe(content, images)
+    seen = measure_activations(content, images)
     ranged = _with_ranges(content, seen.ranges)
-    int8_codes = observe(_quantize(ranged), images).continuous
+    int8_codes = measure_activations(_quantize(ranged), images).continuous
     return _quantize(_with_bias(ranged, (seen.continuous - int8_codes).mean(axis=0)))
 
 

@@ -14,7 +14,7 @@ from keras_hashing.device.flatbuffer import parse
 
 
 @dataclass(frozen=True, eq=False)
-class Observation:
+class Activations:
     """What was seen of an encoder's float tensors.
 
     Args:
@@ -27,7 +27,7 @@ class Observation:
     continuous: NDArray[np.float32]
 
 
-def observe(content: bytes, images: NDArray[np.uint8]) -> Observation:
+def measure_activations(content: bytes, images: NDArray[np.uint8]) -> Activations:
     """Encodes images one at a time, and looks at every float tensor after each.
 
     No delegate takes part, and no tensor's memory is used again by another. TensorFlow's own
@@ -68,7 +68,7 @@ def observe(content: bytes, images: NDArray[np.uint8]) -> Observation:
         greatest = np.maximum(greatest, [value.max() for value in values])
         continuous.append(interpreter.get_tensor(code)[0])
     ranges = dict(zip(floats, zip(least.tolist(), greatest.tolist(), strict=True), strict=True))
-    return Observation(ranges, np.stack(continuous))
+    return Activations(ranges, np.stack(continuous))
 
 
 def decided_tensor(model: Any) -> int:
