@@ -36,11 +36,8 @@ def check_count(name: str, value: Any, smallest: int = 1) -> int:
 
 
 def check_bits(bits: Any) -> int:
-    """`bits` as an int, if codes of that length can be packed in bytes."""
-    number = check_integer("bits", bits, 8, None, "a positive multiple of 8")
-    if number % 8:
-        raise ValueError(f"`bits` must be a positive multiple of 8. Received: bits={bits!r}")
-    return number
+    """`bits` as an int: a code has at least one."""
+    return check_count("bits", bits)
 
 
 def check_order(p: Any) -> int:

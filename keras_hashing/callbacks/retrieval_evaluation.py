@@ -23,7 +23,8 @@ class RetrievalEvaluation(keras.callbacks.Callback):
 
     Args:
         query: pair of arrays (images, labels), or batches of such pairs that can be gone through
-            again and again, such as a finite `tf.data.Dataset`; labels are one-hot or multi-hot.
+            again and again, such as a finite `tf.data.Dataset`; labels are one-hot or multi-hot,
+            or class numbers of shape (n,) or (n, 1).
         database: likewise.
         every: epochs between two evaluations, at least 1.
         k: cut of mean average precision, or `None` for the whole ranking.
@@ -63,11 +64,11 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         """Checks that there is an encoder, before any epoch is trained."""
         shape = getattr(self._encoder(), "output_shape", None)
         bits = shape[-1] if isinstance(shape, tuple) and len(shape) == 2 else None
-        if not isinstance(bits, int) or bits % 8:
+        if not isinstance(bits, int):
             raise ValueError(
-                "RetrievalEvaluation needs an encoder from images to codes of shape (batch, bits), "
-                "bits a multiple of 8: train a `HashingModel` or a model that ends in a "
-                f"`HashHead`, or give `encoder`. Received: a model of output shape {shape}"
+                "RetrievalEvaluation needs an encoder from images to codes of shape (batch, bits): "
+                "train a `HashingModel` or a model that ends in a `HashHead`, or give `encoder`. "
+                f"Received: a model of output shape {shape}"
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -82,6 +83,10 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         """The figures of the model as it is."""
         query_codes, query_labels = self._encode(self.query)
         database_codes, database_labels = self._encode(self.database)
+        if query_labels.ndim == 1 or query_labels.shape[1] == 1:
+            classes = np.union1d(query_labels, database_labels)
+            query_labels = query_labels.reshape(-1, 1) == classes
+            database_labels = database_labels.reshape(-1, 1) == classes
         codes_and_labels = (query_codes, query_labels, database_codes, database_labels)
         return {
             "map": retrieval.mean_average_precision(*codes_and_labels, k=self.k),

@@ -10,7 +10,8 @@ from keras import ops
 from keras_hashing import backend
 from keras_hashing.checks import check_bits, check_integer
 from keras_hashing.retrieval.bit_words import bit_words
-from keras_hashing.retrieval.validation import check_packed_codes
+from keras_hashing.retrieval.packed_width import packed_width
+from keras_hashing.retrieval.validation import check_packed_bits, check_packed_codes
 
 Tensor = Any
 
@@ -57,7 +58,8 @@ class HammingSearch(keras.layers.Layer):
             then every code is zero.
         k: how many items a query gets where the call does not say, from 1 to `max_k`.
         size: N, where `codes` is `None`.
-        bits: length of a code, a positive multiple of 8, where `codes` is `None`.
+        bits: length of a code, K; needed where `codes` is `None`, else by default all bits of
+            their bytes.
         max_k: the largest k that a call may ask for: it bounds the memory of an answer. By
             default 1000, or `k` where that is more.
         rerank: whether `call` takes continuous codes and ranks by them.
@@ -107,8 +109,12 @@ class HammingSearch(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         if codes is not None:
             codes = check_packed_codes("codes", codes, allow_empty=True)
-            size = _same("size", size, codes.shape[0])
-            bits = _same("bits", bits, 8 * codes.shape[1])
+            if size not in (None, len(codes)):
+                raise ValueError(
+                    f"`size` must be that of `codes`, {len(codes)}. Received: size={size}"
+                )
+            size = len(codes)
+            bits = check_packed_bits("codes", codes, bits)
         elif size is None or bits is None:
             raise ValueError(
                 "`codes`, or both of `size` and `bits`, must be given. "
@@ -124,7 +130,7 @@ class HammingSearch(keras.layers.Layer):
         self.rerank_candidates = check_integer(
             "rerank_candidates", rerank_candidates, 1, None, "an integer >= 1"
         )
-        self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: self.bits // 8})
+        self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: packed_width(self.bits)})
         self._make_codes(codes)
         self.built = True
 
@@ -134,7 +140,7 @@ class HammingSearch(keras.layers.Layer):
         Word w of all items lies together in memory, so that a pass reads it in one go. A group
         fills whole cache lines, so that TensorFlow takes slices of groups without a copy.
         """
-        width = self.bits // 8
+        width = packed_width(self.bits)
         word = min(8, 1 << (width - 1).bit_length())
         self._groups = max(1, -(-self.size // GROUP))
         shape = (-(-width // word), self._groups, GROUP, word)
@@ -149,7 +155,7 @@ class HammingSearch(keras.layers.Layer):
         self.codes = self.add_weight(
             shape=shape, dtype="uint8", initializer=stored, trainable=False, name="codes"
         )
-        self._distance_dtype = "uint8" if self.bits < 256 else "int32"
+        self._distance_dtype = "uint8" if self.bits < 255 else "int32"
         self._far = np.iinfo(self._distance_dtype).max  # no distance, as `bits` is less
 
     def call(
@@ -187,8 +193,9 @@ class HammingSearch(keras.layers.Layer):
     def _check_inputs(self, inputs: Tensor, continuous: Tensor | None) -> None:
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         if dtype != "uint8" or inputs.shape[-1] is None:
+            width = packed_width(self.bits)
             raise ValueError(
-                f"`inputs` must be packed codes, uint8 of shape (queries, {self.bits // 8}). "
+                f"`inputs` must be packed codes, uint8 of shape (queries, {width}). "
                 f"Received: dtype={dtype}, shape={tuple(inputs.shape)}"
             )
         if continuous is None:
@@ -312,12 +319,11 @@ class HammingSearch(keras.layers.Layer):
         """
         values = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
         signs = ops.convert_to_tensor(2.0 * values.astype("float32") - 1.0)
-        tables = ops.matmul(ops.reshape(continuous, (-1, 8)), ops.transpose(signs))
+        width = packed_width(self.bits)
+        padded = ops.pad(continuous, [[0, 8 * width - self.bits]])
+        tables = ops.matmul(ops.reshape(padded, (-1, 8)), ops.transpose(signs))
         columns = [word[:, byte] for word in words for byte in range(word.shape[-1])]
-        terms = [
-            ops.take(tables[byte], ops.cast(columns[byte], "int32"))
-            for byte in range(self.bits // 8)
-        ]
+        terms = [ops.take(tables[byte], ops.cast(columns[byte], "int32")) for byte in range(width)]
         total = terms[0]
         for term in terms[1:]:
             total = total + term
@@ -347,12 +353,6 @@ class HammingSearch(keras.layers.Layer):
             "rerank": self.rerank,
             "rerank_candidates": self.rerank_candidates,
         }
-
-
-def _same(name: str, given: int | None, of_codes: int) -> int:
-    if given not in (None, of_codes):
-        raise ValueError(f"`{name}` must be that of `codes`, {of_codes}. Received: {name}={given}")
-    return of_codes
 
 
 def _is_unknown(value: Any) -> bool:

@@ -32,7 +32,7 @@ class HashHead(keras.layers.Layer):
     no trace of it.
 
     Args:
-        bits: K, the length of the code, a positive multiple of 8 (codes are packed in bytes).
+        bits: K, the length of the code, at least 1.
         activation: activation of the code, as in `keras.layers.Dense`. `None` gives the raw
             code, which is what the losses of this package expect.
         batch_normalization: whether to normalize each bit over the batch before the activation,
@@ -55,7 +55,7 @@ class HashHead(keras.layers.Layer):
         (batch, bits), in the layer's compute dtype.
 
     Raises:
-        ValueError: if `bits` is not a positive multiple of 8, or an argument breaks its rule.
+        ValueError: if an argument breaks its rule.
     """
 
     def __init__(

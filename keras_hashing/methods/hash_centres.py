@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from keras_hashing.checks import check_bits, check_count
+
 _ENUMERATED = 20_000  # up to so many balanced codes are listed, not drawn
 _DRAWN = 8_192
 _DRAWN_PER_CLASS = 8
@@ -26,15 +28,15 @@ def hash_centres(num_classes: int, bits: int, seed: int = 0) -> np.ndarray:
     the constructions of Sylvester and Paley (over a prime), and doubling; of the multiples of 8
     up to 256 they leave out 184 and 232. Random rows are taken, not the first: those of
     Sylvester's matrix repeat the same columns, so that bits would be copies of each other. Every
-    code is balanced (as many +1 as -1), but for the constant row that only K classes and more
-    need. The result depends on the arguments alone.
+    code is balanced (as many +1 as -1, one fewer where K is odd), but for the constant row that
+    only K classes and more need. The result depends on the arguments alone.
 
     Source: Yuan et al., "Central Similarity Quantization", CVPR 2020, section 3: Hadamard
     matrices where they fit, else random balanced codes.
 
     Args:
         num_classes: number of centres, at least 1.
-        bits: K, an even number.
+        bits: K.
         seed: integer seed.
 
     Returns:
@@ -43,8 +45,7 @@ def hash_centres(num_classes: int, bits: int, seed: int = 0) -> np.ndarray:
     Raises:
         ValueError: if there are not so many balanced codes of that length.
     """
-    if bits < 2 or bits % 2:
-        raise ValueError(f"`bits` must be a positive even number. Received: bits={bits}")
+    bits, num_classes = check_bits(bits), check_count("num_classes", num_classes)
     rng = np.random.default_rng(seed)
     matrix = hadamard_matrix(bits) if num_classes <= 2 * bits else None
     if matrix is None:
@@ -120,7 +121,7 @@ def _random_centres(num_classes: int, bits: int, rng: np.random.Generator) -> np
     """Balanced codes, with the largest minimum distance that a greedy search reaches."""
     candidates = _balanced_codes(num_classes, bits, rng)
     # Two balanced codes differ in an even number of bits.
-    for distance in range(bits // 4 * 2, 0, -2):
+    for distance in range(max(bits // 4 * 2, 2), 0, -2):
         centres = _greedy_subset(candidates, num_classes, distance)
         if centres is not None:
             return centres

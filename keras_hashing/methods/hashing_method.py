@@ -41,7 +41,7 @@ class HashingMethod(keras.layers.Layer):
     the method takes one, has a NaN loss.
 
     Args:
-        bits: K, the length of the code, a positive multiple of 8.
+        bits: K, the length of the code.
         num_classes: number of label columns, where the method needs to know it.
         memory_size: for methods that compare pairs: see `PairwiseMethod`.
         **kwargs: as in `keras.layers.Layer`.

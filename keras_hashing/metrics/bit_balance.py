@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_hashing.checks import check_bits
+
 Tensor = Any
 
 
@@ -34,7 +36,7 @@ class BitBalance(keras.metrics.Metric):
 
     def __init__(self, bits: int, name: str = "bit_balance", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
-        self.bits = bits
+        self.bits = check_bits(bits)
         self.sum = self.add_variable((bits,), "zeros", name="sum")
         self.count = self.add_variable((), "zeros", name="count")
 

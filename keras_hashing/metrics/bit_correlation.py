@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_hashing.checks import check_bits
 from keras_hashing.metrics.bit_balance import signs
 
 Tensor = Any
@@ -19,7 +20,7 @@ class BitCorrelation(keras.metrics.Metric):
     correlation and counts 0.
 
     Args:
-        bits: K, the length of the code, at least 2.
+        bits: K, the length of the code. A code of one bit has no pair, and the value 0.
         name: name in the logs.
         dtype: dtype of the state.
 
@@ -30,10 +31,8 @@ class BitCorrelation(keras.metrics.Metric):
     """
 
     def __init__(self, bits: int, name: str = "bit_correlation", dtype: Any = None) -> None:
-        if bits < 2:
-            raise ValueError(f"`bits` must be at least 2. Received: bits={bits}")
         super().__init__(name=name, dtype=dtype)
-        self.bits = bits
+        self.bits = check_bits(bits)
         self.sum = self.add_variable((bits,), "zeros", name="sum")
         self.sum_of_products = self.add_variable((bits, bits), "zeros", name="sum_of_products")
         self.count = self.add_variable((), "zeros", name="count")
@@ -53,7 +52,7 @@ class BitCorrelation(keras.metrics.Metric):
         deviation = ops.sqrt(ops.maximum(1 - ops.square(mean), 0))
         correlation = ops.divide_no_nan(covariance, ops.outer(deviation, deviation))
         off_diagonal = ops.abs(correlation) * (1 - ops.eye(self.bits))
-        return ops.sum(off_diagonal) / (self.bits * (self.bits - 1))
+        return ops.sum(off_diagonal) / max(self.bits * (self.bits - 1), 1)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal metric."""

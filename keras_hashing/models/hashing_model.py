@@ -47,7 +47,7 @@ class HashingModel(keras.Model):
         backbone: `keras.Model` from images to features of shape (batch, features), built, with
             one input and one output (functional or Sequential). It is not copied: its weights
             train. `Sequential([Input((features,))])` is the backbone of features.
-        bits: K, the length of the code, a positive multiple of 8.
+        bits: K, the length of the code, at least 1.
         method: a name of `keras_hashing.methods.available()` or a
             `keras_hashing.methods.HashingMethod` of the same `bits`.
         quantization: `"none"`, `"native"` (that of the method's paper), `"hswd"`, `"swd"`,
@@ -217,13 +217,13 @@ class HashingModel(keras.Model):
             verbose: as in `keras.Model.predict`.
 
         Returns:
-            uint8 array of shape (n, bits / 8).
+            uint8 array of shape (n, bits / 8), rounded up.
 
         Raises:
             ValueError: if a code is not finite.
         """
         if hasattr(images, "__len__") and len(images) == 0:
-            return np.zeros((0, self.bits // 8), dtype=np.uint8)
+            return np.zeros((0, retrieval_functions.packed_width(self.bits)), dtype=np.uint8)
         codes = self.encoder.predict(images, batch_size=batch_size, verbose=verbose)
         return retrieval_functions.pack_codes(codes)
 

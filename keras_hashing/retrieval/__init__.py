@@ -11,6 +11,7 @@ from keras_hashing.retrieval.code_statistics import (
 )
 from keras_hashing.retrieval.evaluation import RetrievalFigures, evaluate_retrieval
 from keras_hashing.retrieval.hamming import hamming_distance
+from keras_hashing.retrieval.packed_width import packed_width
 from keras_hashing.retrieval.packing import pack_codes, unpack_codes
 from keras_hashing.retrieval.precision import (
     PrecisionRecallCurve,
@@ -31,6 +32,7 @@ __all__ = [
     "hamming_distance",
     "mean_average_precision",
     "pack_codes",
+    "packed_width",
     "precision_at_k",
     "precision_recall_curve",
     "precision_within_radius",

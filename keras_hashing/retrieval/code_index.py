@@ -17,7 +17,12 @@ from keras_hashing.retrieval.hamming import HammingKernel
 from keras_hashing.retrieval.precision import check_radius
 from keras_hashing.retrieval.query_blocks import for_query_blocks
 from keras_hashing.retrieval.text_column import TextColumn, check_strings
-from keras_hashing.retrieval.validation import check_cut, check_packed_codes, check_same_width
+from keras_hashing.retrieval.validation import (
+    check_cut,
+    check_packed_bits,
+    check_packed_codes,
+    check_same_width,
+)
 
 FORMAT = "keras_hashing.CodeIndex/1"
 TILE = 1 << 16  # items of the database at a time: the scratch of a tile stays in the L2 cache
@@ -27,7 +32,8 @@ TILE = 1 << 16  # items of the database at a time: the scratch of a tile stays i
 _DAMAGE = (ValueError, KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
 _MEMBERS = {"format", "fingerprint", "codes", "ids_text", "ids_bytes"}
 _LABEL_MEMBERS = {"labels_text", "labels_bytes"}
-_INTEGER_MEMBERS = {"ids_are_int64"}  # there, and true, if the ids are integers
+# True if the ids are integers; K if it is not that of all bits of the codes' bytes.
+_OPTIONAL_MEMBERS = {"ids_are_int64", "bits"}
 _NAMED_AT_MOST = 5  # ids in a message
 
 
@@ -41,7 +47,7 @@ class CodeIndex:
     written to with the first. Save it under the same name to replace it.
 
     Args:
-        codes: packed codes, uint8, shape [n, K/8]; n may be 0. They are copied
+        codes: packed codes, uint8, shape [n, K/8], K/8 rounded up; n may be 0. They are copied
             unless they are read-only.
         ids: the name of each item, n different strings.
         fingerprint: names the code space; not empty.
@@ -50,8 +56,10 @@ class CodeIndex:
         integer_ids: whether every id is an integer of 64 bits, written as `str(int)` writes it. A
             server then answers with int64 ids, and with strings otherwise; here they are strings
             in either case.
+        bits: K, the number of bits of a code; `None` for all bits of its bytes.
 
     Attributes:
+        bits: the number of bits of a code, K.
         codes: packed codes, uint8, shape [n, K/8], read-only.
         ids: n strings, a `TextColumn`.
         labels: n strings, a `TextColumn`, or `None`.
@@ -77,8 +85,10 @@ class CodeIndex:
         fingerprint: str,
         labels: Sequence[str] | None = None,
         integer_ids: bool = False,
+        bits: int | None = None,
     ) -> None:
         self.codes = _read_only(check_packed_codes("codes", codes, allow_empty=True))
+        self.bits = check_packed_bits("codes", self.codes, bits)
         self.ids = check_strings("ids", ids, len(self.codes))
         _refuse("`ids` must differ. Received several times", self.ids.repeated())
         self.labels = None if labels is None else check_strings("labels", labels, len(self.codes))
@@ -93,11 +103,6 @@ class CodeIndex:
 
     def __len__(self) -> int:
         return len(self.codes)
-
-    @property
-    def bits(self) -> int:
-        """The number of bits of a code, K."""
-        return 8 * self.codes.shape[1]
 
     def id_numbers(self) -> NDArray[np.int64]:
         """Returns the ids as int64 [n]; raises `ValueError` unless the index says they are."""
@@ -121,11 +126,7 @@ class CodeIndex:
                 given twice are named.
         """
         new_codes = check_packed_codes("codes", codes, allow_empty=True)
-        if new_codes.shape[1] != self.codes.shape[1]:
-            raise ValueError(
-                f"`codes` must have the {self.bits} bits of the index. "
-                f"Received: {8 * new_codes.shape[1]} bits"
-            )
+        check_packed_bits("codes", new_codes, self.bits)
         if (labels is None) != (self.labels is None):
             has, given = ("has", "none") if labels is None else ("has no", "some")
             raise ValueError(f"The index {has} labels. Received: {given} for the items to add")
@@ -139,6 +140,7 @@ class CodeIndex:
             if self.labels is None
             else self.labels.followed_by(check_strings("labels", labels, len(new_codes))),
             self.integer_ids,
+            self.bits,
         )
 
     def remove(self, ids: Sequence[str]) -> "CodeIndex":
@@ -161,6 +163,7 @@ class CodeIndex:
             self.fingerprint,
             None if self.labels is None else self.labels.where(kept),
             self.integer_ids,
+            self.bits,
         )
 
     def search(
@@ -297,7 +300,11 @@ class CodeIndex:
         }
         if self.labels is not None:
             arrays |= _text_arrays("labels", self.labels)
-        return arrays | {"ids_are_int64": np.array(True)} if self.integer_ids else arrays
+        if self.integer_ids:
+            arrays["ids_are_int64"] = np.array(True)
+        if self.bits != 8 * self.codes.shape[1]:
+            arrays["bits"] = np.array(self.bits)
+        return arrays
 
     @classmethod
     def _from_arrays(cls, arrays: dict[str, NDArray], path: Path) -> Self:
@@ -307,7 +314,7 @@ class CodeIndex:
                 f"{str(path)!r} is no index that this version can read: its format must be "
                 f"{FORMAT!r}. Received: {found}"
             )
-        members = set(arrays) - _INTEGER_MEMBERS
+        members = set(arrays) - _OPTIONAL_MEMBERS
         if members not in (_MEMBERS, _MEMBERS | _LABEL_MEMBERS):
             raise ValueError(f"The index {str(path)!r} is damaged: it holds {sorted(arrays)}")
         try:
@@ -318,6 +325,7 @@ class CodeIndex:
                 fingerprint=str(arrays["fingerprint"]),
                 labels=_text_column(arrays, "labels") if "labels_text" in arrays else None,
                 integer_ids=bool(arrays.get("ids_are_int64", False)),
+                bits=int(arrays["bits"]) if "bits" in arrays else None,
             )
         except ValueError as error:
             raise ValueError(f"The index {str(path)!r} is damaged: {error}") from None

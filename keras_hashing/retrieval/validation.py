@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_hashing.checks import check_integer
+from keras_hashing.checks import check_bits, check_integer
+from keras_hashing.retrieval.packed_width import packed_width
 
 
 def check_continuous_codes(name: str, codes: ArrayLike) -> NDArray:
@@ -24,7 +25,7 @@ def check_continuous_codes(name: str, codes: ArrayLike) -> NDArray:
 
 
 def check_packed_codes(name: str, codes: ArrayLike, allow_empty: bool = False) -> NDArray[np.uint8]:
-    """Returns `codes` as packed codes: uint8 [n, K/8], K >= 8, and n >= 1 unless `allow_empty`."""
+    """Returns `codes` as packed codes: uint8 [n, bytes], and n >= 1 unless `allow_empty`."""
     array = np.asarray(codes)
     if array.dtype != np.uint8:
         raise ValueError(
@@ -36,6 +37,28 @@ def check_packed_codes(name: str, codes: ArrayLike, allow_empty: bool = False) -
     if not allow_empty and array.shape[0] == 0:
         raise ValueError(f"`{name}` must hold at least one code. Received: shape={array.shape}")
     return array
+
+
+def check_packed_bits(name: str, codes: NDArray[np.uint8], bits: int | None) -> int:
+    """Returns `bits` (`None`: all bits of the bytes), if packed codes [n, bytes] have that length.
+
+    Raises:
+        ValueError: if they have another number of bytes, or a bit beyond `bits` is set.
+    """
+    if bits is None:
+        return 8 * codes.shape[1]
+    bits = check_bits(bits)
+    if codes.shape[1] != packed_width(bits):
+        raise ValueError(
+            f"`{name}` must have {packed_width(bits)} bytes for codes of {bits} bits. "
+            f"Received: shape={codes.shape}"
+        )
+    if bits % 8 and (codes[:, -1] & (0xFF >> bits % 8)).any():
+        raise ValueError(
+            f"`{name}` must have zeros after the {bits} bits of a code (see `pack_codes`). "
+            "Received: codes with a set bit there"
+        )
+    return bits
 
 
 def check_same_width(query_codes: NDArray[np.uint8], database_codes: NDArray[np.uint8]) -> None:

@@ -107,11 +107,9 @@ def test_head_with_batch_normalization_has_balanced_bits(rng):
     np.testing.assert_allclose(ops.convert_to_numpy(codes).mean(axis=0), 0, atol=1e-4)
 
 
-@pytest.mark.parametrize("bits", [0, 7, 12, -8, 8.0, True, "64"])
-def test_head_refuses_bits_that_do_not_fill_bytes(bits):
-    with pytest.raises(
-        ValueError, match="`bits` must be (a positive multiple of 8|an integer). Received"
-    ):
+@pytest.mark.parametrize("bits", [0, -8, 8.0, True, "64"])
+def test_head_refuses_bits_that_are_no_number_of_bits(bits):
+    with pytest.raises(ValueError, match="`bits` must be (a positive|an) integer. Received"):
         HashHead(bits)
 
 
@@ -153,6 +151,6 @@ def test_pack_bits_equals_numpy_packbits(shape, rng):
     np.testing.assert_array_equal(packed, np.packbits(codes > 0, axis=-1))
 
 
-def test_pack_bits_refuses_codes_that_do_not_fill_bytes():
-    with pytest.raises(ValueError, match=r"multiple of 8. Received: input_shape=\(2, 12\)"):
-        PackBits()(np.zeros((2, 12), "float32"))
+def test_pack_bits_refuses_codes_without_bits():
+    with pytest.raises(ValueError, match=r"at least one. Received: input_shape=\(2, 0\)"):
+        PackBits()(np.zeros((2, 0), "float32"))

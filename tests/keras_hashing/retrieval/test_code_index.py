@@ -329,7 +329,7 @@ def test_an_index_may_be_emptied_and_filled():
     [
         ((random_codes(2, 16), ["item/1", "item/4"]), "in the index already: item/1, item/4$"),
         ((random_codes(2, 16), ["a", "a"]), "`ids` must differ. Received several times: a"),
-        ((random_codes(1, 24), ["a"]), "the 16 bits of the index. Received: 24 bits"),
+        ((random_codes(1, 24), ["a"]), r"2 bytes for codes of 16 bits. Received: shape=\(1, 3\)"),
         ((random_codes(1, 16), ["a"], ["A"]), "has no labels. Received: some"),
         ((random_codes(1, 16), []), "`ids` must have one string a code"),
         ((random_codes(7, 16), [f"item/{i}" for i in range(7)]), "item/4 and 2 more$"),
