@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.index.file_encoder import FileEncoder
+from keras_hashing.retrieval.packed_width import packed_width
 
 OnBadImage = Literal["error", "skip"]
 Refuse = Callable[[Path, str], None]  # takes a file and what is wrong with it
@@ -54,7 +55,7 @@ def encode_files(
         raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
     if on_bad_image not in ("error", "skip"):
         raise ValueError(f"`on_bad_image` must be 'error' or 'skip'. Received: {on_bad_image!r}")
-    codes = [np.empty((0, encoder.bits // 8), dtype=np.uint8)]
+    codes = [np.empty((0, packed_width(encoder.bits)), dtype=np.uint8)]
     encoded: list[Path] = []
     skipped: dict[Path, str] = {}
 

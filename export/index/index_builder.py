@@ -19,6 +19,7 @@ from keras_hashing.command_line.progress import loading_progress
 from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.retrieval import CodeIndex
 from keras_hashing.retrieval.code_index import is_int64
+from keras_hashing.retrieval.packed_width import packed_width
 
 OnBadImage = Literal["error", "skip"]
 IdType = Literal["auto", "int64", "string"]
@@ -85,7 +86,12 @@ def build_index(
         raise ValueError(f"None of the {len(items)} images can be used")
     as_int64 = id_type != "string" and all(map(is_int64, built.index.ids))
     index = CodeIndex(
-        built.index.codes, built.index.ids, encoder.fingerprint, built.index.labels, as_int64
+        built.index.codes,
+        built.index.ids,
+        encoder.fingerprint,
+        built.index.labels,
+        as_int64,
+        encoder.bits,
     )
     index.save(output)
     shutil.rmtree(_partial(output), ignore_errors=True)
@@ -218,7 +224,7 @@ def _encode_shard(
     advance: Callable[[int], None],
 ) -> None:
     """Encodes the images at `positions` and saves them; the file is there when all is done."""
-    codes = [np.empty((0, encoder.bits // 8), dtype=np.uint8)]
+    codes = [np.empty((0, packed_width(encoder.bits)), dtype=np.uint8)]
     encoded: list[int] = []
     skipped: dict[str, str] = {}
 
@@ -245,6 +251,7 @@ def _encode_shard(
         [items.ids[position] for position in encoded],
         encoder.fingerprint,
         None if items.labels is None else [items.labels[position] for position in encoded],
+        bits=encoder.bits,
     ).save(path)
 
 
@@ -293,5 +300,6 @@ def _gathered(folder: Path, encoder: FileEncoder, items: IndexItems, shard: int)
         first.ids.followed_by(*(part.ids for part in others)),
         encoder.fingerprint,
         None if first.labels is None else first.labels.followed_by(*labels),
+        bits=encoder.bits,
     )
     return BuiltIndex(index, skipped)

@@ -39,7 +39,7 @@ class SearchMetadata(BaseModel):
 
     format_version: Literal[1] = 1
     kind: Literal["search"] = "search"
-    bits: int = Field(ge=8, multiple_of=8)
+    bits: int = Field(ge=1)
     bit_order: str = BIT_ORDER
     items: int = Field(ge=1)
     k: int = Field(ge=1)

@@ -15,6 +15,7 @@ from export.versions.publisher_lock import publishing
 from export.versions.version_folders import new_version, write_version
 from keras_hashing.encoder.card import Card, IndexCard
 from keras_hashing.layers import PackBits
+from keras_hashing.retrieval.packed_width import packed_width
 
 if TYPE_CHECKING:
     from keras_hashing.encoder import HashEncoder
@@ -224,7 +225,7 @@ def _add_search(archive: Any, codes_of_bytes: Any, index: "CodeIndex", rerank: b
         tf.TensorSpec([], tf.int32, name="max_distance"),
     ]
     encoded = tf.TensorSpec([None], tf.string, name="encoded")
-    code = tf.TensorSpec([None, index.bits // 8], tf.uint8, name="code")
+    code = tf.TensorSpec([None, packed_width(index.bits)], tf.uint8, name="code")
     archive.track(served.layer)
     archive.track(served.ids)
     archive.add_endpoint("search", search, [encoded, *limits])

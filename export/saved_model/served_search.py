@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_hashing.layers import HammingSearch
 from keras_hashing.retrieval import CodeIndex
+from keras_hashing.retrieval.packed_width import packed_width
 
 DEFAULT_K = 10  # answers a query gets where the request does not say
 MAX_K = 1000  # the most that a request may ask for
@@ -39,7 +40,9 @@ class ServedSearch(tf.Module):
     def __init__(self, index: CodeIndex, rerank: bool = False) -> None:
         super().__init__()
         self.bits = index.bits
-        self.layer = HammingSearch(index.codes, k=DEFAULT_K, max_k=MAX_K, rerank=rerank)
+        self.layer = HammingSearch(
+            index.codes, k=DEFAULT_K, bits=index.bits, max_k=MAX_K, rerank=rerank
+        )
         self.ids = IntegerIds(index) if index.integer_ids else StringIds(index)
 
     def nearest(
@@ -62,7 +65,7 @@ class ServedSearch(tf.Module):
         Raises:
             tf.errors.InvalidArgumentError: as the graph runs, if an argument breaks its rule.
         """
-        width = self.bits // 8
+        width = packed_width(self.bits)
         code, k, max_distance = map(_of_any_shape, (code, k, max_distance))
         right_width = tf.debugging.assert_equal(
             tf.shape(code)[-1],

@@ -10,6 +10,7 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
 from keras_hashing.encoder.card import Card
+from keras_hashing.retrieval.packed_width import packed_width
 
 WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")  # the name TensorFlow Serving reads
 
@@ -47,5 +48,7 @@ def _inputs(signature: str, card: Card) -> dict[str, TensorProto]:
     if signature == "card":
         return {"request": tf.make_tensor_proto([b""])}
     if signature == "search_code":
-        return {"code": tf.make_tensor_proto(np.zeros((1, card.bits // 8), dtype=np.uint8))}
+        return {
+            "code": tf.make_tensor_proto(np.zeros((1, packed_width(card.bits)), dtype=np.uint8))
+        }
     return {"encoded": tf.make_tensor_proto([tf.io.encode_png(image).numpy()])}

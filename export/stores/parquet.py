@@ -16,6 +16,7 @@ from export.stores.metadata import KEY, StoreMetadata
 from export.stores.store import Store
 from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.retrieval import CodeIndex
+from keras_hashing.retrieval.packed_width import packed_width
 
 ROW_GROUP = 1 << 17  # items
 
@@ -78,7 +79,7 @@ class ParquetStore(Store):
         with self._clear_errors():
             table = pyarrow.parquet.read_table(self.path)
         metadata.check_items(table.num_rows, str(self))
-        width = -(-metadata.bits // 8)
+        width = packed_width(metadata.bits)
         wanted = {"id", "code", *(["label"] if metadata.labels else [])}
         if wanted - set(table.column_names) or table.schema.field("code").type != (
             pyarrow.binary(width)
@@ -94,6 +95,7 @@ class ParquetStore(Store):
             metadata.fingerprint,
             table["label"].to_pylist() if metadata.labels else None,
             metadata.ids == "int64",
+            metadata.bits,
         )
 
     def search(self, codes: NDArray[np.uint8], k: int) -> list[Sequence[str]]:

@@ -101,6 +101,7 @@ class PgvectorStore(Store):
             metadata.fingerprint,
             [row[2] for row in rows] if metadata.labels else None,
             metadata.ids == "int64",
+            metadata.bits,
         )
 
     def search(self, codes: NDArray[np.uint8], k: int) -> list[Sequence[str]]:

@@ -114,7 +114,14 @@ class ModelMetadata:
 
     @property
     def bits(self) -> int:
-        """The length of a code, K; raises `ValueError` if no signature `encode` tells it."""
+        """The length of a code, K, that of `continuous` or else of the bytes of `encode`.
+
+        Raises:
+            ValueError: if no signature tells it.
+        """
+        for output in getattr(self.signatures.get("continuous"), "outputs", {}).values():
+            if output.shape and output.shape[-1] is not None:
+                return output.shape[-1]
         try:
             size = self.signatures["encode"].outputs["code"].shape[-1]
         except (KeyError, IndexError):

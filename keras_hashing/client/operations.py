@@ -40,6 +40,7 @@ from keras_hashing.client.errors import (
 )
 from keras_hashing.client.rows import ArrayRows, Images, Rows, blocks, rows_of_images, strings
 from keras_hashing.encoder.card import Card
+from keras_hashing.retrieval.packed_width import packed_width
 
 LARGEST_INT32 = 2**31 - 1
 REQUEST_OVERHEAD = 1024  # names, shapes and the model's name, in a request and in an answer
@@ -212,7 +213,7 @@ class Operations:
         signature, name = ("encode_bytes", "encoded") if rows.encoded else ("encode", "images")
         if not len(rows):
             bits = (yield from self.metadata()).bits
-            return _Codes(np.empty((0, bits // 8), dtype=np.uint8), None)
+            return _Codes(np.empty((0, packed_width(bits)), dtype=np.uint8), None)
         answers = yield from self._predict_blocks(signature, name, rows, {}, CODE_BYTES)
         codes = _joined(answers, "code")
         versions = {answer.version for answer in answers}

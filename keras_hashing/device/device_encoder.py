@@ -8,6 +8,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from keras_hashing.device.metadata import read_metadata
+from keras_hashing.retrieval.packed_width import packed_width
 
 _SIGNATURE = "encode"
 _FREE_BATCH = 32  # images at a time where the file takes any number
@@ -57,7 +58,7 @@ class DeviceEncoder:
         Raises:
             ValueError: if the images have another dtype, layout or size.
         """
-        return self._run(images, "code", np.uint8, self.metadata.bits // 8)
+        return self._run(images, "code", np.uint8, packed_width(self.metadata.bits))
 
     def continuous(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Continuous codes, float32 [n, K]; otherwise as `encode`.

@@ -46,7 +46,7 @@ class LiteRTMetadata(BaseModel):
 
     format_version: Literal[1] = 1
     kind: Kind
-    bits: int = Field(ge=8, multiple_of=8)
+    bits: int = Field(ge=1)
     bit_order: str = BIT_ORDER
     height: int = Field(ge=1)
     width: int = Field(ge=1)

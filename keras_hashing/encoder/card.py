@@ -56,7 +56,7 @@ class Card(BaseModel):
 
     Attributes:
         format_version: 1; a change that old readers would misread raises it.
-        bits: the length of a code, K; a packed code has K/8 bytes.
+        bits: the length of a code, K; a packed code has K/8 bytes, rounded up.
         bit_order: how the bits of a code lie in its bytes.
         preprocessing: what the graph does to an image first.
         signatures: the names of the SavedModel's signatures.
@@ -73,7 +73,7 @@ class Card(BaseModel):
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
 
     format_version: Literal[1] = 1
-    bits: int = Field(ge=8, multiple_of=8)
+    bits: int = Field(ge=1)
     bit_order: str = BIT_ORDER
     preprocessing: PreprocessingCard
     signatures: list[str]

@@ -6,31 +6,37 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keras_hashing.retrieval.packing import unpack_codes
-from keras_hashing.retrieval.validation import check_continuous_codes, check_packed_codes
+from keras_hashing.retrieval.validation import (
+    check_continuous_codes,
+    check_packed_bits,
+    check_packed_codes,
+)
 
 ROWS = 8192  # codes unpacked at a time
 
 
-def bit_balance(packed: ArrayLike) -> float:
+def bit_balance(packed: ArrayLike, bits: int | None = None) -> float:
     """Returns the mean over bits of |mean of the ±1 bit|.
 
     0 means that each bit splits the codes in halves, 1 that each bit is constant.
 
     Args:
         packed: packed codes, uint8, shape [n, K/8], n >= 1.
+        bits: K; `None` for all bits of the bytes.
 
     Returns:
         A float in [0, 1].
 
     Raises:
-        ValueError: if `packed` is not uint8, not of that shape, or empty.
+        ValueError: if `packed` is not uint8, not of that shape, empty, or not of `bits` bits.
     """
     codes = check_packed_codes("packed", packed)
-    total = sum(block.sum(axis=0, dtype=np.int64) for block in _unpacked(codes))
+    bits = check_packed_bits("packed", codes, bits)
+    total = sum(block.sum(axis=0, dtype=np.int64) for block in _unpacked(codes, bits))
     return float(np.abs(total).mean() / len(codes))
 
 
-def bit_correlation(packed: ArrayLike) -> float:
+def bit_correlation(packed: ArrayLike, bits: int | None = None) -> float:
     """Returns the mean over pairs of different bits of the absolute Pearson correlation.
 
     0 means that no two bits are correlated, 1 that all bits are copies (or negations) of one.
@@ -38,18 +44,19 @@ def bit_correlation(packed: ArrayLike) -> float:
 
     Args:
         packed: packed codes, uint8, shape [n, K/8], n >= 1.
+        bits: K; `None` for all bits of the bytes.
 
     Returns:
         A float in [0, 1].
 
     Raises:
-        ValueError: if `packed` is not uint8, not of that shape, or empty.
+        ValueError: if `packed` is not uint8, not of that shape, empty, or not of `bits` bits.
     """
     codes = check_packed_codes("packed", packed)
-    n, bits = len(codes), 8 * codes.shape[1]
+    n, bits = len(codes), check_packed_bits("packed", codes, bits)
     total = np.zeros(bits)
     products = np.zeros((bits, bits))
-    for block in _unpacked(codes):
+    for block in _unpacked(codes, bits):
         values = block.astype(np.float32)  # sums of ±1 over a block are exact in float32
         total += values.sum(axis=0)
         products += values.T @ values
@@ -59,7 +66,7 @@ def bit_correlation(packed: ArrayLike) -> float:
     correlation = np.abs(covariance) / np.outer(deviation, deviation)
     correlation[~np.outer(varies, varies)] = 0.0
     np.fill_diagonal(correlation, 0.0)
-    return float(correlation.sum() / (bits * (bits - 1)))
+    return float(correlation.sum() / max(bits * (bits - 1), 1))
 
 
 def code_entropy(packed: ArrayLike) -> float:
@@ -121,10 +128,10 @@ def quantization_error(continuous: ArrayLike) -> float:
     return total / codes.size
 
 
-def _unpacked(codes: NDArray[np.uint8]) -> Iterator[NDArray[np.int8]]:
+def _unpacked(codes: NDArray[np.uint8], bits: int) -> Iterator[NDArray[np.int8]]:
     """Yields the ±1 codes, a block of rows at a time."""
     for start in range(0, len(codes), ROWS):
-        yield unpack_codes(codes[start : start + ROWS], 8 * codes.shape[1])
+        yield unpack_codes(codes[start : start + ROWS], bits)
 
 
 def _multiplicities(codes: NDArray[np.uint8]) -> NDArray[np.int64]:

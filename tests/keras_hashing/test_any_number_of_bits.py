@@ -32,6 +32,13 @@ def test_packing_fills_the_last_byte_with_zeros(case):
         retrieval.unpack_codes(packed, bits), np.where(queries > 0, 1, -1)
     )
     np.testing.assert_array_equal(ops.convert_to_numpy(PackBits()(queries)), packed)
+    balance = np.abs(np.where(queries > 0, 1, -1).mean(axis=0)).mean()
+    assert retrieval.bit_balance(packed, bits) == pytest.approx(balance)
+    with np.errstate(invalid="ignore"):
+        correlation = np.abs(np.corrcoef((queries > 0).T)).reshape(bits, bits)
+    off_diagonal = np.nan_to_num(correlation)[~np.eye(bits, dtype=bool)]
+    expected = off_diagonal.mean() if bits > 1 else 0
+    assert retrieval.bit_correlation(packed, bits) == pytest.approx(expected)
     of_all = retrieval.hamming_distance(packed, retrieval.pack_codes(database))
     np.testing.assert_array_equal(of_all, distances)
 

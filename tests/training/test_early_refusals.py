@@ -13,7 +13,7 @@ COMPARE = ["compare", "--output", "NEW"]
 DIGITS = ["--dataset", "digits", "--protocol", "per-class", "--backbone", "small-cnn"]
 REFUSED: list[tuple[list[str], str]] = [
     (["fit", "--output", "FULL"], "exists and is not empty"),
-    ([*FIT, "--bits", "12"], "`bits` must be a positive multiple of 8"),
+    ([*FIT, "--bits", "0"], "`bits` must be a positive integer"),
     ([*FIT, "--radius", "33"], "`radius` must be at most `bits`"),
     ([*FIT, "--epochs", "0"], "`epochs`: Input should be greater than or equal to 1"),
     ([*FIT, "--method", "x"], "`method` must be one of"),

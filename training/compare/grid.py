@@ -46,7 +46,7 @@ class Grid(Settings):
 
     Raises:
         ValueError: when a name is unknown, a list is empty or repeats, a number of bits is no
-            multiple of 8, a seed is negative, or the weights are not three of more than 0.
+            positive integer, a seed is negative, or the weights are not three of more than 0.
     """
 
     model_config = ConfigDict(title="Grid: lists separated by commas")

@@ -62,7 +62,7 @@ class ModelSettings(Settings):
     dropout: float = Field(
         default=0.2, ge=0, lt=1, description="Share of the features dropped during training."
     )
-    bits: Bits = Field(default=32, description="Length of the code, a multiple of 8.")
+    bits: Bits = Field(default=32, description="Length of the code, in bits.")
     method: Method = Field(
         default="hashnet",
         description=f"Similarity loss. It compares pairs of images ({quoted(PAIRWISE_METHODS)}) "

@@ -161,6 +161,7 @@ def _measure(
         [dataset.ids[position] for position in split.database],
         fingerprint=encoder.fingerprint,
         labels=names,
+        bits=settings.bits,
     )
     index.save(folder.database)
     seconds = sum(line["seconds"] for line in read_history(folder.history))

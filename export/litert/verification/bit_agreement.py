@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from keras_hashing.retrieval.packed_width import packed_width
+
 
 class BitAgreement(BaseModel):
     """How many bits of an encoder are those of the reference.
@@ -45,12 +47,13 @@ class BitAgreement(BaseModel):
         """
         if margin < 0:
             raise ValueError(f"`margin` must be 0 or more. Received: {margin}")
-        if len(codes) == 0 or (len(codes), 8 * codes.shape[1]) != continuous.shape:
+        bits = continuous.shape[-1]
+        if len(codes) == 0 or codes.shape != (len(continuous), packed_width(bits)):
             raise ValueError(
                 "`codes` must be packed codes of the images of `continuous`, at least one. "
                 f"Received: shapes {list(codes.shape)} and {list(continuous.shape)}"
             )
-        agree = np.unpackbits(codes, axis=1).astype(bool) == (continuous > 0)
+        agree = np.unpackbits(codes, axis=1, count=bits).astype(bool) == (continuous > 0)
         size = np.abs(continuous)
         beyond = size > margin * size.mean()
         by_bit = agree.mean(axis=0)

@@ -54,10 +54,12 @@ def test_damaged_metadata_is_named(files: Callable[[str], Path], tmp_path: Path)
     def spoil(model: object) -> None:
         (entry,) = [entry for entry in model.metadata if entry.name == ENTRY.encode()]
         data = model.buffers[entry.buffer].data
-        model.buffers[entry.buffer].data = data.tobytes().replace(b'"bits":32', b'"bits":31')
+        model.buffers[entry.buffer].data = data.tobytes().replace(b'"bits":32', b'"bits":-1')
 
     path = changed(files("float32"), tmp_path / "spoilt.tflite", spoil)
-    with pytest.raises(ValueError, match=r"spoilt.tflite' cannot be read: `bits`: .*multiple of 8"):
+    with pytest.raises(
+        ValueError, match=r"spoilt.tflite' cannot be read: `bits`: .*greater than or equal to 1"
+    ):
         read_metadata(path)
 
 

@@ -64,7 +64,7 @@ def test_a_missing_card_is_an_error(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"format_version": 2}, "`format_version`: Input should be 1"),
-        ({"bits": 12}, "`bits`: Input should be a multiple of 8"),
+        ({"bits": 0}, "`bits`: Input should be greater than or equal to 1"),
         ({"fingerprint": None}, "`fingerprint`: Input should be a valid string"),
         ({"created": "2026-01-01T00:00:00"}, "`created`: Input should have timezone info"),
     ],

@@ -206,6 +206,22 @@ def test_a_wrong_request_is_an_invalid_argument(
     sessions["string"]("search_code", code=np.zeros((1, 4), np.uint8))  # it goes on
 
 
+def test_bits_that_do_not_fill_their_bytes_are_trained_exported_and_searched(
+    make_run: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = make_run((4, 4, 1), bits=12)
+    images = np.random.default_rng(1).integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
+    signs = np.asarray(run.encoder.continuous(images)) > 0
+    index = CodeIndex(
+        run.encoder.encode(images), list(map(str, range(40))), run.encoder.fingerprint, bits=12
+    )
+    session = Session(export_saved_model(run.encoder, tmp_path, index=index, rerank=True))
+    np.testing.assert_array_equal(session("encode", images=images)["code"], index.codes)
+    answer = session("search_code", code=index.codes, k=5)
+    distances = (signs[:, None] != signs[None]).sum(axis=-1)
+    np.testing.assert_array_equal(answer["distances"], np.sort(distances, axis=1)[:, :5])
+
+
 @pytest.mark.parametrize("integer_ids", [True, False])
 def test_an_empty_index_answers_nothing(integer_ids: bool, grey_run: Run, tmp_path: Path) -> None:
     codes = np.zeros((0, 4), np.uint8)

@@ -89,7 +89,7 @@ def test_runs_of_a_cell_stay_together() -> None:
     [
         ({"methods": ("dpsh", "dpsch")}, "`methods` must be among csq, dch.*Received: dpsch"),
         ({"quantizations": ("hwsd",)}, "`quantizations` must be among none, native"),
-        ({"bits": (12,)}, "`bits` must be a positive multiple of 8. Received: bits=12"),
+        ({"bits": (0,)}, "`bits` must be a positive integer. Received: bits=0"),
         ({"bits": (16, 16)}, "`bits` must not repeat"),
         ({"seeds": (-1,)}, "`seeds` must be 0 or more. Received: -1"),
         ({"seeds": ()}, "`seeds` must name at least one"),

@@ -158,7 +158,7 @@ def refused(*arguments: str | Path) -> str:
     [
         (["--methods", "dpsch"], "`methods` must be among csq, dch, dhn"),
         (["--quantizations", "hwsd"], "`quantizations` must be among none, native, sign"),
-        (["--bits", "20"], "`bits` must be a positive multiple of 8"),
+        (["--bits", "0"], "`bits` must be a positive integer"),
         (["--bits", "sixteen"], "`bits.0`: Input should be a valid integer"),
         (["--seeds", "0,0"], "`seeds` must not repeat"),
         (["--epochs", "0"], "`epochs`: Input should be greater than or equal to 1"),

@@ -163,7 +163,7 @@ def test_an_existing_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bits": 12}, "`bits` must be a positive multiple of 8"),
+        ({"bits": 0}, "`bits` must be a positive integer"),
         ({"method": "hashnett"}, "`method` must be one of"),
         ({"method": "csq"}, "`memory_size` must be 0: CSQ compares no pairs"),
         ({"quantization": "hsdw"}, "`quantization` must be one of"),
