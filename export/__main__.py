@@ -13,9 +13,13 @@ def main() -> None:
 
     try:
         from export.cli.app import app
+        from keras_hashing.command_line.errors import plain_warnings
+        from keras_hashing.command_line.stages import show_stages
     except ModuleNotFoundError as error:
         sys.exit(f"{error.name} is not installed: pip install 'keras-hashing[export]'")
 
+    plain_warnings()
+    show_stages()
     app(prog_name=None if __name__ != "__main__" else "python -m export")
 
 

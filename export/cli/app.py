@@ -22,7 +22,7 @@ from export.cli.encoder_options import (
 )
 from export.versions.version_folders import check_no_version, new_version
 from keras_hashing.command_line.errors import clear_errors, warn
-from keras_hashing.command_line.printing import out, print_facts
+from keras_hashing.command_line.printing import out, print_facts, print_whole
 
 if TYPE_CHECKING:
     from export.index.encode_files import EncodedFiles
@@ -482,13 +482,13 @@ def _print_answer(answer: dict[str, Any]) -> None:
         return
     table = Table()
     table.add_column("rank", justify="right")
-    table.add_column("id", overflow="fold")
+    table.add_column("id", no_wrap=True)
     columns = ["rank", "id", "distance"]
     if "label" in answer["neighbours"][0]:
-        table.add_column("label", overflow="fold")
+        table.add_column("label", no_wrap=True)
         columns.insert(2, "label")
     table.add_column("distance", justify="right")
     for found in answer["neighbours"]:
         cells = [found[column] for column in columns]
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
-    out.print(table)
+    print_whole(table)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from export.cli.app import app
+from export.cli.app import _print_answer, app
 from keras_hashing.encoder.card import Card
 from keras_hashing.retrieval import CodeIndex
 from training.runs.run_folder import Run
@@ -119,6 +119,16 @@ def test_query_prints_code_and_table(
     assert [row[0].strip() for row in rows] == ["1", "2", "3"]
     assert {row[2].strip() for row in rows} == {"[red]cat[/], dog"}
     assert rows[0][3].strip() == "0"
+
+
+def test_a_long_id_is_in_one_piece(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    name = "folder/" * 20 + "picture [1].jpg"
+    found = {"rank": 1, "id": name, "label": "cat", "distance": 3}
+    _print_answer({"image": "a.png", "neighbours": [found]})
+    assert f" {name} " in capsys.readouterr().out
 
 
 def test_radius_limits_by_distance(
