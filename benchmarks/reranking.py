@@ -50,7 +50,7 @@ def by_continuous_code(
     continuous: NDArray[np.float32], database: NDArray[np.uint8], bits: int, k: int
 ) -> NDArray[np.int64]:
     """The k first positions of the whole database by u · b."""
-    signs = 2.0 * unpack_codes(database, bits).astype(np.float32) - 1.0
+    signs = unpack_codes(database, bits).astype(np.float32)
     found = []
     for start in range(0, len(continuous), BATCH):
         similarity = continuous[start : start + BATCH] @ signs.T

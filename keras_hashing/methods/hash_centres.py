@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from keras_hashing.checks import check_bits, check_count
 
@@ -15,6 +16,7 @@ _BLOCK = 256
 _HOPE = 2
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # see `keras_hashing.rotation.itq_rotation`
 def hash_centres(num_classes: int, bits: int, seed: int = 0) -> np.ndarray:
     """One ±1 code for each class, far from all others.
 

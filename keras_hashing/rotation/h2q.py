@@ -1,11 +1,17 @@
 """H²Q: Householder hashing quantization."""
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
+from keras_hashing.checks import check_count
 from keras_hashing.rotation.rotated_error import check_codes, rotated_error
 
+_RANDOM_STARTS = 8
 
+
+@threadpool_limits.wrap(limits=1, user_api="blas")  # see `itq_rotation`
 def h2q_rotation(codes: np.ndarray, iterations: int = 200, seed: int = 0) -> np.ndarray:
     """The orthogonal matrix R that brings codes V closer to their signs, by its gradient.
 
@@ -13,8 +19,8 @@ def h2q_rotation(codes: np.ndarray, iterations: int = 200, seed: int = 0) -> np.
 
     Every orthogonal matrix is a product of K reflections, so the vectors v_k are free, and any
     optimizer of the first order serves. The error is not convex; it is minimised from the
-    identity (each reflection twice) and from random reflections, and the better result is
-    returned, so the error of the codes as they are is never exceeded.
+    identity (each reflection twice) and from eight sets of random reflections, and the best result
+    is returned, so the error of the codes as they are is never exceeded.
 
     Source: Schwengber, Resende, Orenstein, Oliveira, "Deep Hashing via Householder Quantization",
     arXiv 2311.04207, with its L2 loss. The authors minimise by stochastic gradient descent from
@@ -22,25 +28,22 @@ def h2q_rotation(codes: np.ndarray, iterations: int = 200, seed: int = 0) -> np.
     learning rate.
 
     Args:
-        codes: V, continuous codes, shape (n, bits), with an even number of bits.
+        codes: V, continuous codes, shape (n, bits).
         iterations: bound on the iterations of each run, at least 1.
-        seed: integer seed of the random start.
+        seed: integer seed of the random starts.
 
     Returns:
         R, float64, shape (bits, bits): the rotated codes are `codes @ R`.
 
     Raises:
-        ValueError: if `codes` are not finite or of rank 2, have an odd number of bits, or
-            `iterations` is not positive.
+        ValueError: if `codes` are not finite or of rank 2, or `iterations` is not positive.
     """
     codes = check_codes(codes)
-    if iterations < 1:
-        raise ValueError(f"`iterations` must be at least 1. Received: iterations={iterations}")
+    check_count("iterations", iterations)
     bits = codes.shape[1]
-    if bits % 2:
-        raise ValueError(f"`codes` must have an even number of bits. Received: bits={bits}")
-    normal = np.random.default_rng(seed).normal(size=(bits, bits))
-    starts = [np.repeat(normal[: bits // 2], 2, axis=0), normal]
+    normal = np.random.default_rng(seed).normal(size=(_RANDOM_STARTS, bits, bits))
+    identity = np.repeat(normal[0, : (bits + 1) // 2], 2, axis=0)
+    starts = [identity, *normal]
     rotations = [_descend(codes, start, iterations) for start in starts]
     return min(rotations, key=lambda rotation: rotated_error(codes, rotation))
 
@@ -60,34 +63,29 @@ def product_of_reflections(vectors: np.ndarray) -> np.ndarray:
     """H_1 H_2 … H_m of the rows of `vectors`, shape (m, bits): an orthogonal (bits, bits)."""
     product = np.eye(vectors.shape[1])
     for vector in vectors:
-        product = _reflect(product, vector)
+        product -= np.outer(product @ vector, 2 / (vector @ vector) * vector)
     return product
-
-
-def _reflect(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """matrix · H of one vector."""
-    return matrix - np.outer(matrix @ vector, 2 / (vector @ vector) * vector)
 
 
 def _error_and_gradient(codes: np.ndarray, vectors: np.ndarray) -> tuple[float, np.ndarray]:
     """The error and its gradient in the vectors, flat.
 
-    Backwards through the product, with Q = H_1 … H_(k-1) and G the gradient in H_1 … H_k:
-    M = Qᵀ G is the gradient in H_k, and that in v is
-    -2/‖v‖² ((M + Mᵀ) v - 2 (vᵀ M v)/‖v‖² v).
+    With V of the vectors as columns, the product of the reflections is I - V S⁻¹ Vᵀ for the upper
+    triangular S = triu(VᵀV, 1) + ½ diag(VᵀV) (the compact WY form: Schreiber and Van Loan, 1989).
+    With G the gradient in the product, X = S⁻¹ Vᵀ, Y = V S⁻¹ and N made of Yᵀ G Xᵀ as S is of
+    VᵀV, the gradient in V is -G Xᵀ - Gᵀ Y + V (N + Nᵀ).
     """
-    product = product_of_reflections(vectors)
-    rotated = codes @ product
+    columns = vectors.T
+    triangular = _upper(vectors @ columns)
+    x = solve_triangular(triangular, vectors)
+    y = solve_triangular(triangular, vectors, trans="T").T
+    rotated = codes @ (np.eye(len(columns)) - columns @ x)
     deviation = np.abs(rotated) - 1
     gradient = codes.T @ (2 / codes.size * deviation * np.sign(rotated))
-    gradients = np.empty_like(vectors)
-    for k in range(len(vectors) - 1, -1, -1):
-        vector = vectors[k]
-        square = vector @ vector
-        product = _reflect(product, vector)
-        in_reflection_times_v = product.T @ (gradient @ vector)
-        transposed_times_v = gradient.T @ (product @ vector)
-        along = 2 * (vector @ in_reflection_times_v) / square
-        gradients[k] = -2 / square * (in_reflection_times_v + transposed_times_v - along * vector)
-        gradient = _reflect(gradient, vector)
-    return float(np.mean(deviation**2)), gradients.ravel()
+    inner = _upper(y.T @ gradient @ x.T)
+    in_columns = columns @ (inner + inner.T) - gradient @ x.T - gradient.T @ y
+    return float(np.mean(deviation**2)), in_columns.T.ravel()
+
+
+def _upper(products: np.ndarray) -> np.ndarray:
+    return np.triu(products, 1) + np.diag(np.diag(products) / 2)

@@ -113,9 +113,16 @@ def test_bad_arguments_are_refused(rng):
             fold_rotation(head, rotation)
     codes = rng.normal(size=(20, 8))
     for rotation in ROTATIONS.values():
-        with pytest.raises(ValueError, match="`iterations` must be at least 1"):
+        with pytest.raises(ValueError, match="`iterations` must be a positive integer"):
             rotation(codes, iterations=0)
         with pytest.raises(ValueError, match="finite continuous codes"):
             rotation(np.full((4, 8), np.nan))
-    with pytest.raises(ValueError, match="even number of bits"):
-        h2q_rotation(codes[:, :7])
+
+
+@pytest.mark.parametrize("bits", [1, 2, 7])
+@pytest.mark.parametrize("rotation", ROTATIONS.values())
+def test_any_number_of_bits_can_be_rotated(rotation, bits, rng):
+    codes = rng.normal(size=(40, bits))
+    found = rotation(codes)
+    np.testing.assert_allclose(found @ found.T, np.eye(bits), atol=1e-9)
+    assert error(codes @ found) <= error(codes) + 1e-12
