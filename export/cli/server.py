@@ -80,8 +80,14 @@ def server_config(
             rich_help_panel=_BATCHING,
         ),
     ] = False,
-    max_batch_size: Annotated[
-        int, typer.Option(help="Images in a batch at most.", rich_help_panel=_BATCHING)
+    max_execution_batch_size: Annotated[
+        int,
+        typer.Option(
+            "--max-execution-batch-size",
+            "--max-batch-size",
+            help="Images computed at once at most, 1 to 256.",
+            rich_help_panel=_BATCHING,
+        ),
     ] = 64,
     batch_timeout_micros: Annotated[
         int,
@@ -109,7 +115,7 @@ def server_config(
             grpc_port=grpc_port,
             rest_port=rest_port,
             poll_seconds=poll_seconds,
-            max_batch_size=max_batch_size,
+            max_execution_batch_size=max_execution_batch_size,
             batch_timeout_micros=batch_timeout_micros,
             image=image or configs.IMAGE,
         )
@@ -250,7 +256,10 @@ def _found(
             for path in files:
                 yield from _found(client, [path], k, radius, on_bad_image, skipped)
         elif isinstance(error, InvalidRequestError):
-            skipped[files[0]] = error.message.removeprefix(f"{str(files[0])!r}: ")
+            problem = error.message.removeprefix(f"{str(files[0])!r}: ")
+            if problem == error.message:  # it is not about the file
+                raise
+            skipped[files[0]] = problem
         else:
             skipped[files[0]] = f"cannot be read ({error.strerror})"
         return

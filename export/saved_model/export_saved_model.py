@@ -13,7 +13,7 @@ from export.saved_model.warm_up import write_warm_up
 from export.versions.checksums import write_checksums
 from export.versions.publisher_lock import publishing
 from export.versions.version_folders import new_version, write_version
-from keras_hashing.encoder.card import Card, IndexCard
+from keras_hashing.encoder.card import LARGEST_REQUEST, Card, IndexCard
 from keras_hashing.layers import PackBits
 from keras_hashing.retrieval.packed_width import packed_width
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 SIGNATURES = ["encode", "encode_bytes", "continuous", "serving_default", "card"]
 SEARCH_SIGNATURES = ["search", "search_code"]
-MOST_CARDS = 64  # in an answer: a card is some kilobytes, an empty string in a request next to none
 
 
 def export_saved_model(
@@ -56,7 +55,7 @@ def export_saved_model(
     equal distances in the order of the index. Where a row has fewer than k, the rest of its
     distances are -1 and of its ids -1 or "". The search is exact; with `rerank`, `search` orders
     the nearest 100 (or k) by the query's continuous code, and `distances` remain Hamming distances.
-    `card` answers with the `Card` as JSON, whatever the request says, at most 64 times: TensorFlow
+    `card` answers with the `Card` as JSON, whatever the request says, at most 256 times: TensorFlow
     Serving gives no other file of a model.
 
     A server must not join requests to batches (`--enable_batching`) where there is an index: it can
@@ -179,7 +178,9 @@ def _write_graph(
 
     def served_card(request: tf.Tensor) -> dict[str, tf.Tensor]:
         few = tf.debugging.assert_less_equal(
-            tf.size(request), MOST_CARDS, f"`request` may have at most {MOST_CARDS} rows"
+            tf.size(request),
+            LARGEST_REQUEST,  # a card is some kilobytes, an empty string in a request next to none
+            f"`request` may have at most {LARGEST_REQUEST} rows",
         )
         with tf.control_dependencies([few]):
             return {"card": tf.fill(tf.shape(request), tf.constant(card.model_dump_json()))}

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from google.protobuf import text_format
 
 from export.versions.version_folders import version_folders
-from keras_hashing.encoder.card import Card
+from keras_hashing.encoder.card import LARGEST_REQUEST, Card
 
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
 COMPOSE = "docker-compose.yml"
@@ -31,7 +31,8 @@ class ServerConfig:
         grpc_port: where gRPC is offered.
         rest_port: where REST and the metrics are offered.
         poll_seconds: how often the server looks for a new version.
-        max_batch_size: images in a joined batch at most.
+        max_execution_batch_size: images that are computed at once at most, 1 to 256; the limit of
+            a request is 256 (`LARGEST_REQUEST`).
         batch_timeout_micros: how long a request may wait for others, microseconds.
         batch_threads: batches that are computed at once; by default the number of processors here.
         image: the container's image.
@@ -49,7 +50,7 @@ class ServerConfig:
     grpc_port: int = 8500
     rest_port: int = 8501
     poll_seconds: int = 1
-    max_batch_size: int = 64
+    max_execution_batch_size: int = 64
     batch_timeout_micros: int = 2000
     batch_threads: int = 0
     image: str = IMAGE
@@ -94,9 +95,14 @@ class ServerConfig:
                 raise ValueError(f"`{name}` must be 1 to 65535. Received: {getattr(self, name)}")
         if self.grpc_port == self.rest_port:
             raise ValueError(f"The two ports must differ. Received: {self.grpc_port} for both")
-        for name in ("poll_seconds", "max_batch_size", "batch_threads"):
+        for name in ("poll_seconds", "batch_threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1. Received: {getattr(self, name)}")
+        if not 1 <= self.max_execution_batch_size <= LARGEST_REQUEST:
+            raise ValueError(
+                f"`max_execution_batch_size` must be 1 to {LARGEST_REQUEST}, the limit of a "
+                f"request. Received: {self.max_execution_batch_size}"
+            )
         if self.batch_timeout_micros < 0:
             raise ValueError(
                 f"`batch_timeout_micros` must be at least 0. Received: {self.batch_timeout_micros}"
@@ -184,8 +190,12 @@ def batching_config(config: ServerConfig) -> str:
 # - A batch stands or falls as a whole: one file that is no image has the images of the other
 #   clients in its batch refused with it (INVALID_ARGUMENT).
 
-# Images in a batch at most. A larger batch uses more memory and answers later.
-max_batch_size {{ value: {config.max_batch_size} }}
+# Images in a request at most: a larger request is refused (INVALID_ARGUMENT). Clients of
+# keras_hashing send as many at most.
+max_batch_size {{ value: {LARGEST_REQUEST} }}
+
+# Images that are computed at once at most. More use more memory and answer later.
+max_execution_batch_size {{ value: {config.max_execution_batch_size} }}
 
 # How long a request waits for others to join, microseconds. 0: never.
 batch_timeout_micros {{ value: {config.batch_timeout_micros} }}
@@ -196,7 +206,7 @@ max_enqueued_batches {{ value: 100 }}
 # Batches that are computed at once. The number of processors is a good start.
 num_batch_threads {{ value: {config.batch_threads} }}
 
-# A request with more images than max_batch_size is cut up rather than refused.
+# Requests are cut and joined to batches of max_execution_batch_size, which needs this.
 enable_large_batch_splitting {{ value: true }}
 
 # Images of other sizes are not filled up with zeros: they would get wrong codes.
@@ -327,8 +337,15 @@ def _flags(config: ServerConfig, folder: Path) -> dict[str, str]:
         f"--file_system_poll_wait_seconds={config.poll_seconds}": (
             "Look for new versions in the model's folder so often, seconds."
         ),
-        "--num_load_threads=1": "Load versions on a thread apart: requests do not wait for it;",
+        "--num_load_threads=2": (
+            "Load versions on threads of their own, for which no request waits: two, so that a bad "
+            "version does not hold up the next;"
+        ),
         "--num_unload_threads=1": "and unload them likewise.",
+        "--max_num_load_retries=0": (
+            "Report a version that cannot be loaded at once. By default the server tries again "
+            "five times, a minute apart, and holds its load thread meanwhile."
+        ),
         "--enable_model_warmup=true": (
             "Replay the version's warm-up requests before it takes over from the one before."
         ),

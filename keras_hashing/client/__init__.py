@@ -16,6 +16,7 @@ from keras_hashing.client.errors import (
     InvalidRequestError,
     MessageTooLargeError,
     ModelNotFoundError,
+    ServerBusyError,
     ServerUnreachableError,
     ServingError,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "MessageTooLargeError",
     "ModelNotFoundError",
     "Neighbours",
+    "ServerBusyError",
     "ServerUnreachableError",
     "ServingError",
     "Tls",

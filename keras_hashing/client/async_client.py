@@ -16,7 +16,7 @@ from keras_hashing.client.grpc_transport import AsyncGrpcTransport, Credentials
 from keras_hashing.client.operations import Neighbours, Operations, Pause, Settings, Steps, T
 from keras_hashing.client.rest_transport import AsyncRestTransport
 from keras_hashing.client.rows import Images
-from keras_hashing.encoder.card import Card
+from keras_hashing.encoder.card import LARGEST_REQUEST, Card
 
 
 class AsyncClient:
@@ -46,7 +46,7 @@ class AsyncClient:
         credentials: Credentials = None,
         metadata: Headers = (),
         max_message_bytes: int = 4 * 2**20,
-        max_batch_size: int = 256,
+        max_batch_size: int = LARGEST_REQUEST,
         fingerprint: str | None = None,
         model_folder: str | os.PathLike[str] | None = None,
     ) -> None:

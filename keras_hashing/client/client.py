@@ -16,7 +16,7 @@ from keras_hashing.client.grpc_transport import Credentials, GrpcTransport, Meta
 from keras_hashing.client.operations import Neighbours, Operations, Pause, Settings, Steps, T
 from keras_hashing.client.rest_transport import RestTransport
 from keras_hashing.client.rows import Images
-from keras_hashing.encoder.card import Card
+from keras_hashing.encoder.card import LARGEST_REQUEST, Card
 
 TransportName = Literal["grpc", "rest"]
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -46,7 +46,8 @@ class Client:
         max_message_bytes: the bytes of a request and of an answer at most; gRPC's own default is
             4 MiB. One image file that is larger is sent by itself all the same.
         max_batch_size: the images or codes of a request at most; it bounds the memory that one
-            request takes on the server.
+            request takes on the server. A server that joins requests refuses larger ones than its
+            own limit; they are then halved.
         fingerprint: the code space that is expected. Before the first request, and whenever
             another version answers, it is compared with the model's card; a mismatch is an error.
             REST answers do not name their version, so there the card of one version counts for
@@ -78,7 +79,7 @@ class Client:
         credentials: Credentials = None,
         metadata: Headers = (),
         max_message_bytes: int = 4 * 2**20,
-        max_batch_size: int = 256,
+        max_batch_size: int = LARGEST_REQUEST,
         fingerprint: str | None = None,
         model_folder: str | os.PathLike[str] | None = None,
     ) -> None:

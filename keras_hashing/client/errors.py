@@ -6,6 +6,7 @@ Where Python has a built-in exception of that meaning, the class is one of its k
 
     ServingError                   every other status; base of all below (an `OSError`)
     ├── ServerUnreachableError     UNAVAILABLE: no server, or it cannot take the request now
+    │   └── ServerBusyError        UNAVAILABLE: the server's batching queue is full
     ├── DeadlineExceededError      DEADLINE_EXCEEDED: no answer in time
     ├── ModelNotFoundError         NOT_FOUND: no such model, version or label
     ├── InvalidRequestError        INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE: no image,
@@ -40,6 +41,10 @@ class ServerUnreachableError(ServingError, ConnectionError):
     """No server answers, or it cannot take the request now; the only failure that is retried."""
 
     code = "UNAVAILABLE"
+
+
+class ServerBusyError(ServerUnreachableError):
+    """The server's batching queue is full; retried like a server that cannot be reached."""
 
 
 class DeadlineExceededError(ServingError, TimeoutError):
@@ -84,6 +89,7 @@ class CardUnavailableError(ServingError, LookupError):
     code = "NOT_FOUND"
 
 
+QUEUE_FULL = "The batch scheduling queue to which this task was submitted is full"
 _BY_CODE: dict[str, type[ServingError]] = {
     "UNAVAILABLE": ServerUnreachableError,
     "DEADLINE_EXCEEDED": DeadlineExceededError,
@@ -104,6 +110,12 @@ def error_of_status(code: str, message: str) -> ServingError:
         code: the name of the status code, such as "NOT_FOUND".
         message: what the server says about it.
     """
+    if code == "UNAVAILABLE" and QUEUE_FULL in message:
+        return ServerBusyError(
+            "The server is busy, its batching queue is full: send fewer requests at once, or raise "
+            f"max_enqueued_batches in batching.config ({message[message.index(QUEUE_FULL) :]})",
+            code,
+        )
     told, _, _ = message.partition("\n\t [[")  # the rest names nodes of the graph
     _, asserted, parts = told.partition("assertion failed: [")
     if asserted:  # "[what must hold] [what was received]"

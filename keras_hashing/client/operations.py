@@ -7,6 +7,7 @@ retries and checks are written once for `Client` and `AsyncClient`, and need no 
 
 import os
 import random
+import re
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
@@ -39,7 +40,7 @@ from keras_hashing.client.errors import (
     ServingError,
 )
 from keras_hashing.client.rows import ArrayRows, Images, Rows, blocks, rows_of_images, strings
-from keras_hashing.encoder.card import Card
+from keras_hashing.encoder.card import LARGEST_REQUEST, Card
 from keras_hashing.retrieval.packed_width import packed_width
 
 LARGEST_INT32 = 2**31 - 1
@@ -48,6 +49,10 @@ CODE_BYTES = 512  # of a code in an answer, roughly
 NEIGHBOUR_BYTES = 64  # of an id with its distance in an answer, roughly
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds, before jitter
 POLL_SECONDS = 0.2
+# Of a server that joins requests to batches, about a request that has more rows than it allows.
+TOO_MANY_ROWS = "larger than maximum input batch size"
+# What the graph's decoder says of a file.
+ABOUT_AN_IMAGE = re.compile(r"image|JPE?G|PNG|GIF|BMP|\bfile\b", re.IGNORECASE)
 
 
 class Request(NamedTuple):
@@ -87,7 +92,7 @@ class Settings:
     deadline: float = 30.0
     retries: int = 4
     max_message_bytes: int = 4 * 2**20
-    max_batch_size: int = 256
+    max_batch_size: int = LARGEST_REQUEST
     fingerprint: str | None = None
     model_folder: Path | None = None
 
@@ -269,55 +274,40 @@ class Operations:
         answer_bytes: int,
         model: Model | None = None,
     ) -> Steps[list[Prediction]]:
-        """The answers for all rows in order, in as many requests as the limits make of them."""
+        """The answers for all rows in order, in as many requests as the limits make of them.
+
+        A request that is too large, or refused for an image, is halved. So an image is named only
+        if it was refused by itself, twice; and where a server has joined a request with another
+        client's bad file, the halves are answered.
+        """
         limit = self.settings.max_message_bytes - REQUEST_OVERHEAD
         answers = []
-        for start, stop in blocks(rows, limit, self.settings.max_batch_size, answer_bytes):
-            waiting = [(start, stop)]
-            while waiting:
-                start, stop = waiting.pop()
-                inputs = {name: rows.take(start, stop), **constants}
-                try:
-                    answer = yield from self._predict(signature, inputs, model)
-                except MessageTooLargeError as error:  # the estimate of the answer was too low
-                    if stop - start == 1:
-                        raise MessageTooLargeError(
-                            f"{rows.name(start)}: {error.message} (`max_message_bytes` is "
-                            f"{self.settings.max_message_bytes})"
-                        ) from error
+        waiting = [*blocks(rows, limit, self.settings.max_batch_size, answer_bytes)][::-1]
+        confirmed = -1  # the row that has been refused by itself
+        while waiting:
+            start, stop = waiting.pop()
+            inputs = {name: rows.take(start, stop), **constants}
+            try:
+                answer = yield from self._predict(signature, inputs, model)
+            except (MessageTooLargeError, InvalidRequestError) as error:
+                about_a_row = isinstance(error, MessageTooLargeError) or (
+                    rows.encoded and _is_about_an_image(error)
+                )
+                too_many = TOO_MANY_ROWS in error.message and stop - start > 1
+                if not about_a_row and not too_many:
+                    raise
+                if stop - start > 1:
                     middle = (start + stop) // 2
                     waiting += [(middle, stop), (start, middle)]
-                except InvalidRequestError as error:
-                    if not rows.encoded or not _blames_a_row(error, constants):
-                        raise
-                    row, cause = yield from self._refused(
-                        signature, name, rows, constants, (start, stop), error
-                    )
-                    raise InvalidRequestError(f"{rows.name(row)}: {cause.message}") from error
+                elif isinstance(error, InvalidRequestError) and confirmed != start:
+                    # The server may have joined it with another client's bad file: once more.
+                    confirmed = start
+                    waiting.append((start, stop))
                 else:
-                    answers.append(_checked(answer, stop - start))
-        return answers
-
-    def _refused(
-        self,
-        signature: str,
-        name: str,
-        rows: Rows,
-        constants: Mapping[str, NDArray[Any]],
-        block: tuple[int, int],
-        error: InvalidRequestError,
-    ) -> Steps[tuple[int, InvalidRequestError]]:
-        """A row of a refused request that is refused by itself, found by halving; and why."""
-        start, stop = block
-        while stop - start > 1:
-            middle = (start + stop) // 2
-            try:
-                yield from self._predict(signature, {name: rows.take(start, middle), **constants})
-            except InvalidRequestError as cause:
-                stop, error = middle, cause
+                    raise _named(error, rows.name(start), self.settings) from error
             else:
-                start = middle
-        return start, error
+                answers.append(_checked(answer, stop - start))
+        return answers
 
     # Card and fingerprint
 
@@ -378,10 +368,16 @@ def _check_int(name: str, value: object, least: int) -> None:
         )
 
 
-def _blames_a_row(error: InvalidRequestError, constants: Mapping[str, NDArray[Any]]) -> bool:
-    """Whether a request was refused for its rows rather than for its signature, `k`, …."""
-    others = ["ignature", *(f"`{name}`" for name in constants)]
-    return error.code == "INVALID_ARGUMENT" and not any(it in error.message for it in others)
+def _is_about_an_image(error: InvalidRequestError) -> bool:
+    return error.code == "INVALID_ARGUMENT" and bool(ABOUT_AN_IMAGE.search(error.message))
+
+
+def _named(error: ServingError, row: str, settings: Settings) -> ServingError:
+    """The error with the name of the row that was refused by itself."""
+    limit = ""
+    if isinstance(error, MessageTooLargeError):
+        limit = f" (`max_message_bytes` is {settings.max_message_bytes})"
+    return type(error)(f"{row}: {error.message}{limit}")
 
 
 def _checked(answer: Prediction, rows: int) -> Prediction:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 CARD = Path("assets.extra", "card.json")  # in a version folder; TensorFlow Serving leaves it alone
 
+# Rows of a request at most: what a client sends, what the graph and the server's batching allow.
+LARGEST_REQUEST = 256
+
 BIT_ORDER = "numpy.packbits: most significant bit first; bit k is 1 when u_k > 0"
 
 

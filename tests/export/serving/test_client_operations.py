@@ -20,6 +20,7 @@ from keras_hashing.client import (
     InvalidRequestError,
     MessageTooLargeError,
     ModelNotFoundError,
+    ServerBusyError,
     ServerUnreachableError,
     ServingError,
     Tls,
@@ -203,6 +204,51 @@ def test_a_refused_image_is_named(bad: int) -> None:
     contents = [b"bad" if row == bad else b"good" for row in range(9)]
     with pytest.raises(InvalidRequestError, match=f"^image {bad}: no image$"):
         carry_out(Operations(SETTINGS).encode(contents), server)
+
+
+def test_an_image_is_not_blamed_for_another_clients_file() -> None:
+    """A server that joins requests refuses all that are in a batch with a bad file."""
+    error = InvalidRequestError("The file is no JPEG, PNG, GIF or BMP")
+    for contents in ([b"a"], [b"a", b"b", b"c"]):
+        codes, _, _ = carry_out(Operations(SETTINGS).encode(contents), failing(1, error))
+        assert codes.ravel().tolist() == [content[0] for content in contents]
+
+
+def test_a_request_above_the_servers_limit_is_halved() -> None:
+    """As TensorFlow Serving refuses one that is above max_batch_size of its batching."""
+
+    def server(call: Predict) -> Prediction:
+        if (rows := len(call.inputs["encoded"])) > 64:
+            raise InvalidRequestError(
+                f"Task size {rows} is larger than maximum input batch size 64"
+            )
+        return first_bytes(call)
+
+    contents = [bytes([row % 256]) for row in range(400)]
+    codes, requests, _ = carry_out(Operations(SETTINGS).encode(contents), server)
+    assert codes.ravel().tolist() == [row % 256 for row in range(400)]
+    assert len(requests) == 14  # 256 and 144 in vain and as halves; 128 and 72 likewise
+
+
+def test_what_is_not_about_an_image_is_not_blamed_on_one() -> None:
+    message = "Task size 1 is larger than maximum input batch size 0"
+    for error in (InvalidRequestError(message), InvalidRequestError("No such thing")):
+        with pytest.raises(InvalidRequestError) as caught:
+            carry_out(Operations(SETTINGS).encode([b"a"]), failing(9, error))
+        assert str(caught.value) == error.message
+
+
+def test_a_full_queue_is_told_and_tried_again() -> None:
+    queue = "The batch scheduling queue to which this task was submitted is full"
+    message = f"The server at h:1 cannot be reached: {queue}; currently 100 batches"
+    error = error_of_status("UNAVAILABLE", message)
+    assert isinstance(error, ServerBusyError)
+    assert "The server is busy, its batching queue is full" in str(error)
+    assert "currently 100 batches" in str(error)
+    assert "cannot be reached" not in str(error)
+    codes, _, pauses = carry_out(Operations(SETTINGS).encode([b"a"]), failing(2, error))
+    assert codes.tolist() == [[ord("a")]]
+    assert len(pauses) == 2
 
 
 def test_an_unknown_signature_is_not_blamed_on_an_image() -> None:

@@ -401,11 +401,11 @@ def test_the_served_card_is_the_one_in_the_folder(client: Client, exported: Path
 
 
 def test_a_request_for_many_cards_is_refused(raw: Raw) -> None:
-    answer = raw("card", request=strings(*[b""] * 64))["card"]
+    answer = raw("card", request=strings(*[b""] * 256))["card"]
     assert len(set(answer.tolist())) == 1
     assert raw("card", request=strings())["card"].shape == (0,)
-    with pytest.raises(grpc.RpcError, match="`request` may have at most 64 rows"):
-        raw("card", request=strings(*[b""] * 65))
+    with pytest.raises(grpc.RpcError, match="`request` may have at most 256 rows"):
+        raw("card", request=strings(*[b""] * 257))
 
 
 def test_warm_up_requests_are_replayed_before_a_version_is_ready(

@@ -32,6 +32,8 @@ from export.server.server_config import (
     shell_command,
     write_server_config,
 )
+from keras_hashing.client.calls import Model
+from keras_hashing.client.operations import Settings
 
 
 def make_model(folder: Path, *versions: int, search: bool = True) -> Path:
@@ -87,6 +89,7 @@ def message(name: str, fields: dict[str, object]) -> object:
 # As tensorflow_serving/servables/tensorflow/session_bundle_config.proto declares them.
 BATCHING_FIELDS = {
     "max_batch_size": "Int64Value",
+    "max_execution_batch_size": "Int64Value",
     "batch_timeout_micros": "Int64Value",
     "max_enqueued_batches": "Int64Value",
     "num_batch_threads": "Int64Value",
@@ -197,9 +200,10 @@ def test_the_health_check_succeeds_while_a_version_is_available(
 
 
 def test_the_batching_file_is_the_servers_message(encoder_only: Path) -> None:
-    config = ServerConfig(encoder_only, max_batch_size=32, batch_timeout_micros=500)
+    config = ServerConfig(encoder_only, max_execution_batch_size=32, batch_timeout_micros=500)
     parsed = text_format.Parse(batching_config(config), message("Batching", BATCHING_FIELDS))
-    assert parsed.max_batch_size.value == 32
+    assert parsed.max_batch_size.value == Settings(Model("m")).max_batch_size == 256
+    assert parsed.max_execution_batch_size.value == 32
     assert parsed.batch_timeout_micros.value == 500
     assert parsed.num_batch_threads.value >= 1
     assert parsed.enable_large_batch_splitting.value
@@ -223,6 +227,7 @@ def test_the_command_names_the_files_that_are_written(model: Path, tmp_path: Pat
     flags = dict(flag.removeprefix("--").split("=", 1) for flag in command[1:])
     assert flags["model_config_file"] == str(folder / MODELS)
     assert flags["monitoring_config_file"] == str(folder / MONITORING)
+    assert (flags["num_load_threads"], flags["max_num_load_retries"]) == ("2", "0")
     assert "enable_batching" not in flags
     assert "batching_parameters_file" not in flags
 
@@ -263,7 +268,8 @@ def test_the_files_go_into_a_folder(model: Path, tmp_path: Path) -> None:
         ({"rest_port": 70000}, "`rest_port` must be 1 to 65535"),
         ({"rest_port": 8500}, "ports must differ"),
         ({"poll_seconds": 0}, "`poll_seconds` must be at least 1"),
-        ({"max_batch_size": 0}, "`max_batch_size` must be at least 1"),
+        ({"max_execution_batch_size": 0}, "`max_execution_batch_size` must be 1 to 256"),
+        ({"max_execution_batch_size": 257}, "the limit of a request. Received: 257"),
         ({"batch_timeout_micros": -1}, "`batch_timeout_micros` must be at least 0"),
     ],
 )
