@@ -12,16 +12,11 @@ from export.cli import duplicates, stores
 from export.cli import index as index_cli
 from export.cli import litert as litert_cli
 from export.cli import server as server_cli
-from export.cli.encoder_options import (
-    EncoderOptions,
-    HeightOption,
-    KerasOption,
-    ModelOption,
-    RunOption,
-    WidthOption,
-)
+from export.cli.encoder_options import AnyEncoderOptions, EncoderOptions
+from export.cli.server_options import ServerOptions
 from export.versions.version_folders import check_no_version, new_version
 from keras_hashing.command_line.errors import clear_errors, warn
+from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import out, print_facts, print_whole
 
 if TYPE_CHECKING:
@@ -54,7 +49,6 @@ app.command(
 )(litert_cli.verify)
 
 _MODEL = "Model"
-_SERVER = "Running server (instead of --model and --index)"
 _SEARCH = "Search"
 _OUTPUT = "Output"
 
@@ -85,6 +79,7 @@ RerankOption = Annotated[
     epilog="Example: python -m export saved-model --run runs/fashion --output models/fashion "
     "--index runs/fashion",
 )
+@with_options(*options_of(EncoderOptions))
 def saved_model(
     output: Annotated[
         Path,
@@ -94,10 +89,6 @@ def saved_model(
             rich_help_panel=_OUTPUT,
         ),
     ],
-    run: RunOption = None,
-    model: KerasOption = None,
-    height: HeightOption = None,
-    width: WidthOption = None,
     version: Annotated[
         int | None,
         typer.Option(
@@ -109,6 +100,7 @@ def saved_model(
     ] = None,
     index: IndexOption = None,
     rerank: RerankOption = False,
+    **values: Any,
 ) -> None:
     """Write an encoder as a SavedModel for TensorFlow Serving.
 
@@ -120,7 +112,7 @@ def saved_model(
     requests and checksums.
     """
     with clear_errors():
-        options = EncoderOptions(run, model, height, width).check()
+        options = EncoderOptions.among(values).refuse_early()
         check_no_version(output)
         new_version(output, version)
         database = _optional_index(index)
@@ -135,6 +127,7 @@ def saved_model(
     epilog="Example: python -m export publish --run runs/shop --index shop.npz --output "
     "models/shop --keep 3"
 )
+@with_options(*options_of(EncoderOptions))
 def publish(
     output: Annotated[
         Path,
@@ -143,10 +136,6 @@ def publish(
             rich_help_panel=_OUTPUT,
         ),
     ],
-    run: RunOption = None,
-    model: KerasOption = None,
-    height: HeightOption = None,
-    width: WidthOption = None,
     index: IndexOption = None,
     rerank: RerankOption = False,
     keep: Annotated[
@@ -174,6 +163,7 @@ def publish(
             rich_help_panel=_OUTPUT,
         ),
     ] = 600,
+    **values: Any,
 ) -> None:
     """Publish an encoder as the next version under a running server, or roll back.
 
@@ -188,15 +178,16 @@ def publish(
     with clear_errors():
         from export.versions import publish as publishing
 
+        encoder_options = EncoderOptions.among(values)
         if rollback:
-            if run or model or index or keep or rerank:
+            if encoder_options != EncoderOptions() or index or keep or rerank:
                 raise ValueError("--rollback takes --output and --wait only")
             back = publishing.rollback(output, wait)
             print_facts({"served": back.served, "rolled back": back.kept_as})
             return
-        if run is None and model is None:
+        if encoder_options == EncoderOptions():
             raise ValueError("Name what to publish, --run or --model, or --rollback")
-        options = EncoderOptions(run, model, height, width).check()
+        options = encoder_options.refuse_early()
         check_no_version(output)
         database = _optional_index(index)
         encoder = options.load()
@@ -244,6 +235,7 @@ def _print_version(folder: Path) -> None:
     epilog="Example: python -m export query --model models/fashion --index runs/fashion --k 5 "
     "coat.png photos/",
 )
+@with_options(*options_of(AnyEncoderOptions), *options_of(ServerOptions))
 def query(
     images: Annotated[
         list[Path],
@@ -254,10 +246,6 @@ def query(
             "out).",
         ),
     ],
-    run: RunOption = None,
-    model: ModelOption = None,
-    height: HeightOption = None,
-    width: WidthOption = None,
     index: Annotated[
         Path | None,
         typer.Option(
@@ -266,53 +254,6 @@ def query(
             rich_help_panel=_MODEL,
         ),
     ] = None,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="Where TensorFlow Serving serves a model with an index; needs --name.",
-            rich_help_panel=_SERVER,
-        ),
-    ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(help="The model's name on the server.", rich_help_panel=_SERVER),
-    ] = None,
-    version: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="The version to ask. (default: the one the server prefers, the highest)",
-            rich_help_panel=_SERVER,
-        ),
-    ] = None,
-    transport: Annotated[
-        Literal["grpc", "rest"],
-        typer.Option(help="Port 8500 is gRPC's by custom, 8501 REST's.", rich_help_panel=_SERVER),
-    ] = "grpc",
-    tls: Annotated[
-        bool,
-        typer.Option(
-            "--tls",
-            help="Encrypt, and trust the authorities that the system trusts.",
-            rich_help_panel=_SERVER,
-        ),
-    ] = False,
-    root_certificates: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="Encrypt, and trust the authorities in this PEM file.",
-            rich_help_panel=_SERVER,
-        ),
-    ] = None,
-    deadline: Annotated[
-        float,
-        typer.Option(
-            min=0.001, help="Seconds for a request with its retries.", rich_help_panel=_SERVER
-        ),
-    ] = 30,
     k: Annotated[
         int, typer.Option(min=1, help="Database images to show.", rich_help_panel=_SEARCH)
     ] = 10,
@@ -338,6 +279,7 @@ def query(
             rich_help_panel=_OUTPUT,
         ),
     ] = "error",
+    **values: Any,
 ) -> None:
     """Encode images and find the nearest: with an exported model in a database, or by a server.
 
@@ -346,23 +288,21 @@ def query(
     database. With --server, a running TensorFlow Serving does the work, in the index that its model
     was published with, and no TensorFlow is needed here.
     """
-    if server is not None:
-        if name is None or model is not None or run is not None or index is not None:
-            raise typer.BadParameter(
-                "--server needs --name, and none of --model, --run and --index"
-            )
-        with clear_errors():
-            asked = server_cli.Server(
-                server, name, version, transport, tls, root_certificates, deadline
-            )
-            _query_server(asked, _image_files(images), k, radius, on_bad_image, as_json)
-        return
-    if (model is None and run is None) or index is None or name is not None:
-        raise typer.BadParameter(
-            "name what answers: --model or --run, and --index; or --server and --name"
-        )
     with clear_errors():
-        options = EncoderOptions(run, model, height, width).check(exported=True)
+        options, asked = AnyEncoderOptions.among(values), ServerOptions.among(values)
+        if asked.server is not None:
+            if asked.name is None or options != AnyEncoderOptions() or index is not None:
+                raise typer.BadParameter(
+                    "--server needs --name, and none of --model, --run and --index"
+                )
+            files = _image_files(images)
+            _query_server(asked.to_server(), files, k, radius, on_bad_image, as_json)
+            return
+        if options == AnyEncoderOptions() or index is None or asked.name is not None:
+            raise typer.BadParameter(
+                "name what answers: --model or --run, and --index; or --server and --name"
+            )
+        options.refuse_early()
         from export.index.load_index import check_code_space, load_index
 
         files = _image_files(images)

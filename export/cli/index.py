@@ -6,14 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from export.cli.encoder_options import (
-    EncoderOptions,
-    HeightOption,
-    ModelOption,
-    RunOption,
-    WidthOption,
-)
+from export.cli.encoder_options import AnyEncoderOptions
 from keras_hashing.command_line.errors import clear_errors, warn
+from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import print_facts
 
 if TYPE_CHECKING:
@@ -115,12 +110,9 @@ OutputOption = Annotated[
     epilog="Example: python -m export index build --model models/shop --images photos/ "
     "--on-bad-image skip --output shop.npz"
 )
+@with_options(*options_of(AnyEncoderOptions))
 def build(
     output: Annotated[Path, typer.Option("--output", help="Index file (.npz) to write.")],
-    model: ModelOption = None,
-    run: RunOption = None,
-    height: HeightOption = None,
-    width: WidthOption = None,
     images: ImagesOption = None,
     dataset: DatasetOption = None,
     list_file: ListOption = None,
@@ -142,6 +134,7 @@ def build(
         bool,
         typer.Option("--replace", help="Replace an existing index.", rich_help_panel=_WORK),
     ] = False,
+    **values: Any,
 ) -> None:
     """Encode images and write an index of them.
 
@@ -149,7 +142,7 @@ def build(
     appears when it is whole. It carries the fingerprint of its model: no other can use it.
     """
     with clear_errors():
-        options = EncoderOptions(run, model, height, width).check(exported=True)
+        options = AnyEncoderOptions.among(values).refuse_early()
         _check_one_source(images, dataset, list_file)
         if output.exists() and not replace:
             raise FileExistsError(
@@ -175,12 +168,9 @@ def build(
     epilog="Example: python -m export index add --index shop.npz --model models/shop "
     "--images new-photos/"
 )
+@with_options(*options_of(AnyEncoderOptions))
 def add(
     index: IndexOption,
-    model: ModelOption = None,
-    run: RunOption = None,
-    height: HeightOption = None,
-    width: WidthOption = None,
     images: ImagesOption = None,
     dataset: DatasetOption = None,
     list_file: ListOption = None,
@@ -190,6 +180,7 @@ def add(
     id_from: IdFromOption = "path",
     on_bad_image: OnBadImageOption = "error",
     resume: ResumeOption = False,
+    **values: Any,
 ) -> None:
     """Encode images and add them to an index.
 
@@ -197,7 +188,7 @@ def add(
     item, remove it first. The file is replaced in one step when all is done.
     """
     with clear_errors():
-        options = EncoderOptions(run, model, height, width).check(exported=True)
+        options = AnyEncoderOptions.among(values).refuse_early()
         _check_one_source(images, dataset, list_file)
         from export.index.load_index import load_index_file
 

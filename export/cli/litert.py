@@ -3,19 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from export.cli.encoder_options import (
-    EncoderOptions,
-    HeightOption,
-    KerasOption,
-    RunOption,
-    WidthOption,
-)
+from export.cli.encoder_options import EncoderOptions
+from export.cli.litert_options import ConversionOptions, DataOptions, LimitOptions
 from export.index.load_index import check_code_space, load_index
 from export.litert.checks import SEARCH_FILE, check_new_files, check_searchable
 from export.versions.version_folders import version_folder
@@ -25,24 +20,26 @@ from keras_hashing.command_line.errors import (
     notices_kept_back,
     warn,
 )
+from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import out, print_facts
 from keras_hashing.device.kinds import KINDS, Kind, check_kinds, file_name
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from export.litert.image_pool import ImagePool
     from export.litert.verification.limits import Limits
     from export.litert.verification.verify import EncoderReport, LabelledDatabase, Verification
     from keras_hashing.encoder import HashEncoder
+    from keras_hashing.retrieval import CodeIndex
 
 # The converter reports each step, at a level that no setting silences.
 _CLEAR = (ValueError, OSError, ImportError)
 
-_DATA = "Data of the run"
 _FILES = "Files"
-_INT8 = "Full int8"
 _SEARCH = "Search on the device"
 _WORK = "Work"
-_LIMITS = "Limits (exit code 1 when one is broken, 2 for any error)"
 _OUTPUT = "Output"
 
 _ADVICE = (
@@ -61,38 +58,10 @@ _NEEDED_KINDS: dict[str, tuple["Kind", ...]] = {
     "int8_latency": ("int8", "float32"),
 }
 
-ImageFolderOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--image-folder",
-        help="Folder of images to use in place of the run's own; a .keras model needs it.",
-        rich_help_panel=_DATA,
-    ),
-]
-DataDirOption = Annotated[
-    str | None,
-    typer.Option(
-        "--data-dir",
-        help="Where the data is now. (default: as in the run)",
-        rich_help_panel=_DATA,
-    ),
-]
-ImageRootOption = Annotated[
-    str | None,
-    typer.Option(
-        "--image-root",
-        help="Where listed images are now. (default: as in the run)",
-        rich_help_panel=_DATA,
-    ),
-]
 
-
+@with_options(*options_of(EncoderOptions), *options_of(ConversionOptions), *options_of(DataOptions))
 def litert(
     output: Annotated[Path, typer.Option(help="Folder of the .tflite files; made if need be.")],
-    run: RunOption = None,
-    model: KerasOption = None,
-    height: HeightOption = None,
-    width: WidthOption = None,
     kind: Annotated[
         list[str] | None,
         typer.Option(
@@ -101,38 +70,6 @@ def litert(
             rich_help_panel=_FILES,
         ),
     ] = None,
-    continuous: Annotated[
-        bool,
-        typer.Option(
-            "--continuous",
-            help="Give the continuous code as well, as a second output.",
-            rich_help_panel=_FILES,
-        ),
-    ] = False,
-    free_batch: Annotated[
-        bool,
-        typer.Option(
-            "--free-batch",
-            help="Take any number of images at a time, in place of one.",
-            rich_help_panel=_FILES,
-        ),
-    ] = False,
-    replace: Annotated[
-        bool,
-        typer.Option("--replace", help="Replace existing files.", rich_help_panel=_FILES),
-    ] = False,
-    calibration_images: Annotated[
-        int,
-        typer.Option(
-            help="Images of the run's training set that the ranges of activations come from; all "
-            "of them if there are fewer.",
-            rich_help_panel=_INT8,
-        ),
-    ] = 500,
-    seed: Annotated[
-        int,
-        typer.Option(min=0, help="Seed that draws these images.", rich_help_panel=_INT8),
-    ] = 0,
     index: Annotated[
         Path | None,
         typer.Option(
@@ -145,9 +82,7 @@ def litert(
     k: Annotated[
         int, typer.Option(min=1, help="Answers to a query.", rich_help_panel=_SEARCH)
     ] = 10,
-    image_folder: ImageFolderOption = None,
-    data_dir: DataDirOption = None,
-    image_root: ImageRootOption = None,
+    **values: Any,
 ) -> None:
     """Write an encoder as .tflite files for LiteRT (TensorFlow Lite), for phones and the like.
 
@@ -156,88 +91,89 @@ def litert(
     carries what it is: read it by `keras_hashing.device.read_metadata`.
     """
     with clear_errors():
-        options = EncoderOptions(run, model, height, width).check()
+        options = EncoderOptions.among(values).refuse_early()
+        files, data = ConversionOptions.among(values), DataOptions.among(values)
         kinds = check_kinds(KINDS if kind is None else kind)
-        check_new_files(output, map(file_name, kinds), replace)
-        if "int8" in kinds and run is None and image_folder is None:
+        check_new_files(output, map(file_name, kinds), files.replace)
+        if "int8" in kinds and options.run is None and data.image_folder is None:
             raise ValueError(
                 "Full int8 needs representative images: --image-folder, or other files by --kind"
             )
         database = None if index is None else load_index(index)
         if database is not None:
             check_searchable(database, k)
-            check_new_files(output, [SEARCH_FILE], replace)
+            check_new_files(output, [SEARCH_FILE], files.replace)
         encoder = options.load()
-        from export.litert.export_litert import export_litert
-        from export.litert.search_file import export_search
-
         if database is not None and index is not None:
             check_code_space(database, index, encoder)
         images = None
         if "int8" in kinds:
-            pool, _ = _images(encoder, run, image_folder, data_dir, image_root, "train")
-            images = pool.draw(calibration_images, seed)
-        with out.status("Converting") as status, notices_kept_back(_CLEAR):
-            paths = export_litert(
-                encoder,
-                output,
-                kinds,
-                images,
-                free_batch=free_batch,
-                continuous=continuous,
-                replace=replace,
-                begin=lambda now: status.update(f"Converting to {now}"),
-            )
-            if database is not None:
-                status.update("Converting the index")
-                paths.append(export_search(database, output, k, replace))
-        for path in paths:
+            pool, _ = _images(encoder, options.run, data, "train")
+            images = pool.draw(files.calibration_images, files.seed)
+        for path in _converted(encoder, output, kinds, images, files, database, k):
             print_facts({path.name: f"{path.stat().st_size:,} bytes"})
         print_facts({"bits": encoder.bits, "code space": encoder.fingerprint})
+
+
+def _converted(
+    encoder: "HashEncoder",
+    output: Path,
+    kinds: list[Kind],
+    images: "NDArray[np.uint8] | None",
+    files: ConversionOptions,
+    database: "CodeIndex | None",
+    k: int,
+) -> list[Path]:
+    """Writes all files, and says which it is at."""
+    from export.litert.export_litert import export_litert
+    from export.litert.search_file import export_search
+
+    with out.status("Converting") as status, notices_kept_back(_CLEAR):
+        paths = export_litert(
+            encoder,
+            output,
+            kinds,
+            images,
+            free_batch=files.free_batch,
+            continuous=files.continuous,
+            replace=files.replace,
+            begin=lambda now: status.update(f"Converting to {now}"),
+        )
+        if database is not None:
+            status.update("Converting the index")
+            paths.append(export_search(database, output, k, files.replace))
+    return paths
 
 
 def _images(
     encoder: "HashEncoder",
     run: Path | None,
-    folder: Path | None,
-    data_dir: str | None,
-    image_root: str | None,
+    data: DataOptions,
     part: str,
 ) -> tuple["ImagePool", "LabelledDatabase | None"]:
     """Images of a folder or of a part of a run's data, and what mAP is measured against."""
     from export.litert.image_pool import ImagePool
 
-    if folder is not None or run is None:
-        return ImagePool.of_folder(folder or Path(), encoder), None
+    if data.image_folder is not None or run is None:
+        return ImagePool.of_folder(data.image_folder or Path(), encoder), None
     from export.litert.verification.verify import LabelledDatabase
     from training.runs.run_folder import load_run
 
     loaded = load_run(run)
-    data = loaded.data(data_dir, image_root)
-    database = LabelledDatabase.of_run(loaded, data) if part == "query" else None
-    return ImagePool.of_run(data, part), database
+    run_data = loaded.data(data.data_dir, data.image_root)
+    database = LabelledDatabase.of_run(loaded, run_data) if part == "query" else None
+    return ImagePool.of_run(run_data, part), database
 
 
+@with_options(*options_of(EncoderOptions), *options_of(DataOptions), *options_of(LimitOptions))
 def verify(
     context: typer.Context,
     litert: Annotated[Path, typer.Option(help="Folder of the encoder's .tflite files.")],
-    run: RunOption = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            help="Keras model of your own (.keras), in place of --run. With --run: the same as "
-            "--saved-model.",
-            rich_help_panel="What encodes (one of)",
-        ),
-    ] = None,
-    height: HeightOption = None,
-    width: WidthOption = None,
     saved_model: Annotated[
         Path | None,
         typer.Option(
             help="Folder of the encoder's SavedModel, to check it as well: one version, or all of "
-            "them, of which the highest is taken. (default: none)"
+            "them, of which the highest is taken. With --run, --model is the same. (default: none)"
         ),
     ] = None,
     images: Annotated[
@@ -261,63 +197,13 @@ def verify(
         int,
         typer.Option(min=1, help="Times that each file encodes one image.", rich_help_panel=_WORK),
     ] = 50,
-    image_folder: ImageFolderOption = None,
-    data_dir: DataDirOption = None,
-    image_root: ImageRootOption = None,
     json_file: Annotated[
         Path | None,
         typer.Option(
             "--json", help="Write the figures to this file as well.", rich_help_panel=_OUTPUT
         ),
     ] = None,
-    float32_bits: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Least share of bits equal to the Keras model's.",
-            rich_help_panel=_LIMITS,
-        ),
-    ] = 0.999,
-    float16_bits: Annotated[
-        float, typer.Option(min=0, max=1, help="The same of float16.", rich_help_panel=_LIMITS)
-    ] = 0.995,
-    dynamic_range_bits: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="The same of dynamic-range.", rich_help_panel=_LIMITS),
-    ] = 0.9,
-    int8_bits: Annotated[
-        float, typer.Option(min=0, max=1, help="The same of int8.", rich_help_panel=_LIMITS)
-    ] = 0.9,
-    map_loss: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            help="The most that the mAP of device queries may lie below the server's own.",
-            rich_help_panel=_LIMITS,
-        ),
-    ] = 0.01,
-    float16_size: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            help="Greatest size, as a share of the float32 file's; 8 KiB more are allowed, for "
-            "graph and metadata.",
-            rich_help_panel=_LIMITS,
-        ),
-    ] = 0.52,
-    int8_size: Annotated[
-        float, typer.Option(min=0, help="The same of int8.", rich_help_panel=_LIMITS)
-    ] = 0.30,
-    int8_latency: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="Greatest median latency of int8 with two threads, as a share of float32's. "
-            "(default: no limit; it depends on the machine)",
-            rich_help_panel=_LIMITS,
-        ),
-    ] = None,
+    **values: Any,
 ) -> None:
     """Check that exported encoders agree with their Keras model, on real images.
 
@@ -332,40 +218,29 @@ def verify(
     with _errors_exit_with_2():
         if json_file is not None and not json_file.absolute().parent.is_dir():
             raise FileNotFoundError(f"There is no folder for --json {str(json_file)!r}")
-        if run is not None and model is not None:
-            saved_model, model = saved_model or model, None
-        options = EncoderOptions(run, model, height, width).check()
-        if run is None and image_folder is None:
+        if values["run"] is not None and values["model"] is not None:
+            saved_model, values["model"] = saved_model or values["model"], None
+        options = EncoderOptions.among(values).refuse_early()
+        data, limits = DataOptions.among(values), LimitOptions.among(values).to_limits()
+        if options.run is None and data.image_folder is None:
             raise ValueError("A .keras model brings no images: name some with --image-folder")
         if saved_model is not None:
             version_folder(saved_model)
         encoder = options.load()
-        from export.litert.verification.limits import Limits
         from export.litert.verification.verify import tflite_files
         from export.litert.verification.verify import verify as verify_encoders
         from export.saved_model.served_encoder import ServedEncoder
 
         files = tflite_files(litert, encoder.fingerprint)  # before the work, what would fail after
         _check_given_limits(
-            context, set(files.values()), saved_model is not None, image_folder is None
+            context, set(files.values()), saved_model is not None, data.image_folder is None
         )
-        pool, database = _images(encoder, run, image_folder, data_dir, image_root, "query")
+        pool, database = _images(encoder, options.run, data, "query")
         with out.status("Encoding"), notices_kept_back(_CLEAR):
             served = None if saved_model is None else ServedEncoder.load(saved_model)
             found = verify_encoders(
                 encoder, pool, litert, served, database, images, margin, latency_rounds
             )
-        limits = Limits(
-            bits={
-                "float32": float32_bits,
-                "float16": float16_bits,
-                "dynamic-range": dynamic_range_bits,
-                "int8": int8_bits,
-            },
-            size={"float16": float16_size, "int8": int8_size},
-            map_loss=map_loss,
-            latency={} if int8_latency is None else {"int8": int8_latency},
-        )
         broken = limits.broken(found)
         if json_file is not None:
             _write_json(json_file, found, limits, broken)

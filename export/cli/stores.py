@@ -3,12 +3,15 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from pydantic import ConfigDict, Field
 
 from keras_hashing.command_line.errors import clear_errors, warn
+from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import print_facts
+from keras_hashing.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,35 +25,56 @@ StoreKind = Literal["faiss", "parquet", "pgvector"]
 
 _STORE = "Store"
 _SERVER = "Running server"
-_QUERIES = "Queries"
 
 IndexOption = Annotated[
     Path, typer.Option("--index", help="Index file (.npz), or the folder of a finished run.")
 ]
-PathOption = Annotated[
-    Path | None,
-    typer.Option("--path", help="parquet: the file. faiss: the folder.", rich_help_panel=_STORE),
-]
-DsnOption = Annotated[
-    str | None,
-    typer.Option(
-        "--dsn",
-        help="pgvector: the database, such as postgresql://user@host/database; the password may "
-        "be in PGPASSWORD.",
-        rich_help_panel=_STORE,
-    ),
-]
-TableOption = Annotated[
-    str | None, typer.Option("--table", help="pgvector: the table.", rich_help_panel=_STORE)
-]
 
 
+class StoreOptions(Settings):
+    """Where a store is."""
+
+    model_config = ConfigDict(title="Store")
+
+    path: Path | None = Field(default=None, description="parquet: the file. faiss: the folder.")
+    dsn: str | None = Field(
+        default=None,
+        description="pgvector: the database, such as postgresql://user@host/database; the password "
+        "may be in PGPASSWORD.",
+    )
+    table: str | None = Field(default=None, description="pgvector: the table.")
+
+    def open(self, kind: str, hnsw: bool = False, ef_search: int | None = None) -> "Store":
+        """The store that the options name."""
+        from export.stores import FaissStore, ParquetStore, PgvectorStore
+
+        if kind == "pgvector":
+            if self.dsn is None or self.table is None or self.path is not None:
+                raise ValueError("The store pgvector needs --dsn and --table, and no --path")
+            return PgvectorStore(self.dsn, self.table, hnsw, ef_search)
+        if self.path is None or self.dsn is not None or self.table is not None:
+            raise ValueError(f"The store {kind} needs --path, and neither --dsn nor --table")
+        if hnsw or ef_search is not None:
+            raise ValueError(f"--hnsw and --ef-search are of the store pgvector. Received: {kind}")
+        return FaissStore(self.path) if kind == "faiss" else ParquetStore(self.path)
+
+
+class QueryOptions(Settings):
+    """What is searched with, and for."""
+
+    model_config = ConfigDict(title="Queries")
+
+    queries: int = Field(default=1000, ge=1, description="Items to search with.")
+    flips: int = Field(default=2, ge=0, description="Bits flipped in the code of each.")
+    seed: int = Field(default=0, ge=0, description="Seed of both draws.")
+    k: int = Field(default=10, ge=1, description="Items that each query asks for.")
+    radius: int = Field(default=2, ge=0, description="Hamming radius of the second figure.")
+
+
+@with_options(*options_of(StoreOptions))
 def export_index(
     index: IndexOption,
     to: Annotated[StoreKind, typer.Option(help="The store.", rich_help_panel=_STORE)],
-    path: PathOption = None,
-    dsn: DsnOption = None,
-    table: TableOption = None,
     hnsw: Annotated[
         bool,
         typer.Option(
@@ -62,6 +86,7 @@ def export_index(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace what exists.", rich_help_panel=_STORE)
     ] = False,
+    **values: Any,
 ) -> None:
     """Write an index into another store, whole or not at all.
 
@@ -72,23 +97,22 @@ def export_index(
     with clear_errors():
         from export.index.load_index import load_index
 
-        store = _store(to, path, dsn, table, hnsw)
+        store = StoreOptions.among(values).open(to, hnsw)
         loaded = load_index(index)
         store.write(loaded, replace)
         print_facts({"written": f"{len(loaded):,} items", "to": store})
 
 
+@with_options(*options_of(StoreOptions))
 def import_index(
     from_: Annotated[StoreKind, typer.Option("--from", help="The store.", rich_help_panel=_STORE)],
     output: Annotated[Path, typer.Option(help="Index file (.npz) to write.")],
-    path: PathOption = None,
-    dsn: DsnOption = None,
-    table: TableOption = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an existing index.")] = False,
+    **values: Any,
 ) -> None:
     """Make an index file of what `index export` wrote into a store."""
     with clear_errors():
-        store = _store(from_, path, dsn, table)
+        store = StoreOptions.among(values).open(from_)
         if output.exists() and not replace:
             raise FileExistsError(f"The index exists already: {output}. --replace replaces it")
         index = store.read()
@@ -96,15 +120,13 @@ def import_index(
         print_facts({"index": output, "items": f"{len(index):,}", "code space": index.fingerprint})
 
 
+@with_options(*options_of(StoreOptions), *options_of(QueryOptions))
 def verify_index(
     index: IndexOption,
     against: Annotated[
         Literal["faiss", "parquet", "pgvector", "server"],
         typer.Option(help="What answers.", rich_help_panel=_STORE),
     ],
-    path: PathOption = None,
-    dsn: DsnOption = None,
-    table: TableOption = None,
     ef_search: Annotated[
         int | None,
         typer.Option(
@@ -125,23 +147,12 @@ def verify_index(
     name: Annotated[
         str | None, typer.Option(help="server: the model's name.", rich_help_panel=_SERVER)
     ] = None,
-    queries: Annotated[
-        int, typer.Option(min=1, help="Items to search with.", rich_help_panel=_QUERIES)
-    ] = 1000,
-    flips: Annotated[
-        int,
-        typer.Option(min=0, help="Bits flipped in the code of each.", rich_help_panel=_QUERIES),
-    ] = 2,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Seed of both draws.", rich_help_panel=_QUERIES)
-    ] = 0,
-    k: Annotated[int, typer.Option(min=1, help="Items that each query asks for.")] = 10,
-    radius: Annotated[int, typer.Option(min=0, help="Hamming radius of the second figure.")] = 2,
     limit: Annotated[
         float,
         typer.Option(min=0, max=1, help="Lowest mean recall@k; below it the exit code is 1."),
     ] = 0.95,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    **values: Any,
 ) -> None:
     """Measure how many of the true nearest items a store or a server finds.
 
@@ -154,25 +165,26 @@ def verify_index(
             from export.index.certificate import certify, draw_queries
             from export.index.load_index import load_index
 
+            asked = QueryOptions.among(values)
             if against == "server":
                 loaded = load_index(index)
                 search = _served(server, name, loaded)
             else:
-                store = _store(against, path, dsn, table, ef_search=ef_search)
+                store = StoreOptions.among(values).open(against, ef_search=ef_search)
                 loaded = load_index(index)
                 loaded.check_fingerprint(store.metadata().fingerprint)
                 search = store.search
-            drawn = draw_queries(loaded, queries, flips, seed)
-            found = certify(loaded, search, drawn, k, radius)
+            drawn = draw_queries(loaded, asked.queries, asked.flips, asked.seed)
+            found = certify(loaded, search, drawn, asked.k, asked.radius)
     except typer.Exit:
         raise typer.Exit(2) from None
     holds = found.at_k.mean >= limit
     if as_json:
         print(json.dumps({**asdict(found), "limit": limit, "holds": holds}, indent=2))
     else:
-        shares = {f"recall@{k}": found.at_k, f"within {radius}": found.within_radius}
+        shares = {f"recall@{found.k}": found.at_k, f"within {found.radius}": found.within_radius}
         print_facts(
-            {"items": f"{len(loaded):,}", "queries": f"{len(drawn):,}, {flips} bits flipped"}
+            {"items": f"{len(loaded):,}", "queries": f"{len(drawn):,}, {asked.flips} bits flipped"}
             | {
                 title: f"{share.mean:.4f}  [{share.low:.4f}, {share.high:.4f}]"
                 f"  ({share.queries:,} queries)"
@@ -180,30 +192,11 @@ def verify_index(
             }
         )
     if not holds:
-        warn("[bold red]Limit broken:[/]", f"recall@{k} {found.at_k.mean:.4f} is below {limit:g}")
+        warn(
+            "[bold red]Limit broken:[/]",
+            f"recall@{found.k} {found.at_k.mean:.4f} is below {limit:g}",
+        )
         raise typer.Exit(1)
-
-
-def _store(
-    kind: str,
-    path: Path | None,
-    dsn: str | None,
-    table: str | None,
-    hnsw: bool = False,
-    ef_search: int | None = None,
-) -> "Store":
-    """The store that the options name."""
-    from export.stores import FaissStore, ParquetStore, PgvectorStore
-
-    if kind == "pgvector":
-        if dsn is None or table is None or path is not None:
-            raise ValueError("The store pgvector needs --dsn and --table, and no --path")
-        return PgvectorStore(dsn, table, hnsw, ef_search)
-    if path is None or dsn is not None or table is not None:
-        raise ValueError(f"The store {kind} needs --path, and neither --dsn nor --table")
-    if hnsw or ef_search is not None:
-        raise ValueError(f"--hnsw and --ef-search are of the store pgvector. Received: {kind}")
-    return FaissStore(path) if kind == "faiss" else ParquetStore(path)
 
 
 def _served(server: str | None, name: str | None, index: "CodeIndex") -> "Search":

@@ -11,8 +11,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 import keras_hashing
 from keras_hashing.checks import DEFAULT_WEIGHT, check_bits
 from keras_hashing.names import METHODS, QUANTIZATIONS, quoted
+from keras_hashing.settings import Settings
 from training.compare.grid_run import Run
-from training.settings.settings import Settings
 
 DEFAULT_QUANTIZATIONS = ("none", "native", "sign", "hswd", "swd")
 TUNED_WEIGHTS = (0.01, 0.1, 1.0)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from keras_hashing.settings import field_of
 from training.data.protocols import MAP_AT
 from training.settings import (
     Augmentation,
@@ -15,7 +16,6 @@ from training.settings import (
     SplitSettings,
     TrainingSettings,
 )
-from training.settings.settings import field_of
 
 Mode = Literal["frozen", "fine-tuned"]
 

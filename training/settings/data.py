@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from training.settings.settings import Settings
+from keras_hashing.settings import Settings
 
 OnBadImage = Literal["error", "skip"]
 

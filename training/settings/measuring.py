@@ -2,7 +2,7 @@
 
 from pydantic import ConfigDict, Field
 
-from training.settings.settings import Settings
+from keras_hashing.settings import Settings
 
 
 class MeasuringSettings(Settings):

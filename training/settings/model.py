@@ -14,8 +14,8 @@ from keras_hashing.names import (
     check_name,
     quoted,
 )
+from keras_hashing.settings import Settings
 from training.backbones import BACKBONES, check_backbone
-from training.settings.settings import Settings
 
 Bits = Annotated[int, AfterValidator(check_bits)]
 Method = Annotated[str, AfterValidator(lambda name: check_name("method", name, METHODS))]

@@ -5,8 +5,8 @@ from typing import Self
 from pydantic import ConfigDict, Field, model_validator
 
 from keras_hashing.names import quoted
+from keras_hashing.settings import Settings
 from training.data.protocols import PROTOCOLS, check_protocol
-from training.settings.settings import Settings
 
 
 class SplitSettings(Settings):

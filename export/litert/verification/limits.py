@@ -30,12 +30,10 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    bits: dict[Kind, float] = Field(
-        default={"float32": 0.999, "float16": 0.995, "dynamic-range": 0.9, "int8": 0.9}
-    )
-    size: dict[Kind, float] = Field(default={"float16": 0.52, "int8": 0.30})
+    bits: dict[Kind, float]
+    size: dict[Kind, float]
     size_overhead: int = Field(default=8192, ge=0)
-    map_loss: float = 0.01
+    map_loss: float
     latency: dict[Kind, float] = Field(default={})
 
     def broken(self, verification: "Verification") -> list[str]:

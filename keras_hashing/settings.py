@@ -1,4 +1,4 @@
-"""What all settings have in common."""
+"""What all settings have in common. Loads neither Keras nor TensorFlow."""
 
 import difflib
 from collections.abc import Mapping
@@ -35,6 +35,11 @@ class Settings(BaseModel):
             return cls(**values)
         except ValidationError as error:
             raise ValueError(broken_rules(error)) from None
+
+    @classmethod
+    def among(cls, values: Mapping[str, Any]) -> Self:
+        """The settings among the values of a command; otherwise as `check`."""
+        return cls.check({name: values[name] for name in cls.model_fields})
 
 
 def _unknown(name: str, settings: type[BaseModel]) -> str:
