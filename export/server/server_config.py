@@ -11,6 +11,7 @@ from google.protobuf import text_format
 
 from export.versions.version_folders import version_folders
 from keras_hashing.encoder.card import LARGEST_REQUEST, Card
+from keras_hashing.files.atomic_write import write_text
 
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
 COMPOSE = "docker-compose.yml"
@@ -134,7 +135,7 @@ def write_server_config(config: ServerConfig, output: str | os.PathLike[str]) ->
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        (folder / name).write_text(content, encoding="utf-8")
+        write_text(folder / name, content)
     return [folder / name for name in contents]
 
 

@@ -4,6 +4,8 @@ import hashlib
 import os
 from pathlib import Path
 
+from keras_hashing.files.atomic_write import write_text
+
 CHECKSUMS = Path("assets.extra", "SHA256SUMS")  # in a version folder
 
 
@@ -27,7 +29,7 @@ def write_checksums(folder: str | os.PathLike[str]) -> None:
     ]
     path = folder / CHECKSUMS
     path.parent.mkdir(exist_ok=True)
-    path.write_text("".join(lines), encoding="utf-8")
+    write_text(path, "".join(lines))
 
 
 def verify_files(folder: str | os.PathLike[str]) -> None:

@@ -1,19 +1,16 @@
 """One publisher at a time in the folder of a model."""
 
 import errno
-import fcntl
 import os
-import socket
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from export.versions.version_folders import check_no_version
+from keras_hashing.files.file_lock import HeldByAnotherError, file_lock
 
 LOCK = ".publisher.lock"  # TensorFlow Serving ignores the name
 WAIT = 600.0  # seconds
-_POLL = 0.1  # seconds
 
 
 @contextmanager
@@ -32,14 +29,17 @@ def publisher_lock(models: Path, wait: float = WAIT) -> Iterator[None]:
         TimeoutError: if another publisher has not finished by then; it is named.
         OSError: if the folder cannot be written to.
     """
-    path = models / LOCK
-    file = _locked_file(path, time.monotonic() + wait)
     try:
+        stack = ExitStack()
+        stack.enter_context(file_lock(models / LOCK, wait))
+    except HeldByAnotherError as error:
+        raise TimeoutError(
+            errno.ETIMEDOUT,
+            f"Another publisher is at work ({error.holder}) and has not finished in time",
+            str(models),
+        ) from None
+    with stack:
         yield
-    finally:
-        with suppress(OSError):
-            path.unlink()  # while it is held, so it is no other's
-        os.close(file)
 
 
 @contextmanager
@@ -75,43 +75,3 @@ def publishing(models: str | os.PathLike[str], wait: float = WAIT) -> Iterator[P
             with suppress(OSError):  # another may have used it
                 folder.rmdir()
         raise
-
-
-def _locked_file(path: Path, deadline: float) -> int:
-    while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            if _try_lock(file) and _is_file_at(path, file):
-                os.ftruncate(file, 0)
-                os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
-                return file
-            holder = os.pread(file, 200, 0).decode(errors="replace") or "another process"
-        except BaseException:
-            os.close(file)
-            raise
-        os.close(file)
-        if time.monotonic() >= deadline:
-            raise TimeoutError(
-                errno.ETIMEDOUT,
-                f"Another publisher is at work ({holder}) and has not finished in time",
-                str(path.parent),
-            )
-        time.sleep(_POLL)
-
-
-def _try_lock(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EAGAIN):
-            return False
-        raise
-    return True
-
-
-def _is_file_at(path: Path, file: int) -> bool:
-    """Whether the file that was locked is still the one of that name."""
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(file))
-    except FileNotFoundError:
-        return False

@@ -5,8 +5,9 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
+
+from keras_hashing.files.atomic_write import sync_file, sync_folder
 
 LARGEST = 2**63 - 1  # TensorFlow Serving keeps a version in an int64
 
@@ -113,7 +114,7 @@ def write_version(parent: Path, number: int, write: Callable[[Path], None]) -> P
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _force_folder(parent)
+    sync_folder(parent)
     return final
 
 
@@ -138,7 +139,7 @@ def remove_leftovers(parent: Path) -> None:
 def roll_back(folder: Path) -> Path:
     """Renames a version so that no server serves it; returns its new path."""
     kept = folder.rename(folder.with_name(f"{int(folder.name)}.rolled-back"))
-    _force_folder(folder.parent)
+    sync_folder(folder.parent)
     return kept
 
 
@@ -146,18 +147,5 @@ def _force_to_disk(folder: Path) -> None:
     """Returns once all files and folders in `folder` would survive a power cut."""
     for parent, _, files in os.walk(folder):
         for name in files:
-            _force(Path(parent, name), os.O_RDONLY)
-        _force_folder(Path(parent))
-
-
-def _force_folder(folder: Path) -> None:
-    with suppress(PermissionError):  # of a system that opens no folders
-        _force(folder, os.O_RDONLY)
-
-
-def _force(path: Path, flags: int) -> None:
-    file = os.open(path, flags)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+            sync_file(Path(parent, name))
+        sync_folder(Path(parent))

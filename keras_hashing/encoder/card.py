@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from keras_hashing.broken_rules import broken_rules
+from keras_hashing.files.atomic_write import write_text
 
 if TYPE_CHECKING:
     from keras_hashing.encoder.hash_encoder import HashEncoder
@@ -27,12 +28,14 @@ class PreprocessingCard(BaseModel):
         height: height of the network's images, pixels.
         width: width, pixels.
         channels: 1 (grey) or 3 (RGB).
+        orientation: "exif" if images are turned as their EXIF data says.
         description: the steps in words.
     """
 
     height: int = Field(ge=1)
     width: int = Field(ge=1)
     channels: Literal[1, 3]
+    orientation: Literal["exif", "ignored"] = "ignored"
     description: str
 
 
@@ -121,7 +124,7 @@ class Card(BaseModel):
         """Writes the card into the folder of a SavedModel; raises `OSError` if it cannot."""
         path = Path(version_folder, CARD)
         path.parent.mkdir(exist_ok=True)
-        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_text(path, self.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def load(cls, version_folder: str | os.PathLike[str]) -> Self:

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 def atomic_write(path: Path) -> Iterator[Path]:
     """Gives a temporary name in the same folder, and renames it when the block has succeeded.
 
-    The temporary name keeps the suffix, by which Keras chooses a file format.
+    The file is on the disk before it gets its name. Each writer has a temporary name of its own;
+    it keeps the suffix, by which Keras chooses a file format.
 
     Args:
         path: The file to write; an existing one stays as it is until the new one is whole.
@@ -22,9 +24,39 @@ def atomic_write(path: Path) -> Iterator[Path]:
         Whatever the block raises, for example `OSError` on a full disk; the temporary file is
         then removed.
     """
-    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
     try:
         yield temporary
-        os.replace(temporary, path)
+        rename_durably(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text as UTF-8, whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def rename_durably(temporary: Path, path: Path) -> None:
+    """Renames a file that is written, so that neither its content nor its name can be lost."""
+    sync_file(temporary)
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Returns once the content of a file would survive a power cut."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Returns once the names in a folder would survive a power cut."""
+    if os.name != "posix":  # elsewhere folders cannot be opened
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,7 +1,6 @@
 """The packed codes of a database with the names of its items: searched exactly, kept in a file."""
 
 import os
-import secrets
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.retrieval.bit_words import Words, bit_words
 from keras_hashing.retrieval.hamming import HammingKernel
 from keras_hashing.retrieval.precision import check_radius
@@ -252,15 +252,8 @@ class CodeIndex:
         path = Path(path)
         if not path.parent.is_dir():
             raise FileNotFoundError(f"There is no folder {str(path.parent)!r} to save the index in")
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            with open(temporary, "xb") as file:
-                np.savez(file, allow_pickle=False, **self._arrays())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_write(path) as temporary, temporary.open("xb") as file:
+            np.savez(file, allow_pickle=False, **self._arrays())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

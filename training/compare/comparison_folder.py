@@ -1,15 +1,15 @@
 """The folder of a comparison, and its small files."""
 
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from keras_hashing.files.atomic_write import atomic_write
+from keras_hashing.files.file_lock import HeldByAnotherError, file_lock
 from training.compare.grid import Choice, Column
 from training.compare.grid_run import Run
 from training.compare.recipe import digest_of
@@ -52,13 +52,13 @@ class ComparisonFolder:
         """
         for folder in (self.arrays, self.work):
             folder.mkdir(parents=True, exist_ok=True)
-        with (self.work / "lock").open("w") as lock:
+        with ExitStack() as stack:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                stack.enter_context(file_lock(self.work / "lock", wait=0))
+            except HeldByAnotherError as error:
                 raise ValueError(
-                    f"Another process is comparing in {self.path}: wait for it, or choose another "
-                    "--output (one command uses several processes by --workers)"
+                    f"Another process is comparing in {self.path} ({error.holder}): wait for it, "
+                    "or choose another --output (one command uses several processes by --workers)"
                 ) from None
             yield
 

@@ -1,12 +1,9 @@
 """Features of a frozen backbone, computed once and kept on disk."""
 
-import fcntl
 import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,8 @@ import tensorflow as tf
 from keras_hashing.command_line.progress import loading_progress
 from keras_hashing.command_line.stages import stage
 from keras_hashing.encoder.leaf_layers import leaf_layers
-from keras_hashing.files.atomic_write import atomic_write
+from keras_hashing.files.atomic_write import atomic_write, rename_durably
+from keras_hashing.files.file_lock import file_lock
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from training.data import ImageDataset
 from training.data.pipeline import evaluation_batches
@@ -64,7 +62,7 @@ def cached_features(
     folder.mkdir(parents=True, exist_ok=True)
     key = features_key(dataset, preprocessing, backbone, dtype)
     shape = (len(dataset), int(backbone.output_shape[-1]))
-    with _locked(folder / f"{key}.lock"):
+    with file_lock(folder / f"{key}.lock"):
         path = folder / f"{key}.npy"
         found = _read(path, shape, dtype)
         if found is not None:
@@ -174,9 +172,7 @@ def _compute(
                 save(done)
     save(done)
     about: dict[str, Any] = {"sha256": _digest(features), "shape": shape, "dtype": dtype}
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    rename_durably(partial, path)
     with atomic_write(_seal(path)) as temporary:
         temporary.write_text(json.dumps(about))
     marker.unlink(missing_ok=True)
@@ -191,11 +187,3 @@ def _rows_done(partial: Path, marker: Path, shape: tuple[int, int], dtype: str) 
         return 0
     fits = features.shape == shape and features.dtype == dtype
     return rows if fits and isinstance(rows, int) and 0 <= rows <= shape[0] else 0
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process computes; a second waits for it and then reads."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

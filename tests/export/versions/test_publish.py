@@ -332,7 +332,8 @@ def test_all_files_are_forced_to_the_disk_before_the_rename(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     forced: list[Path] = []
-    monkeypatch.setattr(version_folders, "_force", lambda path, flags: forced.append(path))
+    monkeypatch.setattr(version_folders, "sync_file", forced.append)
+    monkeypatch.setattr(version_folders, "sync_folder", forced.append)
     rename = os.rename
 
     def checked_rename(old: Path, new: Path) -> None:
