@@ -75,8 +75,8 @@ def server_config(
         bool,
         typer.Option(
             "--batching",
-            help="Have the server join requests to batches. Not for a model with an index, whose "
-            "searches it would refuse; nor where clients send pixels of several sizes.",
+            help="Have the server join requests to batches. Not where clients send pixels of "
+            "several sizes, or searches whose `k` is a scalar.",
             rich_help_panel=_BATCHING,
         ),
     ] = False,

@@ -50,17 +50,18 @@ def export_saved_model(
     Images may have any size; the graph resizes them. `encoded` are image files (JPEG, PNG, …) of
     any sizes. Preprocessing is that of the training.
 
-    Both searches take the optional inputs `k` (int32 scalar, 1 to 1,000, default 10; n · k at
-    most 2^20) and `max_distance` (int32 scalar, at least 0, default K). Answers come nearest first,
+    Both searches take the optional inputs `k` (int32, 1 to 1,000, default 10; n · k at most 2^20)
+    and `max_distance` (int32, at least 0, default K): scalars, [1], or [n] with a number for each
+    row; the answers have as many columns as the largest k. Answers come nearest first,
     equal distances in the order of the index. Where a row has fewer than k, the rest of its
     distances are -1 and of its ids -1 or "". The search is exact; with `rerank`, `search` orders
     the nearest 100 (or k) by the query's continuous code, and `distances` remain Hamming distances.
     `card` answers with the `Card` as JSON, whatever the request says, at most 256 times: TensorFlow
     Serving gives no other file of a model.
 
-    A server must not join requests to batches (`--enable_batching`) where there is an index: it can
-    join only inputs with a batch dimension, which `k` has not. Nor can it join `encode` of images
-    of several sizes; `encode_bytes` takes files of any.
+    A server that joins requests to batches (`--enable_batching`) wants `k` and `max_distance` as
+    [n], since it can join only inputs with a batch dimension. Nor can it join `encode` of images of
+    several sizes; `encode_bytes` takes files of any.
 
     Beside them lie the `Card`, a warm-up request for each signature, and the files' checksums.
 
@@ -149,6 +150,7 @@ def _card(encoder: "HashEncoder", index: "CodeIndex | None", rerank: bool) -> Ca
         default_k=DEFAULT_K,
         largest_k=MAX_K,
         rerank=rerank,
+        batchable=True,
     )
     return Card.of(encoder, SIGNATURES + SEARCH_SIGNATURES, about_index)
 
@@ -206,8 +208,9 @@ def _add_search(archive: Any, codes_of_bytes: Any, index: "CodeIndex", rerank: b
     served = ServedSearch(index, rerank)
     pack = PackBits()
     # An input is optional only if its default is a tensor, in a plain function: an int is dropped.
-    default_k = tf.constant(DEFAULT_K)
-    any_distance = tf.constant(index.bits)
+    # [1] rather than a scalar: a server that joins requests takes the defaults of one row.
+    default_k = tf.constant([DEFAULT_K])
+    any_distance = tf.constant([index.bits])
 
     def search(
         encoded: tf.Tensor, k: tf.Tensor = default_k, max_distance: tf.Tensor = any_distance
@@ -222,8 +225,8 @@ def _add_search(archive: Any, codes_of_bytes: Any, index: "CodeIndex", rerank: b
         return served.nearest(code, k, max_distance)._asdict()
 
     limits = [
-        tf.TensorSpec([], tf.int32, name="k"),
-        tf.TensorSpec([], tf.int32, name="max_distance"),
+        tf.TensorSpec(None, tf.int32, name="k"),
+        tf.TensorSpec(None, tf.int32, name="max_distance"),
     ]
     encoded = tf.TensorSpec([None], tf.string, name="encoded")
     code = tf.TensorSpec([None, packed_width(index.bits)], tf.uint8, name="code")

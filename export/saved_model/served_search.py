@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from keras_hashing import backend
 from keras_hashing.layers import HammingSearch
 from keras_hashing.retrieval import CodeIndex
 from keras_hashing.retrieval.packed_width import packed_width
@@ -54,12 +55,14 @@ class ServedSearch(tf.Module):
     ) -> Answers:
         """Finds the k items nearest to each packed code, nearest first.
 
-        A row that has fewer ends in distances of -1, with ids of -1 or "".
+        A row that has fewer ends in distances of -1, with ids of -1 or "". `k` and `max_distance`
+        are one number for all rows or one a row, so that a server can join requests of several;
+        the answers have as many columns as the largest k.
 
         Args:
             code: packed codes, uint8 [n, K/8].
-            k: int32 scalar, 1 to 1,000; n · k at most 2^20.
-            max_distance: int32 scalar, at least 0; more than K is as good as K.
+            k: int32, scalar, [1] or [n]: 1 to 1,000; n times the largest at most 2^20.
+            max_distance: int32, scalar, [1] or [n]: at least 0; more than K is as good as K.
             continuous: float32 [n, K], to rank by.
 
         Raises:
@@ -67,30 +70,59 @@ class ServedSearch(tf.Module):
         """
         width = packed_width(self.bits)
         code, k, max_distance = map(_of_any_shape, (code, k, max_distance))
+        k, max_distance = tf.reshape(k, [-1]), tf.reshape(max_distance, [-1])
         right_width = tf.debugging.assert_equal(
             tf.shape(code)[-1],
             width,
             f"`code` must have {width} bytes a row: the index holds codes of {self.bits} bits",
         )
+        in_range = tf.debugging.Assert(
+            tf.reduce_all((k >= 1) & (k <= MAX_K)),
+            [f"`k` must be an integer from 1 to {MAX_K}. Received:", k],
+        )
         not_negative = tf.debugging.assert_non_negative(
             max_distance, "`max_distance` must be at least 0"
         )
-        with tf.control_dependencies([right_width, not_negative]):
+        with tf.control_dependencies([right_width, in_range, not_negative]):
             code = tf.ensure_shape(code, [None, width])
-            k, max_distance = tf.reshape(k, []), tf.reshape(max_distance, [])
-        # A `k` out of range has an error of its own.
-        answers = tf.shape(code, tf.int64)[0] * tf.cast(tf.minimum(k, MAX_K), tf.int64)
+        rows, columns = tf.shape(code)[0], tf.clip_by_value(tf.reduce_max(k), 1, MAX_K)
         not_too_many = tf.debugging.assert_less_equal(
-            answers,
+            tf.cast(rows, tf.int64) * tf.cast(columns, tf.int64),
             tf.constant(MOST_ANSWERS, tf.int64),
             f"Rows times `k` must be at most {MOST_ANSWERS}: send fewer rows in a request",
         )
         with tf.control_dependencies([not_too_many]):
-            code = tf.identity(code)
-        positions, distances = self.layer(
-            code, continuous=continuous, k=k, max_distance=max_distance
-        )
+            k = _one_a_row("k", k, rows)
+            max_distance = _one_a_row("max_distance", max_distance, rows)
+
+        def of_row(row: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+            query, k, max_distance, *rank_by = row
+            positions, distances = self.layer(
+                query[tf.newaxis],
+                continuous=rank_by[0][tf.newaxis] if rank_by else None,
+                k=k,
+                max_distance=max_distance,
+            )
+            padding = [[0, columns - k]]
+            return (
+                tf.pad(positions[0], padding, constant_values=-1),
+                tf.pad(distances[0], padding, constant_values=-1),
+            )
+
+        queries = (code, k, max_distance) + (() if continuous is None else (continuous,))
+        positions, distances = backend.map_rows(of_row, queries, ("int32", "int32"), (columns,))
         return Answers(self.ids(positions), distances)
+
+
+def _one_a_row(name: str, values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Int32 [1] or [rows] → [rows]."""
+    count = tf.size(values)
+    fits = tf.debugging.Assert(
+        (count == 1) | (count == rows),
+        [f"`{name}` must be one number, or one a row. Received:", values],
+    )
+    with tf.control_dependencies([fits]):
+        return tf.broadcast_to(values, [rows])
 
 
 def _of_any_shape(tensor: tf.Tensor) -> tf.Tensor:

@@ -47,8 +47,13 @@ def _inputs(signature: str, card: Card) -> dict[str, TensorProto]:
         return {"images": tf.make_tensor_proto(image[np.newaxis])}
     if signature == "card":
         return {"request": tf.make_tensor_proto([b""])}
-    if signature == "search_code":
-        return {
-            "code": tf.make_tensor_proto(np.zeros((1, packed_width(card.bits)), dtype=np.uint8))
-        }
-    return {"encoded": tf.make_tensor_proto([tf.io.encode_png(image).numpy()])}
+    encoded = {"encoded": tf.make_tensor_proto([tf.io.encode_png(image).numpy()])}
+    if card.index is None or signature not in ("search", "search_code"):
+        return encoded
+    # A server that joins requests to batches refuses scalars, and the whole version for them.
+    limits = {
+        "k": tf.make_tensor_proto([card.index.default_k]),
+        "max_distance": tf.make_tensor_proto([card.bits]),
+    }
+    code = {"code": tf.make_tensor_proto(np.zeros((1, packed_width(card.bits)), dtype=np.uint8))}
+    return (encoded if signature == "search" else code) | limits

@@ -27,8 +27,7 @@ class ServerConfig:
         model_folder: the folder of the model's numbered versions.
         name: the model's name on the server; by default the name of the folder.
         versions: the versions to keep served; empty for the highest there is at any time.
-        batching: whether the server joins requests to batches. It must not for a model with an
-            index, see `batching_config`.
+        batching: whether the server joins requests to batches; see `batching_config`.
         grpc_port: where gRPC is offered.
         rest_port: where REST and the metrics are offered.
         poll_seconds: how often the server looks for a new version.
@@ -40,8 +39,8 @@ class ServerConfig:
 
     Raises:
         FileNotFoundError: if the folder holds no version.
-        ValueError: if an argument breaks its rule, or `batching` is asked for a version with an
-            index.
+        ValueError: if an argument breaks its rule, or `batching` is asked for a version whose
+            searches take scalars only.
     """
 
     model_folder: Path
@@ -74,6 +73,11 @@ class ServerConfig:
             self._check_batching()
 
     @property
+    def searches(self) -> bool:
+        """Whether a version that is served has an index."""
+        return any("search" in Card.load(folder).signatures for folder in self.served.values())
+
+    @property
     def served(self) -> dict[int, Path]:
         """The versions that are served as the folder is now, by number."""
         existing = version_folders(self.model_folder)
@@ -81,11 +85,13 @@ class ServerConfig:
 
     def _check_batching(self) -> None:
         for number, folder in self.served.items():
-            if "search" in Card.load(folder).signatures:
+            card = Card.load(folder)
+            if "search" in card.signatures and not (card.index and card.index.batchable):
                 raise ValueError(
-                    "`batching` must be off for a model with an index: TensorFlow Serving joins "
-                    "only inputs with a batch dimension, and `k` of the signature `search` has "
-                    f"none. Received: batching=True, and version {number} has an index"
+                    "`batching` must be off for a version whose searches take scalars only: "
+                    "TensorFlow Serving joins only inputs with a batch dimension. Publish the "
+                    f"version anew. Received: batching=True, and version {number} was written "
+                    "before `k` could be one number a row"
                 )
 
     def _check_numbers(self) -> None:
@@ -183,9 +189,9 @@ def batching_config(config: ServerConfig) -> str:
 #
 # Batching pays where many clients send one image each and a GPU, or many cores, idle between.
 # What to know before it is switched on:
-# - A model with an index must not be batched. Only inputs with a batch dimension of one size can
-#   be joined; `k` and `max_distance` of `search` and `search_code` are scalars, so that every
-#   search would be refused (INVALID_ARGUMENT).
+# - Only inputs with a batch dimension can be joined: `k` and `max_distance` of `search` and
+#   `search_code` must be lists with one number a row, as keras_hashing.client sends them; scalars
+#   are refused (INVALID_ARGUMENT), and so are the defaults for more than one row.
 # - `encode` must then get images of one size from all clients: images of two sizes that meet in a
 #   batch are refused (FAILED_PRECONDITION). `encode_bytes` takes files of any sizes.
 # - A batch stands or falls as a whole: one file that is no image has the images of the other
@@ -195,9 +201,7 @@ def batching_config(config: ServerConfig) -> str:
 # keras_hashing send as many at most.
 max_batch_size {{ value: {LARGEST_REQUEST} }}
 
-# Images that are computed at once at most. More use more memory and answer later.
-max_execution_batch_size {{ value: {config.max_execution_batch_size} }}
-
+{_execution(config)}
 # How long a request waits for others to join, microseconds. 0: never.
 batch_timeout_micros {{ value: {config.batch_timeout_micros} }}
 
@@ -207,11 +211,26 @@ max_enqueued_batches {{ value: 100 }}
 # Batches that are computed at once. The number of processors is a good start.
 num_batch_threads {{ value: {config.batch_threads} }}
 
-# Requests are cut and joined to batches of max_execution_batch_size, which needs this.
-enable_large_batch_splitting {{ value: true }}
-
 # Images of other sizes are not filled up with zeros: they would get wrong codes.
 pad_variable_length_inputs: false
+"""
+
+
+def _execution(config: ServerConfig) -> str:
+    """How many images are computed at once."""
+    if config.searches:
+        return """\
+# No request is cut: its parts would be answered with other columns where they are joined with
+# searches of another `k`, and could not be put together. So max_batch_size also limits what is
+# computed at once. Generate this file anew when a first version with an index is published.
+enable_large_batch_splitting { value: false }
+"""
+    return f"""\
+# Images that are computed at once at most. More use more memory and answer later.
+max_execution_batch_size {{ value: {config.max_execution_batch_size} }}
+
+# Requests are cut and joined to batches of that size, which needs this.
+enable_large_batch_splitting {{ value: true }}
 """
 
 

@@ -128,6 +128,7 @@ class Operations:
         self.settings = settings
         self._checked_versions: set[int] = set()  # of them the fingerprint has been compared
         self._answers_name_version = False
+        self._batchable: bool | None = None  # whether searches take limits by row, once known
 
     def encode(self, images: Images) -> Steps[NDArray[np.uint8]]:
         """Packed codes of images, uint8 [n, K/8]."""
@@ -146,12 +147,7 @@ class Operations:
         yield from self._check_fingerprint()
         if not len(rows):
             return (yield from self._no_neighbours(k))
-        limits = {
-            "k": np.array(k, dtype=np.int32),
-            "max_distance": np.array(
-                LARGEST_INT32 if max_distance is None else max_distance, dtype=np.int32
-            ),
-        }
+        limits = {"k": k, "max_distance": LARGEST_INT32 if max_distance is None else max_distance}
         if rows.encoded:
             return (yield from self._search("search", "encoded", rows, limits))
         if isinstance(images, np.ndarray) and images.ndim == 2:
@@ -229,16 +225,19 @@ class Operations:
         signature: str,
         name: str,
         rows: Rows,
-        limits: dict[str, NDArray[np.int32]],
+        limits: Mapping[str, int],
         model: Model | None = None,
     ) -> Steps[Neighbours]:
-        answer_bytes = NEIGHBOUR_BYTES * (1 + int(limits["k"]))
+        k = limits["k"]
+        answer_bytes = NEIGHBOUR_BYTES * (1 + k)
         answers = yield from self._predict_blocks(
             signature, name, rows, limits, answer_bytes, model
         )
-        return Neighbours(_texts(_joined(answers, "ids")), _joined(answers, "distances"))
+        # A row joined with one of a larger k has more columns than were asked for.
+        ids, distances = _joined(answers, "ids", k), _joined(answers, "distances", k)
+        return Neighbours(_texts(ids), distances)
 
-    def _search_pixels(self, rows: Rows, limits: dict[str, NDArray[np.int32]]) -> Steps[Neighbours]:
+    def _search_pixels(self, rows: Rows, limits: Mapping[str, int]) -> Steps[Neighbours]:
         """Encodes, then searches in the index of the version that has encoded."""
         for last in (False, True):
             codes, version = yield from self._encode(rows)
@@ -270,7 +269,7 @@ class Operations:
         signature: str,
         name: str,
         rows: Rows,
-        constants: Mapping[str, NDArray[Any]],
+        limits: Mapping[str, int],
         answer_bytes: int,
         model: Model | None = None,
     ) -> Steps[list[Prediction]]:
@@ -280,15 +279,15 @@ class Operations:
         if it was refused by itself, twice; and where a server has joined a request with another
         client's bad file, the halves are answered.
         """
-        limit = self.settings.max_message_bytes - REQUEST_OVERHEAD
+        most_bytes = self.settings.max_message_bytes - REQUEST_OVERHEAD
         answers = []
-        waiting = [*blocks(rows, limit, self.settings.max_batch_size, answer_bytes)][::-1]
+        waiting = [*blocks(rows, most_bytes, self.settings.max_batch_size, answer_bytes)][::-1]
         confirmed = -1  # the row that has been refused by itself
         while waiting:
             start, stop = waiting.pop()
-            inputs = {name: rows.take(start, stop), **constants}
+            inputs = {name: rows.take(start, stop)}
             try:
-                answer = yield from self._predict(signature, inputs, model)
+                answer = yield from self._predict_limited(signature, inputs, limits, model)
             except (MessageTooLargeError, InvalidRequestError) as error:
                 about_a_row = isinstance(error, MessageTooLargeError) or (
                     rows.encoded and _is_about_an_image(error)
@@ -308,6 +307,40 @@ class Operations:
             else:
                 answers.append(_checked(answer, stop - start))
         return answers
+
+    def _predict_limited(
+        self,
+        signature: str,
+        inputs: Mapping[str, NDArray[Any]],
+        limits: Mapping[str, int],
+        model: Model | None,
+    ) -> Steps[Prediction]:
+        """The answer of a signature, with limits in the form that the version takes."""
+        if not limits:
+            return (yield from self._predict(signature, inputs, model))
+        rows = len(next(iter(inputs.values())))
+        batchable = self._batchable
+        if batchable is None:
+            batchable = yield from self._ask_batchable(model)
+        request = {**inputs, **_limits(limits, rows if batchable else None)}
+        try:
+            return (yield from self._predict(signature, request, model))
+        except InvalidRequestError as error:
+            if _is_about_an_image(error) or (yield from self._ask_batchable(model)) == batchable:
+                raise
+        # A version of the other form has taken over.
+        request = {**inputs, **_limits(limits, None if batchable else rows)}
+        return (yield from self._predict(signature, request, model))
+
+    def _ask_batchable(self, model: Model | None) -> Steps[bool]:
+        """Whether the version takes limits by row."""
+        try:
+            card, _ = yield from self._card(model or self.settings.model)
+        except CardUnavailableError:
+            self._batchable = False
+        else:
+            self._batchable = card.index is not None and card.index.batchable
+        return self._batchable
 
     # Card and fingerprint
 
@@ -380,6 +413,12 @@ def _named(error: ServingError, row: str, settings: Settings) -> ServingError:
     return type(error)(f"{row}: {error.message}{limit}")
 
 
+def _limits(limits: Mapping[str, int], rows: int | None) -> dict[str, NDArray[np.int32]]:
+    """The limits of a search as inputs: one a row, or scalars."""
+    shape = () if rows is None else (rows,)
+    return {name: np.full(shape, value, dtype=np.int32) for name, value in limits.items()}
+
+
 def _checked(answer: Prediction, rows: int) -> Prediction:
     for name, values in answer.outputs.items():
         if not values.ndim or len(values) != rows:
@@ -391,9 +430,9 @@ def _checked(answer: Prediction, rows: int) -> Prediction:
     return answer
 
 
-def _joined(answers: list[Prediction], name: str) -> NDArray[Any]:
+def _joined(answers: list[Prediction], name: str, columns: int | None = None) -> NDArray[Any]:
     try:
-        return np.concatenate([answer.outputs[name] for answer in answers])
+        return np.concatenate([answer.outputs[name][..., :columns] for answer in answers])
     except KeyError:
         raise ServingError(
             f"The server's answer lacks the output {name!r}: the model was not written by "

@@ -48,6 +48,8 @@ class IndexCard(BaseModel):
         default_k: answers a query gets where the request does not say.
         largest_k: the most that a request may ask for.
         rerank: whether `search` orders the candidates by the query's continuous code.
+        batchable: whether `k` and `max_distance` may be [n], one a row, so that a server can join
+            requests; versions written before that take scalars only.
     """
 
     items: int = Field(ge=0)
@@ -55,6 +57,7 @@ class IndexCard(BaseModel):
     default_k: int = Field(ge=1)
     largest_k: int = Field(ge=1)
     rerank: bool
+    batchable: bool = False
 
 
 class Card(BaseModel):

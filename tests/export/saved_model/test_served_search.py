@@ -131,6 +131,34 @@ def test_codes_find_what_brute_force_finds(
         assert answer["ids"].dtype == np.int64
 
 
+@pytest.mark.parametrize("name", ["string", "int64"])
+def test_each_row_may_have_limits_of_its_own(
+    name: str,
+    sessions: dict[str, Session],
+    grey_run: Run,
+    digits: np.ndarray,
+    encode_image: Callable[..., bytes],
+) -> None:
+    """So a server can join requests: each row is answered as if it were asked alone."""
+    session, images = sessions[name], digits[300:304]
+    calls = {
+        "search_code": ("code", grey_run.model.encode(images)),
+        "search": ("encoded", np.array([encode_image(image[..., 0]) for image in images], object)),
+    }
+    k, max_distance = np.array([3, 150, 1, 20], np.int32), np.array([32, 9, 0, 4], np.int32)
+    missing = -1 if name == "int64" else b""
+    for signature, (given, queries) in calls.items():
+        joined = session(signature, **{given: queries}, k=k, max_distance=max_distance)
+        assert joined["ids"].shape == (4, 150)
+        for row in range(4):
+            limits = {"k": k[row], "max_distance": max_distance[row : row + 1]}
+            alone = session(signature, **{given: queries[row : row + 1]}, **limits)
+            for output, padding in (("ids", missing), ("distances", -1)):
+                found = joined[output][row].tolist()
+                assert found[: k[row]] == alone[output][0].tolist()
+                assert set(found[k[row] :]) <= {padding}
+
+
 def test_files_find_what_their_codes_find(
     sessions: dict[str, Session],
     grey_run: Run,
@@ -188,7 +216,9 @@ def test_no_query_gets_no_answer(signature: str, name: str, sessions: dict[str, 
         ({"k": np.int32(-1)}, "`k` must be an integer from 1 to 1000"),
         ({"k": np.int32(1001)}, "`k` must be an integer from 1 to 1000"),
         ({"k": np.int32(2**31 - 1)}, "`k` must be an integer from 1 to 1000"),
-        ({"k": np.array([3, 4], np.int32)}, None),
+        ({"k": np.array([3, 4], np.int32)}, "`k` must be one number, or one a row"),
+        ({"max_distance": np.array([3, 4], np.int32)}, "`max_distance` must be one number, or"),
+        ({"code": np.zeros((2, 4), np.uint8), "k": np.array([3, 0], np.int32)}, "`k` must be an"),
         ({"max_distance": np.int32(-1)}, "`max_distance` must be at least 0"),
         (
             {"code": np.zeros((1049, 4), np.uint8), "k": np.int32(1000)},
@@ -244,6 +274,7 @@ def test_the_card_names_the_index(folders: dict[str, Path]) -> None:
             "default_k": 10,
             "largest_k": 1000,
             "rerank": name == "string",
+            "batchable": True,
         }
 
 

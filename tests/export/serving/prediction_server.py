@@ -3,8 +3,10 @@
 It runs a SavedModel in a TF1 session, found by its tag and called by its signature, as the server's
 core does; fills in the defaults of a signature's inputs; maps errors to the same codes; watches the
 model's folder, loads the highest version, replays its warm-up records, and lets the one before
-finish what it has begun. It is test code, not a product: no batching, no version labels from a
-configuration file, one model.
+finish what it has begun. A version that cannot be loaded is tried again as often as it is told,
+and holds its load thread meanwhile; only then is its state END. With `Batching` requests are joined
+under the server's rules. It is test code, not a product: no version labels from a configuration
+file, one model.
 
     python tests/export/serving/prediction_server.py --model-base-path models/fashion \
         --model-name fashion
@@ -22,6 +24,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -62,11 +65,115 @@ def invalid(message: str) -> tf.errors.OpError:
     return tf.errors.InvalidArgumentError(None, None, message)
 
 
+@dataclass(frozen=True)
+class Batching:
+    """As `--enable_batching` with a batching.config; see `BatchingParameters`.
+
+    Without splitting `max_batch_size` limits what is computed at once as well.
+    """
+
+    max_batch_size: int
+    max_execution_batch_size: int | None = None
+    timeout: float = 0.002
+
+
+@dataclass
+class Task:
+    """A request, or a part of one, that waits for its batch."""
+
+    feed: dict[str, np.ndarray]
+    done: threading.Event
+    values: list[np.ndarray] | None = None
+    error: tf.errors.OpError | None = None
+
+    @property
+    def rows(self) -> int:
+        return len(next(iter(self.feed.values())))
+
+
+class BatchingSession:
+    """Joins what is run under the same signature, as the server's session of that name does."""
+
+    def __init__(self, run: Callable[..., list[np.ndarray]], batching: Batching) -> None:
+        self._run, self._batching = run, batching
+        self._lock = threading.Lock()
+        self._waiting: dict[tuple[str, ...], list[Task]] = {}
+        self.batches: list[list[int]] = []  # the rows of each request or part in each batch
+
+    def run(self, feed: dict[str, np.ndarray], fetches: list[str]) -> list[np.ndarray]:
+        if any(value.ndim == 0 for value in feed.values()):
+            raise invalid("Batching input tensors must have at least one dimension")
+        rows = {len(value) for value in feed.values()}
+        if len(rows) != 1:
+            raise invalid(
+                "Batching input tensors supplied in a given call must have equal 0th-dimension size"
+            )
+        (count,) = rows
+        limit = self._batching.max_batch_size
+        if count > limit:
+            raise invalid(f"Task size {count} is larger than maximum input batch size {limit}")
+        at_once = self._batching.max_execution_batch_size or limit
+        tasks = [
+            Task(
+                {name: value[start : start + at_once] for name, value in feed.items()},
+                threading.Event(),
+            )
+            for start in range(0, max(count, 1), at_once)
+        ]
+        parts = [self._joined(task, fetches, at_once) for task in tasks]
+        try:
+            return [np.concatenate(values) for values in zip(*parts, strict=True)]
+        except ValueError as error:
+            raise invalid(f"The parts of a request cannot be put together: {error}") from error
+
+    def _joined(self, task: Task, fetches: list[str], at_once: int) -> list[np.ndarray]:
+        """The answer to a task; the first of a batch waits for others and runs it."""
+        key = (*sorted(task.feed), *fetches)
+        with self._lock:
+            batch = self._waiting.get(key)
+            if batch is None or sum(other.rows for other in batch) + task.rows > at_once:
+                batch = self._waiting[key] = [task]
+            else:
+                batch.append(task)
+        if batch[0] is task:
+            task.done.wait(self._batching.timeout)  # nobody sets it: others join meanwhile
+            with self._lock:
+                if self._waiting.get(key) is batch:
+                    del self._waiting[key]
+            self._run_batch(batch, fetches)
+        task.done.wait()
+        if task.error is not None:
+            raise task.error
+        assert task.values is not None
+        return task.values
+
+    def _run_batch(self, batch: list[Task], fetches: list[str]) -> None:
+        self.batches.append([task.rows for task in batch])
+        try:
+            feed = {
+                name: np.concatenate([task.feed[name] for task in batch]) for name in batch[0].feed
+            }
+            values = self._run(feed, fetches, None)
+            ends = np.cumsum([task.rows for task in batch])[:-1]
+            parts = zip(*(np.split(value, ends) for value in values), strict=True)
+            for task, part in zip(batch, parts, strict=True):
+                task.values = list(part)
+        except (tf.errors.OpError, ValueError) as error:
+            problem = error
+            if isinstance(error, ValueError):  # images of two sizes
+                problem = tf.errors.FailedPreconditionError(None, None, str(error))
+            for task in batch:
+                task.error = problem
+        for task in batch:
+            task.done.set()
+
+
 class LoadedVersion:
     """A version in memory; it counts the requests that run in it."""
 
-    def __init__(self, folder: Path, version: int) -> None:
+    def __init__(self, folder: Path, version: int, batching: Batching | None = None) -> None:
         self.version = version
+        self.batching = batching and BatchingSession(self._run, batching)
         self._running = 0
         self._idle = threading.Condition()
         self._session = tf.compat.v1.Session(graph=tf.Graph())
@@ -117,7 +224,11 @@ class LoadedVersion:
             if alias not in signature.outputs:
                 raise invalid(f"output tensor alias not found in signature: {alias}")
         fetches = [signature.outputs[alias].name for alias in aliases]
-        values = self._run(feed, fetches, timeout)
+        values = (
+            self._run(feed, fetches, timeout)
+            if self.batching is None
+            else self.batching.run(feed, fetches)
+        )
         response = predict_pb2.PredictResponse()
         response.model_spec.name = model
         response.model_spec.signature_name = name
@@ -193,23 +304,42 @@ def field_proto(value: Any) -> Any:
 
 
 class ServedModel:
-    """The versions in a folder, of which the highest is served."""
+    """The versions in a folder, of which the highest is served; see `ModelServer`."""
 
-    def __init__(self, name: str, base_path: Path, poll_seconds: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        base_path: Path,
+        poll_seconds: float,
+        batching: Batching | None,
+        load_threads: int,
+        load_retries: int,
+        retry_seconds: float,
+    ) -> None:
         self.name = name
+        self._batching = batching
+        self._load_retries, self._retry_seconds = load_retries, retry_seconds
+        self._loaders = futures.ThreadPoolExecutor(load_threads)
+        self._wanted: int | None = None
         self._base_path = base_path
         self._poll_seconds = poll_seconds
         self._lock = threading.Lock()
         self._available: dict[int, LoadedVersion] = {}
         self._states: dict[int, tuple[int, str]] = {}
+        self._failed: set[int] = set()  # at least once
         self._stop = threading.Event()
         self._poll()
+        while any(state in (State.START, State.LOADING) for state, _ in self._states.values()):
+            if self._wanted in self._failed:
+                break
+            self._stop.wait(0.01)
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
 
     def close(self) -> None:
         self._stop.set()
         self._watcher.join()
+        self._loaders.shutdown()
         for version in self._available.values():
             version.close()
 
@@ -225,25 +355,38 @@ class ServedModel:
         }
         if not versions:
             return  # the server keeps what it has
-        wanted = max(versions)
-        if wanted not in self._available:
-            if self._states.get(wanted, (State.UNKNOWN, ""))[0] == State.END:
-                return  # it has failed before
-            self._load(wanted, versions[wanted])
+        self._wanted = wanted = max(versions)
+        with self._lock:
+            new = wanted not in self._states
+            if new:
+                self._states[wanted] = (State.START, "")
+        if new:
+            self._loaders.submit(self._load, wanted, versions[wanted])
         if wanted in self._available:
             for version in [version for version in self._available if version != wanted]:
                 self._unload(version)
 
     def _load(self, version: int, folder: Path) -> None:
-        self._states[version] = (State.LOADING, "")
-        try:
-            loaded = LoadedVersion(folder, version)
-        except Exception as error:
-            self._states[version] = (State.END, str(error).splitlines()[0])
+        """Loads a version, on a load thread; one that is no longer wanted is not tried again."""
+        self._set_state(version, State.LOADING)
+        for attempt in range(self._load_retries + 1):
+            if attempt and (self._stop.wait(self._retry_seconds) or self._wanted != version):
+                break
+            try:
+                loaded = LoadedVersion(folder, version, self._batching)
+            except Exception as error:
+                problem = str(error).splitlines()[0]
+                self._failed.add(version)
+                continue
+            with self._lock:
+                self._available[version] = loaded
+                self._states[version] = (State.AVAILABLE, "")
             return
+        self._set_state(version, State.END, problem)
+
+    def _set_state(self, version: int, state: int, problem: str = "") -> None:
         with self._lock:
-            self._available[version] = loaded
-            self._states[version] = (State.AVAILABLE, "")
+            self._states[version] = (state, problem)
 
     def _unload(self, version: int) -> None:
         with self._lock:
@@ -490,6 +633,10 @@ class ModelServer:
         port: of gRPC; 0 takes any that is free.
         rest_port: of REST, likewise.
         credentials: gRPC's server credentials; `None` for an open port.
+        batching: how requests are joined; `None` for not at all.
+        load_threads: as --num_load_threads.
+        load_retries: as --max_num_load_retries; TensorFlow Serving's default is 5.
+        retry_seconds: as --load_retry_interval_micros; TensorFlow Serving's default is 60 s.
     """
 
     def __init__(
@@ -501,8 +648,20 @@ class ModelServer:
         port: int = 0,
         rest_port: int = 0,
         credentials: Any = None,
+        batching: Batching | None = None,
+        load_threads: int = 2,
+        load_retries: int = 0,
+        retry_seconds: float = 60.0,
     ) -> None:
-        self.model = ServedModel(name, Path(base_path), poll_seconds)
+        self.model = ServedModel(
+            name,
+            Path(base_path),
+            poll_seconds,
+            batching,
+            load_threads,
+            load_retries,
+            retry_seconds,
+        )
         self._grpc = grpc.server(
             futures.ThreadPoolExecutor(max_workers=64),
             options=[

@@ -48,6 +48,7 @@ from keras_hashing.client.operations import (
 )
 from keras_hashing.client.rows import BytesRows, blocks
 from keras_hashing.client.tensors import array_of_tensor, tensor_of_array
+from keras_hashing.encoder.card import IndexCard
 
 SETTINGS = Settings(Model("thumbs"))
 
@@ -276,6 +277,8 @@ def test_pixels_are_searched_in_the_version_that_has_encoded_them() -> None:
     def server(call: Predict) -> Prediction:
         if call.signature == "encode":
             return Prediction(first_bytes(call).outputs, next(versions))
+        if call.signature == "card":
+            raise InvalidRequestError("no such signature")
         asked.append(call.model.version)
         if call.model.version == 4:
             raise ModelNotFoundError("gone")
@@ -287,6 +290,31 @@ def test_pixels_are_searched_in_the_version_that_has_encoded_them() -> None:
     )
     assert found.ids.tolist() == [["x"]]
     assert asked == [4, 5]
+
+
+def test_limits_go_in_the_form_that_the_version_takes() -> None:
+    """One a row, or scalars for an old version, also when one of the other form takes over."""
+    index = IndexCard(items=9, ids="string", default_k=10, largest_k=99, rerank=False)
+    batchable, shapes = [True], []
+
+    def server(call: Predict) -> Prediction:
+        if call.signature == "card":
+            found = index.model_copy(update={"batchable": batchable[0]})
+            card = make_card().model_copy(update={"index": found}).model_dump_json().encode()
+            return Prediction({"card": np.array([card], dtype=object)}, 1)
+        shapes.append(call.inputs["k"].shape)
+        if call.inputs["max_distance"].shape != ((3,) if batchable[0] else ()):
+            raise InvalidRequestError("Batching input tensors must have at least one dimension")
+        columns = 4 if batchable[0] else 2  # joined with a row of k = 4
+        ids = np.full((3, columns), b"x", dtype=object)
+        return Prediction({"ids": ids, "distances": np.zeros((3, columns), np.int32)}, 1)
+
+    operations = Operations(SETTINGS)
+    for form in (True, False, False, True):
+        batchable[0] = form
+        found, _, _ = carry_out(operations.search(np.zeros((3, 2), np.uint8), k=2), server)
+        assert found.ids.shape == found.distances.shape == (3, 2)
+    assert shapes == [(3,), (3,), (), (), (), (3,)]
 
 
 # Card and fingerprint

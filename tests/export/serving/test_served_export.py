@@ -1,9 +1,11 @@
 """What `python -m export` writes, on a server: answers, bad input, changes of version."""
 
+import re
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from pathlib import Path
 
 import grpc
@@ -21,7 +23,7 @@ from image_files import (
     png_16_bits,
     png_of_zeros,
 )
-from prediction_server import LoadedVersion, ModelServer
+from prediction_server import Batching, LoadedVersion, ModelServer
 from server_process import ServerProcess
 from serving_binary import serving_binary
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
@@ -30,6 +32,7 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServic
 
 from export.saved_model.export_saved_model import SEARCH_SIGNATURES, SIGNATURES, export_saved_model
 from export.saved_model.warm_up import WARM_UP
+from export.server.server_config import ServerConfig, batching_config, command_line
 from export.versions.checksums import verify_files
 from keras_hashing.client import Client, DeadlineExceededError, InvalidRequestError, ServingError
 from keras_hashing.encoder.card import Card
@@ -97,6 +100,97 @@ def test_neighbours_are_those_of_brute_force(
     for images in (photos, codes, [encode_image(image) for image in photos]):
         found = client.search(images, k=7, max_distance=max_distance)
         assert (found.ids.tolist(), found.distances.tolist()) == want
+
+
+# Batching
+
+
+@pytest.fixture(scope="module")
+def joining(exported: Path) -> Iterator[ModelServer]:
+    """A server that joins requests as the generated batching.config of this model has it."""
+    config = batching_config(ServerConfig(exported, batching=True))
+    (limit,) = re.findall(r"^max_batch_size { value: (\d+) }", config, re.MULTILINE)
+    assert "\nenable_large_batch_splitting { value: false }" in config
+    with ModelServer(exported, NAME, batching=Batching(int(limit), timeout=0.05)) as server:
+        yield server
+
+
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+@pytest.mark.parametrize("kind", ["joining", "served"])
+def test_any_number_of_images_is_answered(
+    kind: str,
+    transport: str,
+    request: pytest.FixtureRequest,
+    colour_run: Run,
+    index: CodeIndex,
+) -> None:
+    server = request.getfixturevalue(kind)
+    target = {"grpc": server.target, "rest": server.rest_target}[transport]
+    with Client(target, NAME, transport=transport, deadline=120) as client:
+        for count in (1, 65, 257, 1000) if transport == "grpc" else (257,):
+            pixels = np.random.default_rng(count).integers(0, 256, (count, 12, 10, 3), np.uint8)
+            codes = client.encode(pixels)
+            np.testing.assert_array_equal(codes, colour_run.model.encode(pixels))
+            found = client.search(codes, k=3, max_distance=6)
+            np.testing.assert_array_equal(found.distances, index.search(codes, 3, radius=6)[1])
+
+
+def test_joined_searches_get_what_each_asked_for(
+    joining: ModelServer, index: CodeIndex, photos: np.ndarray, colour_run: Run
+) -> None:
+    codes = colour_run.model.encode(photos)
+    with joining.model.version(_spec(1)) as version:
+        batches = version.batching.batches
+        before = len(batches)
+
+    def search(limits: tuple[int, int]) -> np.ndarray:
+        with Client(joining.target, NAME) as client:
+            client.model_card()
+            ready.wait()
+            return client.search(codes, *limits).distances
+
+    limits = [(1, 16), (7, 2), (40, 5), (3, 16)]
+    ready = threading.Barrier(len(limits))
+    with futures.ThreadPoolExecutor(len(limits)) as pool:
+        for (k, radius), found in zip(limits, pool.map(search, limits), strict=True):
+            np.testing.assert_array_equal(found, index.search(codes, k, radius=radius)[1])
+    assert max(map(len, batches[before:])) > 1
+
+
+def _spec(version: int) -> object:
+    spec = PredictRequest().model_spec
+    spec.name, spec.version.value = NAME, version
+    return spec
+
+
+def test_good_files_are_answered_beside_another_clients_bad_one(
+    joining: ModelServer, encode_image: Callable[..., bytes], photos: np.ndarray
+) -> None:
+    ready = threading.Barrier(2)
+
+    def encode(contents: list[bytes]) -> object:
+        with Client(joining.target, NAME) as client:
+            client.model_card()
+            ready.wait()
+            try:
+                return client.encode(contents).shape
+            except InvalidRequestError as error:
+                return str(error)
+
+    with futures.ThreadPoolExecutor(2) as pool:
+        good, bad = pool.map(encode, [[encode_image(photos[0])] * 3, [b"Dear Sir or Madam"]])
+    assert good == (3, 2)
+    assert bad.startswith("image 0: The file is no JPEG")
+
+
+def test_scalars_are_refused_where_requests_are_joined(joining: ModelServer) -> None:
+    raw = Raw(joining.target)
+    with pytest.raises(grpc.RpcError, match="at least one dimension"):
+        raw("search_code", code=CODE, k=int32(3))
+    assert raw("search_code", code=CODE)["ids"].shape == (1, 10)  # the defaults of one row
+    assert raw("encode", images=np.zeros((256, 4, 4, 3), np.uint8))["code"].shape == (256, 2)
+    with pytest.raises(grpc.RpcError, match="Task size 257 is larger than maximum input batch"):
+        raw("encode", images=np.zeros((257, 4, 4, 3), np.uint8))
 
 
 # Bad input
@@ -231,6 +325,7 @@ def check_that_it_goes_on(raw: Raw) -> None:
 def test_limits_have_defaults(raw: Raw) -> None:
     assert raw("search_code", code=CODE)["ids"].shape == (1, 10)
     assert raw("search_code", code=CODE, k=int32(4))["ids"].shape == (1, 4)
+    assert raw("search_code", code=np.repeat(CODE, 3, 0), k=int32([4]))["ids"].shape == (3, 4)
     assert (raw("search_code", code=CODE, max_distance=int32(0))["distances"] <= 0).all()
 
 
@@ -374,6 +469,53 @@ def test_a_damaged_version_leaves_the_good_one_served(
         assert "version 2 is END" in last_state(server, 2)
         assert client.wait_until_ready(30) == 1
         assert client.search(CODE).ids.shape == (1, 10)
+
+
+def broken_copy(version: Path, folder: Path) -> Path:
+    shutil.copytree(version, folder)
+    (folder / "saved_model.pb").write_bytes(b"no graph")
+    return folder
+
+
+def test_a_damaged_version_does_not_hold_up_the_next(changing: Path, tmp_path: Path) -> None:
+    """With the generated flags; with TensorFlow Serving's defaults it takes a minute."""
+    flags = dict(
+        flag.removeprefix("--").split("=", 1)
+        for flag in command_line(ServerConfig(changing), tmp_path)[1:]
+    )
+    options = {
+        "load_threads": int(flags["num_load_threads"]),
+        "load_retries": int(flags["max_num_load_retries"]),
+    }
+    with ModelServer(changing, NAME, **options) as server:
+        broken_copy(changing / "1", tmp_path / "broken").rename(changing / "2")
+        assert "version 2 is END" in last_state(server, 2)
+        shutil.copytree(changing / "1", tmp_path / "good").rename(changing / "3")
+        with Client(server.target, NAME, 3) as client:
+            assert client.wait_until_ready(20) == 3
+
+
+@pytest.mark.parametrize(("threads", "waits"), [(1, True), (2, False)])
+def test_retries_hold_a_load_thread(
+    threads: int, waits: bool, changing: Path, tmp_path: Path
+) -> None:
+    """As on TensorFlow Serving; the state is not END before the last retry."""
+    broken, good = (
+        broken_copy(changing / "1", tmp_path / "broken"),
+        shutil.copytree(changing / "1", tmp_path / "good"),
+    )
+    options = {"load_threads": threads, "load_retries": 5, "retry_seconds": 6.0}
+    with ModelServer(changing, NAME, **options) as server:
+        broken.rename(changing / "2")
+        with Client(server.target, NAME, 2) as client:
+            with pytest.raises(DeadlineExceededError, match="version 2 is LOADING"):
+                client.wait_until_ready(0.6)
+            good.rename(changing / "3")
+            with Client(server.target, NAME, 3) as third:
+                assert third.wait_until_ready(30) == 3
+            state = "ModelNotFound|no version|END" if waits else "version 2 is LOADING"
+            with pytest.raises(ServingError, match=state):
+                client.wait_until_ready(0.1)
 
 
 def last_state(server: ModelServer, version: int) -> str:

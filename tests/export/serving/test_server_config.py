@@ -34,6 +34,7 @@ from export.server.server_config import (
 )
 from keras_hashing.client.calls import Model
 from keras_hashing.client.operations import Settings
+from keras_hashing.encoder.card import IndexCard
 
 
 def make_model(folder: Path, *versions: int, search: bool = True) -> Path:
@@ -210,6 +211,20 @@ def test_the_batching_file_is_the_servers_message(encoder_only: Path) -> None:
     assert not parsed.pad_variable_length_inputs
 
 
+def test_searches_are_joined_but_not_cut(tmp_path: Path) -> None:
+    """The parts of one request could be answered with different numbers of columns."""
+    index = IndexCard(
+        items=1, ids="string", default_k=10, largest_k=1000, rerank=False, batchable=True
+    )
+    (tmp_path / "shop" / "1").mkdir(parents=True)
+    make_card().model_copy(update={"index": index}).save(tmp_path / "shop" / "1")
+    config = ServerConfig(tmp_path / "shop", batching=True)
+    parsed = text_format.Parse(batching_config(config), message("Joining", BATCHING_FIELDS))
+    assert parsed.max_batch_size.value == 256
+    assert not parsed.enable_large_batch_splitting.value
+    assert not parsed.HasField("max_execution_batch_size")
+
+
 def test_the_monitoring_file_is_the_servers_message() -> None:
     parsed = text_format.Parse(monitoring_config(), message("Monitoring", MONITORING_FIELDS))
     assert parsed.prometheus_config.enable
@@ -232,11 +247,13 @@ def test_the_command_names_the_files_that_are_written(model: Path, tmp_path: Pat
     assert "batching_parameters_file" not in flags
 
 
-def test_batching_is_for_encoders_only(model: Path, encoder_only: Path, tmp_path: Path) -> None:
+def test_batching_is_not_for_searches_by_scalars(
+    model: Path, encoder_only: Path, tmp_path: Path
+) -> None:
     command = command_line(ServerConfig(encoder_only, batching=True), tmp_path)
     assert "--enable_batching=true" in command
     assert f"--batching_parameters_file={tmp_path / BATCHING}" in command
-    with pytest.raises(ValueError, match="`batching` must be off for a model with an index"):
+    with pytest.raises(ValueError, match="`batching` must be off for a version whose searches"):
         ServerConfig(model, batching=True)
 
 
@@ -246,7 +263,7 @@ def test_batching_is_for_the_versions_that_are_served(tmp_path: Path) -> None:
     ServerConfig(mixed, versions=(4,), batching=True)
     ServerConfig(mixed, batching=True)
     for versions in ((2,), (2, 4)):
-        with pytest.raises(ValueError, match="version 2 has an index"):
+        with pytest.raises(ValueError, match="version 2 was written before"):
             ServerConfig(mixed, versions=versions, batching=True)
     make_model(mixed, 5)
     ServerConfig(mixed, versions=(4,), batching=True)
