@@ -5,7 +5,10 @@ from typing import Any
 import keras
 
 from keras_hashing import names
+from keras_hashing.methods.cibhash import CIBHash
+from keras_hashing.methods.closed_form_method import ClosedFormMethod
 from keras_hashing.methods.code_memory import CodeMemory
+from keras_hashing.methods.crovca import CroVCA
 from keras_hashing.methods.csq import CSQ
 from keras_hashing.methods.dch import DCH
 from keras_hashing.methods.dhn import DHN
@@ -15,24 +18,35 @@ from keras_hashing.methods.greedy_hash import GreedyHash
 from keras_hashing.methods.hash_centres import hash_centres
 from keras_hashing.methods.hashing_method import HashingMethod
 from keras_hashing.methods.hashnet import HashNet
+from keras_hashing.methods.itq import ITQ
+from keras_hashing.methods.lsh import LSH
+from keras_hashing.methods.ntxent import NTXent
 from keras_hashing.methods.ortho_hash import OrthoHash
 from keras_hashing.methods.pairwise_method import PairwiseMethod
+from keras_hashing.methods.pca import PCA
+from keras_hashing.methods.two_view_method import TwoViewMethod
 
 METHODS: dict[str, type[HashingMethod]] = {
-    name: globals()[class_name] for name, class_name in names.METHODS.items()
+    name: globals()[class_name]
+    for name, class_name in {**names.METHODS, **names.LABEL_FREE_METHODS}.items()
 }
 
 
-def available() -> list[str]:
-    """Names of the methods, in alphabetical order."""
-    return sorted(METHODS)
+def available(labels: bool = True) -> list[str]:
+    """Names of the methods that learn from labels, in alphabetical order.
+
+    Args:
+        labels: `False` for those that need no labels: they learn from two views of an image
+            (`TwoViewMethod`), or compute the head from features (`ClosedFormMethod`).
+    """
+    return sorted(names.METHODS if labels else names.LABEL_FREE_METHODS)
 
 
 def get(identifier: Any, **options: Any) -> HashingMethod:
     """A method by name, configuration or as it is.
 
     Args:
-        identifier: a name of `available()`, the dictionary that
+        identifier: a name of `METHODS`, the dictionary that
             `keras.saving.serialize_keras_object` makes, or a `HashingMethod`.
         **options: arguments of the method's constructor, for a name (`bits`, `num_classes`,
             `memory_size`, …).
@@ -47,7 +61,7 @@ def get(identifier: Any, **options: Any) -> HashingMethod:
     if isinstance(identifier, str) and identifier in METHODS:
         return METHODS[identifier](**options)
     raise ValueError(
-        f"`method` must be one of {available()} or a `keras_hashing.methods.HashingMethod`. "
+        f"`method` must be one of {sorted(METHODS)} or a `keras_hashing.methods.HashingMethod`. "
         f"Received: method={identifier!r}"
     )
 
@@ -58,13 +72,21 @@ __all__ = [
     "DHN",
     "DPSH",
     "DSDH",
+    "ITQ",
+    "LSH",
     "METHODS",
+    "PCA",
+    "CIBHash",
+    "ClosedFormMethod",
     "CodeMemory",
+    "CroVCA",
     "GreedyHash",
     "HashNet",
     "HashingMethod",
+    "NTXent",
     "OrthoHash",
     "PairwiseMethod",
+    "TwoViewMethod",
     "available",
     "get",
     "hash_centres",

@@ -32,6 +32,9 @@ class HashingMethod(keras.layers.Layer):
     and the class attributes
 
     - `native_place`: the code that the paper's own quantization acts on, `"raw"` or `"relaxed"`,
+    - `needs_labels`: whether it learns from labels; else it may get `None` for them,
+    - `views`: how many views of each image a training batch holds (see `TwoViewMethod`),
+    - `trains`: whether there is something to train (see `ClosedFormMethod`),
     - `needs_num_classes`: whether the method keeps something for each class,
     - `normalizes_codes`: whether the model's default head has batch normalization,
     - `single_label_only`: why the method is not defined for several labels an image, if so.
@@ -51,6 +54,9 @@ class HashingMethod(keras.layers.Layer):
     """
 
     native_place: str = "raw"
+    needs_labels: bool = True
+    views: int = 1
+    trains: bool = True
     needs_num_classes: bool = False
     normalizes_codes: bool = False
     single_label_only: str | None = None
@@ -82,7 +88,7 @@ class HashingMethod(keras.layers.Layer):
         kwargs.setdefault("autocast", False)
         return super().add_weight(*args, **kwargs)
 
-    def build(self, labels_shape: tuple, codes_shape: tuple) -> None:
+    def build(self, labels_shape: tuple | None = None, codes_shape: tuple | None = None) -> None:
         """The constructor has made all state: its shapes are known by then."""
         self.built = True
 

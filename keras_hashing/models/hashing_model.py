@@ -39,6 +39,11 @@ class HashingModel(keras.Model):
     model.encode(images)           # images → packed codes
     ```
 
+    Methods that need no labels train on two views of each image (`cibhash`, `crovca`, `ntxent`):
+    batches of (view, other view), or of ((view, other view), labels), whose labels are not used.
+    Both views go through the encoder at once. Or they train nothing (`itq`, `lsh`, `pca`):
+    `model.solve_head(features)` computes the head from what the backbone gives for the images.
+
     The history, the progress bar and TensorBoard show `loss`, its parts `similarity_loss` and
     `quantization_loss`, and `bit_balance`, `bit_correlation` and `quantization_error` of the raw
     codes. `save` and `keras.saving.load_model` keep everything, the method's state included.
@@ -48,7 +53,7 @@ class HashingModel(keras.Model):
             one input and one output (functional or Sequential). It is not copied: its weights
             train. `Sequential([Input((features,))])` is the backbone of features.
         bits: K, the length of the code, at least 1.
-        method: a name of `keras_hashing.methods.available()` or a
+        method: a name of `keras_hashing.methods.METHODS` or a
             `keras_hashing.methods.HashingMethod` of the same `bits`.
         quantization: `"none"`, `"native"` (that of the method's paper), `"hswd"`, `"swd"`,
             `"ot"`, `"sign"`, or a `keras_hashing.losses.QuantizationLoss`. Where the native
@@ -121,8 +126,56 @@ class HashingModel(keras.Model):
         self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        """Images → raw continuous codes, shape (batch, bits)."""
+        """Images → raw continuous codes, shape (batch, bits).
+
+        Two views of the images, as a pair, give 2 batch codes: those of the first views, then those
+        of the second ones.
+        """
+        if isinstance(inputs, list | tuple):
+            inputs = ops.concatenate(list(inputs), axis=0)
         return self.encoder(inputs, training=training)
+
+    def train_step(self, *args: Any) -> Any:
+        """As in `keras.Model`; a pair of views is read as inputs, not as inputs and labels."""
+        return super().train_step(*args[:-1], self._read_views(args[-1]))
+
+    def test_step(self, *args: Any) -> Any:
+        """As `train_step`, without training."""
+        return super().test_step(*args[:-1], self._read_views(args[-1]))
+
+    def _read_views(self, data: Any) -> Any:
+        if self.method.views == 2 and isinstance(data, list | tuple) and len(data) == 2:
+            sizes = self.encoder.input_shape[1:]
+            if all(_has_sizes(part, sizes) for part in data):
+                return (tuple(data),)
+        return data
+
+    def solve_head(self, features: np.ndarray, seed: int = 0) -> None:
+        """Computes the head from features, for a method that trains nothing: lsh, pca or itq.
+
+        Args:
+            features: what the backbone gives for the images, shape (n, features); it may be
+                memory-mapped.
+            seed: integer seed of what the method draws.
+
+        Raises:
+            ValueError: if the method or the head has to be trained, or the features break the
+                method's rule.
+        """
+        if not isinstance(self.method, methods.ClosedFormMethod):
+            raise ValueError(
+                "`solve_head` is for methods that compute the head from features (itq, lsh, pca); "
+                f"train this one by `fit`. Received: method={type(self.method).__name__}"
+            )
+        if self.head.normalization is not None or not self.head.use_bias:
+            raise ValueError(
+                "`solve_head` computes a projection with a bias, so `head` must have a bias and no "
+                f"batch normalization. Received: use_bias={self.head.use_bias}, "
+                f"batch_normalization={self.head.batch_normalization}"
+            )
+        kernel, bias = self.method.closed_form(features, seed)
+        self.head.projection.kernel.assign(kernel)
+        self.head.projection.bias.assign(bias)
 
     def fit(
         self,
@@ -142,9 +195,15 @@ class HashingModel(keras.Model):
 
         Raises:
             ValueError: if `y` is an array of labels that the method is not defined for (labels
-                that come in batches have a NaN loss instead), or the loss is not finite.
+                that come in batches have a NaN loss instead), the loss is not finite, or the
+                method trains nothing.
         """
-        if isinstance(y, np.ndarray) and y.ndim in (1, 2):
+        if not self.method.trains:
+            raise ValueError(
+                f"{type(self.method).__name__} trains nothing: `solve_head(features)` computes the "
+                "head"
+            )
+        if self.method.needs_labels and isinstance(y, np.ndarray) and y.ndim in (1, 2):
             self.method.check_kind_of_labels(y)
         given = getattr(callbacks, "callbacks", callbacks) or []
         given = list(given) if isinstance(given, list | tuple) else [given]
@@ -173,9 +232,10 @@ class HashingModel(keras.Model):
         """Similarity plus weighted quantization, and the figures of the history.
 
         Args:
-            x: images.
-            y: labels, shape (batch, classes), or class numbers, shape (batch,) or (batch, 1).
-            y_pred: raw continuous codes, shape (batch, bits).
+            x: images, or a pair of views of them.
+            y: labels, shape (batch, classes), or class numbers, shape (batch,) or (batch, 1);
+                `None` if the method needs none.
+            y_pred: raw continuous codes, shape (batch, bits), or (2 batch, bits) of two views.
             sample_weight: optional, shape (batch,).
             training: whether the method's state may change.
 
@@ -183,13 +243,12 @@ class HashingModel(keras.Model):
             Scalar.
 
         Raises:
-            ValueError: if there are no labels, or they have another shape.
+            ValueError: if labels or views that the method needs are missing, or have another shape.
         """
-        if y is None:
-            raise ValueError(
-                "A HashingModel trains on batches of (images, labels). Received: no labels"
-            )
+        self._check_batch(x, y)
         codes = check_codes(y_pred)
+        if self.method.views == 2 and sample_weight is not None:
+            sample_weight = ops.tile(ops.reshape(sample_weight, (-1,)), 2)
         similarity = self.method(y, codes, training=training)
         loss = self._reduction(similarity, similarity, sample_weight)
         self._similarity_loss.update_state(_weighted(similarity, sample_weight))
@@ -207,6 +266,19 @@ class HashingModel(keras.Model):
             # Regularizers and `add_loss`, and a further loss that the user compiled.
             loss += super().compute_loss(x, y, y_pred, sample_weight, training)
         return loss
+
+    def _check_batch(self, x: Any, y: Tensor) -> None:
+        """Raises `ValueError` where the method lacks labels or views."""
+        name, views = type(self.method).__name__, len(x) if isinstance(x, list | tuple) else 1
+        if y is None and self.method.needs_labels:
+            raise ValueError(
+                f"{name} learns from labels, in batches of (images, labels); "
+                f"{', '.join(methods.available(labels=False))} need none. Received: no labels"
+            )
+        if views != self.method.views:
+            raise ValueError(
+                f"{name} takes {_in_words(self.method.views)}. Received: {_in_words(views)}"
+            )
 
     def encode(self, images: Any, batch_size: int = 256, verbose: Any = 0) -> np.ndarray:
         """Packed codes of images.
@@ -258,6 +330,18 @@ def _weighted(values: Tensor, sample_weight: Any) -> Tensor:
     if sample_weight is None:
         return values
     return values * ops.reshape(ops.cast(sample_weight, values.dtype), (-1,))
+
+
+def _has_sizes(part: Any, sizes: tuple) -> bool:
+    """Whether a tensor has these sizes after the first; `None` is any."""
+    shape = getattr(part, "shape", None)
+    if shape is None or getattr(shape, "rank", 0) is None or len(shape) != 1 + len(sizes):
+        return False
+    return all(None in pair or pair[0] == pair[1] for pair in zip(shape[1:], sizes, strict=True))
+
+
+def _in_words(views: int) -> str:
+    return f"{views} views of each image" if views > 1 else "one view of each image"
 
 
 def _check_same_bits(argument: str, received: int, bits: int) -> None:

@@ -404,6 +404,71 @@ def test_terminate_on_nan_sees_non_finite_labels(make_backbone, blobs):
     assert len(history.epoch) == 1
 
 
+TWO_VIEWS = ["cibhash", "crovca", "ntxent"]
+
+
+def two_views(images):
+    noise = np.random.default_rng(3).normal(size=(2, *images.shape)).astype("float32")
+    return tuple(images + 0.05 * noise)
+
+
+@pytest.mark.parametrize("method", TWO_VIEWS)
+@pytest.mark.parametrize(
+    "quantization",
+    ["hswd", *(pytest.param(q, marks=pytest.mark.slow) for q in ("none", "native", "sign", "swd"))],
+)
+def test_every_method_without_labels_trains_on_two_views(
+    method, quantization, make_backbone, blobs, tmp_path
+):
+    views = two_views(blobs[0])
+    model = make_model(make_backbone(), method=method, quantization=quantization)
+    history = model.fit(views, epochs=4, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert np.isfinite(list(history.values())).all()
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert settings_of(again) == settings_of(model)
+    np.testing.assert_array_equal(again.encode(blobs[0]), model.encode(blobs[0]))
+    again.fit(views, epochs=1, verbose=0)
+
+
+def test_views_go_through_the_encoder_once_in_whatever_form_they_come(make_backbone, blobs):
+    (first, second), labels = two_views(blobs[0]), blobs[1]
+    model = make_model(make_backbone(), method="ntxent", quantization_weight=0.3)
+    codes = model.predict(np.concatenate([first, second]), verbose=0)
+    expected = np.mean(ops.convert_to_numpy(model.method(None, codes)))
+    expected += 0.3 * float(losses.HashSlicedWasserstein()(codes, codes))
+    for views, given in (((first, second), None), ([first, second], labels)):
+        value = model.evaluate(views, given, batch_size=96, verbose=0, return_dict=True)
+        np.testing.assert_allclose(value["loss"], expected, rtol=1e-4)
+    for batch in ((first, second), ((first, second),), ((first, second), labels)):
+        value = model.evaluate((one for one in [batch]), steps=1, verbose=0, return_dict=True)
+        np.testing.assert_allclose(value["loss"], expected, rtol=1e-4)
+
+
+def test_sample_weights_count_for_both_views(make_backbone, blobs):
+    views = two_views(blobs[0])
+    model = make_model(make_backbone(), method="ntxent")
+    weights = np.random.default_rng(0).uniform(size=96).astype("float32")
+    value = model.evaluate(
+        list(views), blobs[1], sample_weight=weights, batch_size=96, verbose=0, return_dict=True
+    )
+    codes = model.predict(np.concatenate(views), verbose=0)
+    values = ops.convert_to_numpy(model.method(None, codes))
+    expected = np.mean(values * np.tile(weights, 2))
+    np.testing.assert_allclose(value["similarity_loss"], expected, rtol=1e-4)
+
+
+def test_missing_labels_and_views_are_refused(make_backbone, blobs):
+    images, labels = blobs
+    with pytest.raises(ValueError, match=r"DPSH learns from labels.*cibhash.*need none"):
+        make_model(make_backbone(), method="dpsh").fit(images, verbose=0)
+    with pytest.raises(ValueError, match="CroVCA takes 2 views of each image. Received: one view"):
+        make_model(make_backbone(), method="crovca").fit(images, labels, verbose=0)
+    with pytest.raises(ValueError, match="DPSH takes one view of each image. Received: 2 views"):
+        make_model(make_backbone(), method="dpsh").fit([images, images], labels, verbose=0)
+
+
 @pytest.mark.parametrize("method", methods.available())
 def test_batch_of_one_trains(method, make_backbone, blobs):
     images, labels = blobs

@@ -72,7 +72,9 @@ def test_every_setting_is_an_option_with_its_default_and_help() -> None:
 
 
 def test_names_without_keras_are_those_of_the_registries() -> None:
-    assert sorted(names.METHODS) == methods.available()
+    for labels, names_of in ((True, names.METHODS), (False, names.LABEL_FREE_METHODS)):
+        assert sorted(names_of) == methods.available(labels=labels)
+        assert all(methods.METHODS[name].needs_labels == labels for name in names_of)
     assert {
         name for name, kind in methods.METHODS.items() if issubclass(kind, methods.PairwiseMethod)
     } == set(names.PAIRWISE_METHODS)
