@@ -11,6 +11,7 @@ from keras_hashing.retrieval.code_statistics import (
 )
 from keras_hashing.retrieval.evaluation import RetrievalFigures, evaluate_retrieval
 from keras_hashing.retrieval.hamming import hamming_distance
+from keras_hashing.retrieval.neighbour_recall import neighbour_recall
 from keras_hashing.retrieval.packed_width import packed_width
 from keras_hashing.retrieval.packing import pack_codes, unpack_codes
 from keras_hashing.retrieval.precision import (
@@ -31,6 +32,7 @@ __all__ = [
     "evaluate_retrieval",
     "hamming_distance",
     "mean_average_precision",
+    "neighbour_recall",
     "pack_codes",
     "packed_width",
     "precision_at_k",
