@@ -21,6 +21,7 @@ from keras_hashing.command_line.printing import out, print_facts, print_whole
 
 if TYPE_CHECKING:
     from export.index.encode_files import EncodedFiles
+    from export.versions.publish import Published
     from keras_hashing.encoder import HashEncoder
     from keras_hashing.retrieval import CodeIndex
 
@@ -51,6 +52,7 @@ app.command(
 _MODEL = "Model"
 _SEARCH = "Search"
 _OUTPUT = "Output"
+_WAITING = "Running server"
 
 
 IndexOption = Annotated[
@@ -71,6 +73,26 @@ RerankOption = Annotated[
         "more than its bits.",
         rich_help_panel=_SEARCH,
     ),
+]
+WaitUntilServingOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Wait until TensorFlow Serving there (gRPC) has loaded the version and warmed it up; "
+        "exit with 1 and its reason if it cannot.",
+        rich_help_panel=_WAITING,
+    ),
+]
+NameOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The model's name on that server. (default: the name of the output folder)",
+        show_default=False,
+        rich_help_panel=_WAITING,
+    ),
+]
+ServingTimeoutOption = Annotated[
+    float, typer.Option(min=0, help="Seconds to wait for that server.", rich_help_panel=_WAITING)
 ]
 
 
@@ -163,6 +185,9 @@ def publish(
             rich_help_panel=_OUTPUT,
         ),
     ] = 600,
+    wait_until_serving: WaitUntilServingOption = None,
+    name: NameOption = None,
+    serving_timeout: ServingTimeoutOption = 300,
     **values: Any,
 ) -> None:
     """Publish an encoder as the next version under a running server, or roll back.
@@ -180,13 +205,15 @@ def publish(
 
         encoder_options = EncoderOptions.among(values)
         if rollback:
-            if encoder_options != EncoderOptions() or index or keep or rerank:
+            if encoder_options != EncoderOptions() or index or keep or rerank or wait_until_serving:
                 raise ValueError("--rollback takes --output and --wait only")
             back = publishing.rollback(output, wait)
             print_facts({"served": back.served, "rolled back": back.kept_as})
             return
         if encoder_options == EncoderOptions():
             raise ValueError("Name what to publish, --run or --model, or --rollback")
+        if wait_until_serving is not None:
+            server_cli.check_host_port("--wait-until-serving", wait_until_serving)
         options = encoder_options.refuse_early()
         check_no_version(output)
         database = _optional_index(index)
@@ -194,12 +221,21 @@ def publish(
         _check_index(database, index, encoder)
         published = publishing.publish(encoder, output, database, keep, rerank, wait)
         _print_version(published.folder)
-        deleted = [*map(str, published.removed)]
-        deleted += [f"{number}.rolled-back" for number in published.removed_rolled_back]
-        if deleted:
-            print_facts({"deleted": "version " + ", ".join(deleted)})
-        for sentence in published.lost:
-            warn("[bold yellow]Warning:[/]", sentence)
+        _print_changes(published)
+        if wait_until_serving is not None:
+            version, name = int(published.folder.name), name or output.absolute().name
+            server_cli.wait_until_serving(wait_until_serving, name, version, serving_timeout)
+            print_facts({"served": f"{name} version {version} at {wait_until_serving}"})
+
+
+def _print_changes(published: "Published") -> None:
+    """Prints what a publication has deleted, and warns of what its users lose."""
+    deleted = [*map(str, published.removed)]
+    deleted += [f"{number}.rolled-back" for number in published.removed_rolled_back]
+    if deleted:
+        print_facts({"deleted": "version " + ", ".join(deleted)})
+    for sentence in published.lost:
+        warn("[bold yellow]Warning:[/]", sentence)
 
 
 def _optional_index(path: Path | None) -> "CodeIndex | None":

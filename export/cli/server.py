@@ -164,6 +164,27 @@ class ServedAnswers(NamedTuple):
     skipped: dict[Path, str]
 
 
+def check_host_port(option: str, target: str, also: str = "") -> None:
+    """Raises `ValueError` unless an address is one of gRPC."""
+    if not _HOST_PORT.fullmatch(target):
+        raise ValueError(
+            f"`{option}` must be HOST:PORT for gRPC, such as localhost:8500{also}. "
+            f"Received: {target!r}"
+        )
+
+
+def wait_until_serving(target: str, name: str, version: int, timeout: float) -> None:
+    """Waits until a server has a version ready.
+
+    Raises:
+        ServingError: if the server could not load it, or has not within `timeout` seconds.
+    """
+    from keras_hashing.client import Client
+
+    with Client(target, name, version) as client:
+        client.wait_until_ready(timeout)
+
+
 def ask_server(
     server: Server,
     files: Sequence[Path],
@@ -180,11 +201,8 @@ def ask_server(
     """
     from keras_hashing.client import Client, ModelNotFoundError, Tls
 
-    if server.transport == "grpc" and not _HOST_PORT.fullmatch(server.target):
-        raise ValueError(
-            "`--server` must be HOST:PORT for gRPC, such as localhost:8500; a URL needs "
-            f"--transport rest. Received: {server.target!r}"
-        )
+    if server.transport == "grpc":
+        check_host_port("--server", server.target, "; a URL needs --transport rest")
     encrypted = server.tls or server.root_certificates is not None
     client = Client(
         server.target,

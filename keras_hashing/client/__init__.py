@@ -19,6 +19,7 @@ from keras_hashing.client.errors import (
     ServerBusyError,
     ServerUnreachableError,
     ServingError,
+    VersionNotLoadedError,
 )
 from keras_hashing.client.operations import Neighbours
 from keras_hashing.client.tls import Tls
@@ -38,4 +39,5 @@ __all__ = [
     "ServerUnreachableError",
     "ServingError",
     "Tls",
+    "VersionNotLoadedError",
 ]

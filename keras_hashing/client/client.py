@@ -144,6 +144,7 @@ class Client:
             The version that is ready; the highest, if there are several.
 
         Raises:
+            VersionNotLoadedError: if the server could not load the version that is asked for.
             DeadlineExceededError: if it is not within `timeout` seconds; the last state is told.
         """
         return self._run(self._operations.wait_until_ready(timeout))

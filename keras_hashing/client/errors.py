@@ -9,6 +9,7 @@ Where Python has a built-in exception of that meaning, the class is one of its k
     │   └── ServerBusyError        UNAVAILABLE: the server's batching queue is full
     ├── DeadlineExceededError      DEADLINE_EXCEEDED: no answer in time
     ├── ModelNotFoundError         NOT_FOUND: no such model, version or label
+    ├── VersionNotLoadedError      the server could not load the version waited for
     ├── InvalidRequestError        INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE: no image,
     │                              wrong dtype or shape, unknown signature
     ├── MessageTooLargeError       RESOURCE_EXHAUSTED: above a limit on messages, or on memory
@@ -57,6 +58,12 @@ class ModelNotFoundError(ServingError, LookupError):
     """The server has no such model, version or label (or not yet)."""
 
     code = "NOT_FOUND"
+
+
+class VersionNotLoadedError(ServingError):
+    """The server could not load the version that is waited for, and tries no more."""
+
+    code = "FAILED_PRECONDITION"
 
 
 class InvalidRequestError(ServingError, ValueError):

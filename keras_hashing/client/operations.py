@@ -38,6 +38,7 @@ from keras_hashing.client.errors import (
     ModelNotFoundError,
     ServerUnreachableError,
     ServingError,
+    VersionNotLoadedError,
 )
 from keras_hashing.client.rows import ArrayRows, Images, Rows, blocks, rows_of_images, strings
 from keras_hashing.encoder.card import LARGEST_REQUEST, Card
@@ -168,6 +169,12 @@ class Operations:
                 if ready:
                     return max(ready)
                 problem = _describe(states)
+                if self.settings.model.version is not None and any(
+                    state.state == "END" and state.problem for state in states
+                ):
+                    raise VersionNotLoadedError(
+                        f"The server does not serve the model {self.settings.model}: {problem}"
+                    )
             if time.monotonic() + POLL_SECONDS > end:
                 raise DeadlineExceededError(
                     f"The model {self.settings.model} is not ready after {timeout:g} s: {problem}"

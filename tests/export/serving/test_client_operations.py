@@ -24,6 +24,7 @@ from keras_hashing.client import (
     ServerUnreachableError,
     ServingError,
     Tls,
+    VersionNotLoadedError,
 )
 from keras_hashing.client.calls import (
     GetMetadata,
@@ -412,6 +413,13 @@ def test_waiting_in_vain_tells_the_last_state() -> None:
     states = [VersionState(3, "END", "the file variables.index is damaged")]
     with pytest.raises(DeadlineExceededError, match=r"version 3 is END \(the file .* damaged\)"):
         carry_out(Operations(SETTINGS).wait_until_ready(0.0), lambda call: states)
+
+
+def test_waiting_for_a_version_that_cannot_be_loaded_ends_at_once() -> None:
+    states = [VersionState(3, "END", "the file variables.index is damaged")]
+    operations = Operations(replace(SETTINGS, model=Model("thumbs", 3)))
+    with pytest.raises(VersionNotLoadedError, match="version 3: version 3 is END .*is damaged"):
+        carry_out(operations.wait_until_ready(600), lambda call: states)
 
 
 # Arguments

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from prediction_server import ModelServer
+from prediction_server import Batching, LoadedVersion, ModelServer
 from typer.testing import CliRunner
 
 from export.cli.app import app
 from export.saved_model.export_saved_model import export_saved_model
+from keras_hashing.client import Client
 from keras_hashing.retrieval import CodeIndex
 from training.runs.run_folder import Run
 
@@ -223,6 +224,41 @@ def test_a_set_up_that_cannot_be_is_one_line_of_error(
     result = call(*common, exports["grey"].parent, "--batching")
     assert "--enable_batching=true" in result.stdout
     assert "query --server" not in result.stdout  # there is nothing to search in
+
+
+def test_publish_says_whether_the_server_took_the_version(
+    exports: dict[str, Path],
+    grey_run: Run,
+    digits: np.ndarray,
+    run_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also an index under a server that joins requests."""
+    folder = tmp_path / "shop"
+    shutil.copytree(exports["grey"], folder / "1")
+    codes = grey_run.model.encode(digits[:5])
+    CodeIndex(codes, list("abcde"), grey_run.encoder.fingerprint).save(tmp_path / "shop.npz")
+    with ModelServer(folder, "shop", batching=Batching(256)) as server:
+        common = ("publish", "--run", run_folder, "--output", folder, "--wait-until-serving")
+        result = call(*common, server.target, "--index", tmp_path / "shop.npz")
+        assert result.exit_code == 0, result.output
+        assert f"shop version 2 at {server.target}" in result.stdout
+        with Client(server.target, "shop") as client:
+            assert client.search(codes, k=1).ids.ravel().tolist() == list("abcde")
+
+        result = call(*common, server.target, "--name", "absent", "--serving-timeout", 0.5)
+        assert result.exit_code == 1
+        assert "'absent' version 3 is not ready after 0.5 s" in result.stderr
+
+        def cannot_load(self: LoadedVersion, *arguments: object) -> None:
+            raise ValueError("out of memory")
+
+        monkeypatch.setattr(LoadedVersion, "__init__", cannot_load)
+        result = call(*common, server.target)
+        assert result.exit_code == 1
+        assert "version 4 is END (out of memory)" in result.stderr
+        assert_one_line_of_error(call(*common, "nowhere"), "HOST:PORT for gRPC")
 
 
 def test_help_shows_an_example() -> None:
