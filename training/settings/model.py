@@ -8,17 +8,23 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from keras_hashing.checks import DEFAULT_WEIGHT, check_bits
 from keras_hashing.names import (
     CLASS_METHODS,
+    CLOSED_FORM_METHODS,
+    LABEL_FREE_METHODS,
     METHODS,
     PAIRWISE_METHODS,
     QUANTIZATIONS,
+    TWO_VIEW_METHODS,
     check_name,
     quoted,
 )
 from keras_hashing.settings import Settings
 from training.backbones import BACKBONES, check_backbone
 
+_CLASS_NAMES = {**METHODS, **LABEL_FREE_METHODS}
 Bits = Annotated[int, AfterValidator(check_bits)]
-Method = Annotated[str, AfterValidator(lambda name: check_name("method", name, METHODS))]
+Method = Annotated[
+    str, AfterValidator(lambda name: check_name("method", name, [*METHODS, *LABEL_FREE_METHODS]))
+]
 Backbone = Annotated[str, AfterValidator(check_backbone)]
 Quantization = Annotated[
     str, AfterValidator(lambda name: check_name("quantization", name, QUANTIZATIONS))
@@ -67,7 +73,9 @@ class ModelSettings(Settings):
         default="hashnet",
         description=f"Similarity loss. It compares pairs of images ({quoted(PAIRWISE_METHODS)}) "
         f"or images with classes ({quoted(CLASS_METHODS)}). 'greedyhash' needs exactly one label "
-        "per image.",
+        f"per image. With --frozen, {quoted(TWO_VIEW_METHODS, last='and')} learn without labels, "
+        "from two dropouts of the features, and "
+        f"{quoted(CLOSED_FORM_METHODS, last='and')} compute the head from them without training.",
     )
     memory_size: int = Field(
         default=0,
@@ -92,8 +100,27 @@ class ModelSettings(Settings):
     def _memory_of_pairs(self) -> Self:
         if self.memory_size and self.method not in PAIRWISE_METHODS:
             raise ValueError(
-                f"`memory_size` must be 0: {METHODS[self.method]} compares no pairs, so it has no "
-                f"use for a memory of codes. Received: memory_size={self.memory_size}"
+                f"`memory_size` must be 0: {_CLASS_NAMES[self.method]} compares no pairs, so it "
+                f"has no use for a memory of codes. Received: memory_size={self.memory_size}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _features_without_labels(self) -> Self:
+        if self.method in LABEL_FREE_METHODS and not self.frozen:
+            raise ValueError(
+                f"`frozen` must be set with the method {self.method!r}, which works on the "
+                "features of a frozen backbone. Received: frozen=False"
+            )
+        if self.method in TWO_VIEW_METHODS and not self.dropout:
+            raise ValueError(
+                f"`dropout` must be above 0 with the method {self.method!r}: it compares two "
+                "dropouts of the features. Received: dropout=0"
+            )
+        if self.method in CLOSED_FORM_METHODS and self.hidden:
+            raise ValueError(
+                f"`hidden` must be 0: the method {self.method!r} trains no layer. "
+                f"Received: hidden={self.hidden}"
             )
         return self
 

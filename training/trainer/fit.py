@@ -171,7 +171,7 @@ def _measure(
         "protocol_options": settings.protocol_options,
         "fingerprint": encoder.fingerprint,
         "trained_on": len(split.train),
-        "epochs": settings.epochs,
+        "epochs": settings.epochs if model.method.trains else 0,
         "training_seconds": round(seconds, 3),
         **evaluation.figures,
     }

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_hashing.callbacks import RefuseNonFiniteLoss, RetrievalEvaluation
 from keras_hashing.command_line.stages import stage
 from keras_hashing.models import HashingModel
+from keras_hashing.names import CLOSED_FORM_METHODS, TWO_VIEW_METHODS
 from training.callbacks.checkpoint import Checkpoint
 from training.callbacks.compiling_stage import CompilingStage
 from training.callbacks.history_log import HistoryLog
@@ -90,7 +91,8 @@ class Trainer:
             "class_balanced": settings.class_balanced,
         }
         if self._features is not None:
-            return training_feature_batches(self._features[train], labels[train], **options)
+            features = training_feature_batches(self._features[train], labels[train], **options)
+            return features if settings.method not in TWO_VIEW_METHODS else _in_pairs(features)
         return training_batches(
             prepared.dataset,
             train,
@@ -131,7 +133,14 @@ class Trainer:
 
     def run(self, folder: RunFolder, verbose: int) -> None:
         """Trains the epochs that are left."""
-        if self.first_epoch < self.settings.epochs:
+        if self.settings.method in CLOSED_FORM_METHODS:
+            folder.checkpoints.mkdir(exist_ok=True)
+            assert self._features is not None  # the settings see to it
+            features = self._features[self.prepared.split.train]
+            self.model.solve_head(
+                self.model.backbone.predict(features, verbose=0), self.settings.seed
+            )
+        elif self.first_epoch < self.settings.epochs:
             self.model.fit(
                 self.batches,
                 epochs=self.settings.epochs,
@@ -164,3 +173,9 @@ class Trainer:
             )
             watching.insert(0, evaluation)
         return [*self.further_callbacks, *steering, CompilingStage(), *watching]
+
+
+def _in_pairs(batches: TrainingBatches) -> TrainingBatches:
+    """Each batch twice: dropout makes two views of the features."""
+    twice = batches.batches.map(lambda features, labels: ((features, features), labels))
+    return batches._replace(batches=twice)

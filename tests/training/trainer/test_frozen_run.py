@@ -143,3 +143,25 @@ def test_with_a_hidden_layer_weights_start_small_on_both_sides_of_it() -> None:
         inputs = kernel.shape[0]
         largest = np.abs(kernel.numpy()).max()
         assert 0.9 / np.sqrt(inputs) < largest <= 1 / np.sqrt(inputs)
+
+
+@pytest.mark.parametrize("method", ["ntxent", "itq"])
+def test_a_method_without_labels_is_one_like_the_others(
+    method: str, finished: Path, tmp_path: Path
+) -> None:
+    changes = {"method": method, "hidden": 0, "feature_cache": str(finished.parent / "features")}
+    fit(FROZEN.model_copy(update=changes), tmp_path / "run", verbose=0)
+    run = load_run(tmp_path / "run")
+    assert run.metrics["map"] > 0.15  # chance is 0.1; the backbone's weights are random
+    assert not run.model.method.needs_labels
+    assert run.metrics["epochs"] == {"ntxent": 3, "itq": 0}[method]
+
+
+def test_settings_without_labels_fit_together() -> None:
+    for changes, rule in (
+        ({"method": "itq"}, "`frozen` must be set"),
+        ({"method": "ntxent", "frozen": True, "dropout": 0.0}, "`dropout` must be above 0"),
+        ({"method": "lsh", "frozen": True, "hidden": 8}, "`hidden` must be 0"),
+    ):
+        with pytest.raises(ValueError, match=rule):
+            FitSettings(**changes)
