@@ -3,13 +3,15 @@
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_hashing.encoder.leaf_layers import leaf_layers
-from keras_hashing.images.preprocessing import ImagePreprocessing
+
+if TYPE_CHECKING:
+    from keras_hashing.images.preprocessing import ImagePreprocessing
 
 # The settings by which Keras' own layers compute, beside their weights. Others (names,
 # initializers, regularizers, momentum) make no difference to a code, and a new version of Keras may
@@ -56,7 +58,9 @@ _SETTINGS = frozenset(
 )
 
 
-def code_space_fingerprint(encoder: keras.Model, preprocessing: ImagePreprocessing) -> str:
+def code_space_fingerprint(
+    encoder: keras.Model, preprocessing: "ImagePreprocessing | None" = None
+) -> str:
     """A name that two models share only if they give the same codes.
 
     SHA-256 over the preprocessing, the architecture (class, output shape and settings of each layer
@@ -65,7 +69,8 @@ def code_space_fingerprint(encoder: keras.Model, preprocessing: ImagePreprocessi
 
     Args:
         encoder: images to continuous codes.
-        preprocessing: what makes the encoder's input of an image file.
+        preprocessing: what makes the encoder's input of an image file; `None` where arrays are
+            encoded as they are.
 
     Returns:
         16 hexadecimal digits.
@@ -73,7 +78,7 @@ def code_space_fingerprint(encoder: keras.Model, preprocessing: ImagePreprocessi
     return _fingerprint(encoder, preprocessing, _signature)
 
 
-def first_fingerprint(encoder: keras.Model, preprocessing: ImagePreprocessing) -> str:
+def first_fingerprint(encoder: keras.Model, preprocessing: "ImagePreprocessing") -> str:
     """The name that version 0.1 gave to a code space until it was kept in `encoder.json`.
 
     It takes in the `repr` of every layer's whole configuration, which changes with Keras. It is
@@ -84,12 +89,14 @@ def first_fingerprint(encoder: keras.Model, preprocessing: ImagePreprocessing) -
 
 def _fingerprint(
     encoder: keras.Model,
-    preprocessing: ImagePreprocessing,
+    preprocessing: "ImagePreprocessing | None",
     describe: Callable[[keras.layers.Layer], list],
 ) -> str:
     digest = hashlib.sha256()
     layers = [describe(layer) for layer in leaf_layers(encoder)]
-    digest.update(json.dumps([layers, preprocessing.to_config()], sort_keys=True).encode())
+    digest.update(
+        json.dumps([layers, preprocessing and preprocessing.to_config()], sort_keys=True).encode()
+    )
     for weight in encoder.weights:
         value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight.value))
         digest.update(f"{value.shape}{value.dtype}".encode())

@@ -70,10 +70,15 @@ class HashEncoder:
         return self.known_as or code_space_fingerprint(self.model, self.preprocessing)
 
     def has_fingerprint(self, fingerprint: str) -> bool:
-        """Whether this is a name of the code space: the present one, or that of version 0.1."""
+        """Whether this is a name of the code space.
+
+        The present one, that of version 0.1, or that of the model alone, which codes of arrays have
+        (`HashingModel.fingerprint`).
+        """
         return fingerprint == self.fingerprint or fingerprint in (
             code_space_fingerprint(self.model, self.preprocessing),
             first_fingerprint(self.model, self.preprocessing),
+            code_space_fingerprint(self.model),
         )
 
     def continuous(self, images: Any, batch_size: int = 256) -> NDArray[np.float32]:

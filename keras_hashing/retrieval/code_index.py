@@ -1,5 +1,9 @@
 """The packed codes of a database with the names of its items: searched exactly, kept in a file."""
 
+from __future__ import (
+    annotations,
+)  # `help(CodeIndex)` shows `ArrayLike`, not all that it stands for
+
 import os
 import zipfile
 import zlib
@@ -49,7 +53,7 @@ class CodeIndex:
     Args:
         codes: packed codes, uint8, shape [n, K/8], K/8 rounded up; n may be 0. They are copied
             unless they are read-only.
-        ids: the name of each item, n different strings.
+        ids: the name of each item, n different strings; or n integers, which sets `integer_ids`.
         fingerprint: names the code space; not empty.
         labels: what to show as the label of each item, n strings such as "cat" or "cat, dog"; or
             `None`.
@@ -81,7 +85,7 @@ class CodeIndex:
     def __init__(
         self,
         codes: ArrayLike,
-        ids: Sequence[str],
+        ids: Sequence[str] | Sequence[int] | NDArray[np.integer],
         fingerprint: str,
         labels: Sequence[str] | None = None,
         integer_ids: bool = False,
@@ -89,11 +93,13 @@ class CodeIndex:
     ) -> None:
         self.codes = _read_only(check_packed_codes("codes", codes, allow_empty=True))
         self.bits = check_packed_bits("codes", self.codes, bits)
-        self.ids = check_strings("ids", ids, len(self.codes))
+        numbers = _are_integers(ids)
+        names = [str(int(number)) for number in ids] if numbers else ids
+        self.ids = check_strings("ids", names, len(self.codes))
         _refuse("`ids` must differ. Received several times", self.ids.repeated())
         self.labels = None if labels is None else check_strings("labels", labels, len(self.codes))
         self.fingerprint = _check_fingerprint(fingerprint)
-        self.integer_ids = bool(integer_ids)
+        self.integer_ids = bool(integer_ids) or numbers
         if self.integer_ids:
             _check_integers(self.ids)
 
@@ -112,7 +118,7 @@ class CodeIndex:
 
     def add(
         self, codes: ArrayLike, ids: Sequence[str], labels: Sequence[str] | None = None
-    ) -> "CodeIndex":
+    ) -> CodeIndex:
         """Returns an index of these items and, after them, new ones.
 
         Args:
@@ -143,7 +149,7 @@ class CodeIndex:
             self.bits,
         )
 
-    def remove(self, ids: Sequence[str]) -> "CodeIndex":
+    def remove(self, ids: Sequence[str]) -> CodeIndex:
         """Returns an index of the items but for these; the others keep their order.
 
         Args:
@@ -175,7 +181,8 @@ class CodeIndex:
         most 40 bytes × (65,536 + k) a thread.
 
         Args:
-            query_codes: packed codes, uint8, shape [Q, K/8]; Q may be 0.
+            query_codes: packed codes, uint8, shape [Q, K/8]; Q may be 0. One code, [K/8], is
+                answered by one row.
             k: how many items, at least 1; more than n means all n.
             radius: the largest distance wanted, 0 <= radius <= K; `None` for any.
 
@@ -186,7 +193,10 @@ class CodeIndex:
         Raises:
             ValueError: if an argument breaks one of these rules; the message names it.
         """
-        queries = check_packed_codes("query_codes", query_codes, allow_empty=True)
+        array = np.asarray(query_codes)
+        queries = check_packed_codes(
+            "query_codes", array[np.newaxis] if array.ndim == 1 else array, allow_empty=True
+        )
         check_same_width(queries, self.codes)
         count = check_cut(k, len(self), beyond=True)
         if radius is not None:
@@ -374,6 +384,19 @@ def is_int64(name: str) -> bool:
     except ValueError:
         return False
     return -(2**63) <= number < 2**63 and str(number) == name
+
+
+def _are_integers(ids: object) -> bool:
+    """Whether ids are numbers rather than names: an integer array, a range, a list of ints."""
+    if isinstance(ids, np.ndarray):
+        return np.issubdtype(ids.dtype, np.integer)
+    if isinstance(ids, range):
+        return len(ids) > 0
+    return (
+        isinstance(ids, list | tuple)
+        and len(ids) > 0
+        and all(isinstance(one, int | np.integer) and not isinstance(one, bool) for one in ids)
+    )
 
 
 def _check_integers(ids: TextColumn) -> None:

@@ -15,7 +15,7 @@ from keras_hashing.encoder.hash_encoder import encoder_of
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.layers import HashHead
 from keras_hashing.models import HashingModel
-from keras_hashing.retrieval import pack_codes
+from keras_hashing.retrieval import CodeIndex, pack_codes
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 
@@ -150,3 +150,12 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
         HashEncoder.from_file(tmp_path / "text.keras")
     with pytest.raises(FileNotFoundError, match=r"neither config\.json nor encoder\.json"):
         HashEncoder.load(tmp_path)
+
+
+def test_codes_of_a_hashing_model_are_those_of_its_encoder() -> None:
+    model, expected = hashing_model()
+    encoder = HashEncoder(expected, ImagePreprocessing(8, 8, 3))
+    index = CodeIndex(model.encode(IMAGES), range(len(IMAGES)), model.fingerprint)
+    assert encoder.has_fingerprint(index.fingerprint)
+    model.head.projection.bias.assign_add(keras.ops.ones(16))
+    assert not encoder.has_fingerprint(index.fingerprint)

@@ -1,4 +1,5 @@
 import errno
+import inspect
 import os
 import tracemalloc
 
@@ -123,7 +124,7 @@ def test_bad_queries_are_refused(arguments, message):
         ({"codes": np.zeros((2, 2))}, "`codes` must be packed codes of dtype uint8"),
         ({"ids": ["a"]}, "`ids` must have one string a code. Received: 1 strings for 2 codes"),
         ({"ids": "ab"}, "`ids` must be a list of str. Received: 'ab'"),
-        ({"ids": [1, 2]}, r"`ids` must be a list of str. Received: \[1, 2\]"),
+        ({"ids": [1, None]}, r"`ids` must be a list of str. Received: \[1, None\]"),
         ({"ids": ["a", "a"]}, "`ids` must differ. Received several times: a"),
         ({"labels": ["cat"]}, "`labels` must have one string a code"),
         ({"fingerprint": ""}, "`fingerprint` must be a str that is not empty"),
@@ -381,3 +382,24 @@ def test_what_is_no_integer_is_named(name):
     with pytest.raises(ValueError, match="`ids` must be integers of 64 bits") as caught:
         CodeIndex(random_codes(2, 16), ["1", name], "space", integer_ids=True)
     assert str(caught.value).endswith(f"Received: {name!r}")
+
+
+@pytest.mark.parametrize("ids", [range(3), [0, 1, 2], np.arange(3), (0, 1, 2)])
+def test_numbers_are_ids_of_their_own_kind(ids) -> None:
+    index = CodeIndex(np.eye(3, dtype=np.uint8), ids, "space")
+    assert index.integer_ids
+    assert list(index.ids) == ["0", "1", "2"]
+    assert index.id_numbers().tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="`ids` must be a list of str"):
+        CodeIndex(np.eye(3, dtype=np.uint8), [0, "1", True], "space")
+
+
+def test_one_code_is_one_row() -> None:
+    index = CodeIndex(np.eye(3, dtype=np.uint8), list("abc"), "space")
+    positions, distances = index.search(np.eye(3, dtype=np.uint8)[1], k=2)
+    assert positions.tolist() == [[1, 0]]
+    assert distances.tolist() == [[0, 2]]
+
+
+def test_its_help_says_array_like() -> None:
+    assert "codes: 'ArrayLike'" in str(inspect.signature(CodeIndex))
