@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks import on_frozen_features as frozen
 from keras_hashing.methods import DSDH
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.workers.frozen_data import FrozenData
 from training.compare.workers.frozen_trainer import Trainer
 
@@ -23,7 +23,8 @@ from training.compare.workers.frozen_trainer import Trainer
 def figures_of(data: FrozenData, eta: float) -> dict[str, list[float]]:
     """Each figure of the codes, one value a seed."""
     runs = [
-        Run("dsdh", "none", frozen.BITS, 0.0, "", seed, "tuning") for seed in sorted(data.splits)
+        GridRun("dsdh", "none", frozen.BITS, 0.0, "", seed, "tuning")
+        for seed in sorted(data.splits)
     ]
     with mock.patch.dict("keras_hashing.methods.METHODS", {"dsdh": partial(DSDH, eta=eta)}):
         trainer = Trainer(runs[0], data)

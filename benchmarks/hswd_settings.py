@@ -25,7 +25,7 @@ from scipy import stats
 
 from benchmarks import on_frozen_features as frozen
 from keras_hashing import methods
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.workers.frozen_data import FrozenData
 from training.compare.workers.frozen_trainer import Trainer
 
@@ -72,7 +72,7 @@ SETTINGS = (
 class ScheduledTrainer(Trainer):
     """The trainer of `compare` with a weight of the quantization that changes by epoch."""
 
-    def __init__(self, run: Run, data: FrozenData, schedule: str) -> None:
+    def __init__(self, run: GridRun, data: FrozenData, schedule: str) -> None:
         self._template: Any = None
         super().__init__(run, data)
         model, epochs = self._template, self.recipe.epochs
@@ -95,7 +95,7 @@ class ScheduledTrainer(Trainer):
 
         self._epoch = with_weight
 
-    def _new_model(self, run: Run, steps: int) -> Any:
+    def _new_model(self, run: GridRun, steps: int) -> Any:
         model = super()._new_model(run, steps)
         if self._template is None:
             self._template = model
@@ -110,7 +110,7 @@ def train(folder: Path, method: str, setting: Setting, seeds: Iterable[int]) -> 
         data = dataclasses.replace(data, recipe=recipe)
     quantization = "hswd" if setting.place else "none"
     runs = [
-        Run(method, quantization, frozen.BITS, setting.weight, setting.place, seed, "tuning")
+        GridRun(method, quantization, frozen.BITS, setting.weight, setting.place, seed, "tuning")
         for seed in seeds
     ]
     trainer = (

@@ -29,7 +29,7 @@ from benchmarks import on_frozen_features as frozen
 from keras_hashing import losses
 from keras_hashing.methods import CSQ, DPSH
 from keras_hashing.methods.hash_centres import hadamard_matrix
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.workers.frozen_data import FrozenData
 from training.compare.workers.frozen_trainer import Trainer
 from training.data.split import Split
@@ -79,7 +79,7 @@ class TwoDatabases(Trainer):
     """A trainer that also measures with the training images in the database."""
 
     def _measure(
-        self, run: Run, model: Any, split: Any, mean: np.ndarray, deviation: np.ndarray
+        self, run: GridRun, model: Any, split: Any, mean: np.ndarray, deviation: np.ndarray
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         figures, arrays = super()._measure(run, model, split, mean, deviation)
         larger = np.sort(np.concatenate([split.database, split.train]))
@@ -98,7 +98,8 @@ def train(
     method, changed = CHANGED.get(name, (name, None))
     with mock.patch.dict("keras_hashing.methods.METHODS", {method: changed} if changed else {}):
         runs = [
-            Run(method, quantization, frozen.BITS, weight, place, seed, "grid") for seed in seeds
+            GridRun(method, quantization, frozen.BITS, weight, place, seed, "grid")
+            for seed in seeds
         ]
         trainer = TwoDatabases(runs[0], FrozenData.read(folder))
         lines = []

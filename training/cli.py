@@ -12,6 +12,7 @@ from rich.table import Table
 from keras_hashing.command_line.errors import clear_errors, start_tensorflow
 from keras_hashing.command_line.options import given, options_of, with_options
 from keras_hashing.command_line.stages import show_stages, stage
+from keras_hashing.retrieval.figures import FIGURES
 from training.compare.cli import compare
 from training.data.dataset_place import check_place
 from training.runs.run_folder import RunFolder
@@ -232,29 +233,25 @@ def _run_with_data(
 
 def _print_metrics(metrics: dict[str, Any], title: str) -> None:
     """The figures as a table for a reader."""
-    radius, k = metrics["radius"], metrics["k"]
     rows = [
         ("data set", metrics["dataset"]),
         ("protocol", _protocol(metrics)),
         ("queries / database", f"{metrics['queries']:,} / {metrics['database']:,}"),
-        ("bits", metrics["bits"]),
-        ("mAP, tie-aware, whole database", metrics["map"]),
-        (f"mAP@{k}, tie-aware", metrics["map_at_k"]),
-        (f"precision@{k}, expected", metrics["precision_at_k"]),
-        (f"precision within radius {radius}", metrics["precision_within_radius"]),
-        ("quantization error (0: binary)", metrics["quantization_error"]),
-        ("bit balance (0: balanced)", metrics["bit_balance"]),
-        ("bit correlation (0: none)", metrics["bit_correlation"]),
-        ("code entropy, bits", metrics["code_entropy"]),
-        ("different codes", f"{metrics['unique_codes']:,}"),
-        ("seconds of training", metrics.get("training_seconds")),
-        ("seconds of evaluation", metrics["evaluation_seconds"]),
-        ("code space", metrics["fingerprint"]),
+        ("bits", str(metrics["bits"])),
     ]
-    table = Table(title=title, title_justify="left", show_header=False)
-    for name, value in rows:
+    for figure in FIGURES.values():
+        value = metrics.get(figure.key)
         if value is not None:
-            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
+            better = f" ({figure.better} is better)" if figure.better else ""
+            heading = figure.heading(metrics["k"], metrics["radius"])
+            rows.append((f"{heading}{better}", f"{value:,.{figure.digits}f}"))
+    for part in ("training", "evaluation"):
+        if f"{part}_seconds" in metrics:
+            rows.append((f"seconds of {part}", f"{metrics[f'{part}_seconds']:.1f}"))
+    rows.append(("code space", metrics["fingerprint"]))
+    table = Table(title=title, title_justify="left", show_header=False)
+    for row in rows:
+        table.add_row(*row)
     _out.print(table)
 
 

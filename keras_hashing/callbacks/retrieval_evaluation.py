@@ -12,14 +12,12 @@ from keras_hashing.checks import check_count
 class RetrievalEvaluation(keras.callbacks.Callback):
     """Encodes query and database and puts retrieval figures into the logs.
 
-    Every `every` epochs, and in the last epoch that `fit` was asked for, the logs get
-
-    - `retrieval_map`: tie-aware mean average precision (at `k` where given),
-    - `retrieval_precision`: precision within Hamming radius `radius`,
-
-    so that `ModelCheckpoint(monitor="retrieval_map", mode="max")`, `EarlyStopping`, `TensorBoard`
-    and the history see them, if they come after this callback in the list. As with
-    `validation_freq`, epochs in between do not have these keys.
+    Every `every` epochs, and in the last epoch that `fit` was asked for, the logs get each figure
+    of `keras_hashing.retrieval.evaluate_retrieval` under its name with the prefix: `retrieval_map`,
+    `retrieval_precision_within_radius` and so on, with `k` also `retrieval_map_at_k`. So
+    `ModelCheckpoint(monitor="retrieval_map", mode="max")`, `EarlyStopping`, `TensorBoard` and the
+    history see them, if they come after this callback in the list. As with `validation_freq`,
+    epochs in between do not have these keys.
 
     Args:
         query: pair of arrays (images, labels), or batches of such pairs that can be gone through
@@ -27,8 +25,8 @@ class RetrievalEvaluation(keras.callbacks.Callback):
             or class numbers of shape (n,) or (n, 1).
         database: likewise.
         every: epochs between two evaluations, at least 1.
-        k: cut of mean average precision, or `None` for the whole ranking.
-        radius: Hamming radius of the precision.
+        k: cut of mAP@k and precision@k; `None` leaves both out.
+        radius: Hamming radius of the precision within a radius.
         batch_size: batch size for arrays.
         prefix: prefix of the keys in the logs.
         encoder: `keras.Model` from images to continuous codes; `None` for that of a
@@ -87,25 +85,30 @@ class RetrievalEvaluation(keras.callbacks.Callback):
             classes = np.union1d(query_labels, database_labels)
             query_labels = query_labels.reshape(-1, 1) == classes
             database_labels = database_labels.reshape(-1, 1) == classes
-        codes_and_labels = (query_codes, query_labels, database_codes, database_labels)
-        return {
-            "map": retrieval.mean_average_precision(*codes_and_labels, k=self.k),
-            "precision": retrieval.precision_within_radius(*codes_and_labels, radius=self.radius),
-        }
+        found = retrieval.evaluate_retrieval(
+            retrieval.pack_codes(query_codes),
+            query_labels,
+            retrieval.pack_codes(database_codes),
+            database_labels,
+            k=self.k,
+            radius=self.radius,
+            continuous=database_codes,
+        )
+        return {name: value for name, value in found.values.items() if value is not None}
 
     def _encode(self, data: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Packed codes and labels, from one pass: a dataset may come in another order each time."""
+        """Continuous codes and labels, in one pass: a dataset may have another order each time."""
         encoder = self._encoder()
         if isinstance(data, tuple | list):
             images, labels = data
             codes = encoder.predict(images, batch_size=self.batch_size, verbose=0)
-            return retrieval.pack_codes(codes), np.asarray(labels)
+            return codes, np.asarray(labels)
         batches = [
-            (encoder.predict_on_batch(np.asarray(images)), np.asarray(labels))
+            (np.asarray(encoder.predict_on_batch(np.asarray(images))), np.asarray(labels))
             for images, labels in data
         ]
         codes, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-        return retrieval.pack_codes(codes), labels
+        return codes, labels
 
     def _encoder(self) -> keras.Model:
         if self.encoder is not None:

@@ -1,42 +1,39 @@
-"""Every retrieval figure from one pass over the distances."""
+"""Every figure of `FIGURES` from one pass over the distances."""
 
 import dataclasses
+from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_hashing.retrieval.average_precision import expected_average_precision
-from keras_hashing.retrieval.distance_histogram import distance_histogram
-from keras_hashing.retrieval.precision import (
-    PrecisionRecallCurve,
-    check_radius,
-    curve_by_radius,
-    expected_precision,
-)
+from keras_hashing.retrieval.figures import FIGURES, Measured
+from keras_hashing.retrieval.precision import PrecisionRecallCurve, check_radius
 from keras_hashing.retrieval.retrieval_inputs import RetrievalInputs
-from keras_hashing.retrieval.validation import check_cut
+from keras_hashing.retrieval.validation import check_cut, check_packed_codes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RetrievalFigures:
-    """The figures of one evaluation, each equal to what the function of its name returns.
+    """The figures of one evaluation; each is an attribute too, such as `figures.map`.
 
     Attributes:
-        map: tie-aware `mean_average_precision` over the whole database.
+        values: each figure of `FIGURES` by its key; `None` where something that it needs was not
+            given: `k` for `map_at_k` and `precision_at_k`, `continuous` for `quantization_error`.
         k: the cut, or `None`.
-        map_at_k: tie-aware `mean_average_precision` at `k`; `None` without a cut.
-        precision_at_k: `precision_at_k`; `None` without a cut.
-        radius: the Hamming radius of the next figure.
-        precision_within_radius: `precision_within_radius`.
+        radius: the Hamming radius of `precision_within_radius`.
         curve: `precision_recall_curve`.
     """
 
-    map: float
+    values: dict[str, float | None]
     k: int | None
-    map_at_k: float | None
-    precision_at_k: float | None
     radius: int
-    precision_within_radius: float
     curve: PrecisionRecallCurve
+
+    def __getattr__(self, key: str) -> Any:
+        try:
+            return self.__dict__["values"][key]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__!r} has no figure {key!r}") from None
 
 
 def evaluate_retrieval(
@@ -46,8 +43,9 @@ def evaluate_retrieval(
     database_labels: ArrayLike,
     k: int | None = None,
     radius: int = 2,
+    continuous: ArrayLike | None = None,
 ) -> RetrievalFigures:
-    """Returns all tie-aware figures for the time of one, since all follow from the same counts.
+    """Returns all figures; the tie-aware ones take the time of one: they share their counts.
 
     Args:
         query_codes: packed codes, uint8, shape [Q, K/8], Q >= 1.
@@ -56,6 +54,8 @@ def evaluate_retrieval(
         database_labels: one-hot or multi-hot labels, shape [N, C].
         k: the cut of mAP@k and precision@k, 1 <= k <= N; `None` leaves both out.
         radius: the largest distance inside the Hamming ball, 0 <= radius <= K.
+        continuous: continuous codes of the database, shape [N, K], for `quantization_error`;
+            `None` leaves it out.
 
     Returns:
         `RetrievalFigures`.
@@ -64,16 +64,13 @@ def evaluate_retrieval(
         ValueError: if an argument breaks one of these rules; the message names it.
     """
     inputs = RetrievalInputs.check(query_codes, query_labels, database_codes, database_labels)
-    cut = None if k is None else check_cut(k, inputs.items, beyond=False)
-    radius = check_radius(radius, inputs.bits)
-    histogram = distance_histogram(inputs)
-    curve = curve_by_radius(histogram)
-    return RetrievalFigures(
-        map=float(expected_average_precision(histogram, inputs.items).mean()),
-        k=cut,
-        map_at_k=None if cut is None else float(expected_average_precision(histogram, cut).mean()),
-        precision_at_k=None if cut is None else expected_precision(histogram, cut),
-        radius=radius,
-        precision_within_radius=float(curve.precision[radius]),
-        curve=curve,
+    measured = Measured(
+        inputs,
+        check_packed_codes("database_codes", database_codes),
+        radius=check_radius(radius, inputs.bits),
+        k=None if k is None else check_cut(k, inputs.items, beyond=False),
+        continuous=continuous,
+        bits=None if continuous is None else np.shape(continuous)[1],
     )
+    values = {key: figure.value(measured) for key, figure in FIGURES.items()}
+    return RetrievalFigures(values, measured.k, measured.radius, measured.curve)

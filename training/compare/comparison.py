@@ -22,7 +22,7 @@ from training.compare.grid import (
     reason_not_run,
     tuning_runs,
 )
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.progress import run_progress
 from training.compare.recipe import FineTuning, Recipe
 from training.compare.results_file import ResultsFile
@@ -152,7 +152,7 @@ class Comparison:
             self.folder.write_choices({**self.folder.read_choices(), **chosen})
         return chosen
 
-    def run(self) -> dict[Run, dict[str, Any]]:
+    def run(self) -> dict[GridRun, dict[str, Any]]:
         """Trains the grid with the chosen settings, those not chosen with the default ones."""
         tuned = self.folder.read_choices()
         choices = {
@@ -170,8 +170,8 @@ class Comparison:
         return {column: reason for column, reason in reasons.items() if reason is not None}
 
     def _finish(
-        self, runs: list[Run], results: ResultsFile, title: str
-    ) -> dict[Run, dict[str, Any]]:
+        self, runs: list[GridRun], results: ResultsFile, title: str
+    ) -> dict[GridRun, dict[str, Any]]:
         """Trains the runs that have no result yet.
 
         Raises:
@@ -187,7 +187,7 @@ class Comparison:
                 self.folder.drop_checkpoints(run)
             with run_progress(title, runs, left, self.workers, self.verbose) as advance:
 
-                def finished(run: Run, result: dict[str, Any]) -> None:
+                def finished(run: GridRun, result: dict[str, Any]) -> None:
                     results.append(run, result)
                     self.folder.drop_checkpoints(run)
                     advance(run, result)
@@ -213,7 +213,7 @@ def _check_augmentation(options: FineTuning, preprocessing: ImagePreprocessing) 
 
 
 def best_choices(
-    runs: list[Run], found: dict[Run, dict[str, Any]]
+    runs: list[GridRun], found: dict[GridRun, dict[str, Any]]
 ) -> dict[Column, tuple[Choice, float]]:
     """The setting of each column with the highest validation mAP; of equals the first tried.
 

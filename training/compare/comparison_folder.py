@@ -11,7 +11,7 @@ from typing import Any
 from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.files.file_lock import HeldByAnotherError, file_lock
 from training.compare.grid import Choice, Column
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.recipe import digest_of
 
 
@@ -101,7 +101,7 @@ class ComparisonFolder:
                     )
         return digest_of(settings)
 
-    def drop_checkpoints(self, run: Run) -> None:
+    def drop_checkpoints(self, run: GridRun) -> None:
         """Removes what an interrupted run would have gone on from: its result is written."""
         shutil.rmtree(run_folder(self.runs, run), ignore_errors=True)
 
@@ -136,6 +136,6 @@ class ComparisonFolder:
             temporary.write_text(json.dumps({"choices": entries}, indent=2) + "\n")
 
 
-def run_folder(runs: Path, run: Run) -> Path:
+def run_folder(runs: Path, run: GridRun) -> Path:
     """Where a fine-tuned run keeps its checkpoints, in the folder `runs` of its comparison."""
     return runs / f"{run.stage}-{run.file_name}"

@@ -12,7 +12,7 @@ import keras_hashing
 from keras_hashing.checks import DEFAULT_WEIGHT, check_bits
 from keras_hashing.names import METHODS, QUANTIZATIONS, quoted
 from keras_hashing.settings import Settings
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 
 DEFAULT_QUANTIZATIONS = ("none", "native", "sign", "hswd", "swd")
 TUNED_WEIGHTS = (0.01, 0.1, 1.0)
@@ -156,20 +156,20 @@ def candidates(column: Column, tune_weights: tuple[float, ...] = TUNED_WEIGHTS) 
     return [Choice(weight, place) for place in ("raw", "relaxed") for weight in tune_weights]
 
 
-def tuning_runs(grid: Grid, single_label: bool) -> list[Run]:
+def tuning_runs(grid: Grid, single_label: bool) -> list[GridRun]:
     """The runs that settings are chosen by: 32 bits, the first seed, the validation split."""
     return [
-        Run(*column, TUNING_BITS, choice.weight, choice.place, grid.seeds[0], "tuning")
+        GridRun(*column, TUNING_BITS, choice.weight, choice.place, grid.seeds[0], "tuning")
         for column in grid.columns
         if reason_not_run(column, single_label) is None
         for choice in candidates(column, grid.tune_weights)
     ]
 
 
-def grid_runs(grid: Grid, choices: dict[Column, Choice], single_label: bool) -> list[Run]:
+def grid_runs(grid: Grid, choices: dict[Column, Choice], single_label: bool) -> list[GridRun]:
     """The runs of the grid, those of a cell one after another."""
     return [
-        Run(*column, bits, choices[column].weight, choices[column].place, seed)
+        GridRun(*column, bits, choices[column].weight, choices[column].place, seed)
         for column in grid.columns
         if reason_not_run(column, single_label) is None
         for bits in grid.bits
@@ -177,10 +177,10 @@ def grid_runs(grid: Grid, choices: dict[Column, Choice], single_label: bool) -> 
     ]
 
 
-def by_cell(runs: list[Run]) -> list[list[Run]]:
+def by_cell(runs: list[GridRun]) -> list[list[GridRun]]:
     """Groups of neighbours that differ in the seed only."""
 
-    def cell(run: Run) -> tuple:
+    def cell(run: GridRun) -> tuple:
         return (*run.column, run.bits, run.weight, run.place)
 
     return [list(group) for _, group in groupby(runs, cell)]

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True, order=True)
-class Run:
+class GridRun:
     """One training of the grid or of the tuning.
 
     Args:

@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from keras_hashing.command_line.progress import duration
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 
 
 @contextmanager
 def run_progress(
-    title: str, runs: list[Run], left: list[Run], workers: int, verbose: int
-) -> Iterator[Callable[[Run, dict[str, Any]], None]]:
+    title: str, runs: list[GridRun], left: list[GridRun], workers: int, verbose: int
+) -> Iterator[Callable[[GridRun, dict[str, Any]], None]]:
     """A bar with the time left on a terminal, a line a run elsewhere; nothing if not verbose.
 
     The estimate is by quantization, since those take different times: runs left × mean seconds of
@@ -51,7 +51,7 @@ def run_progress(
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(title, total=len(runs), completed=done, left="")
 
-        def advance(run: Run, result: dict[str, Any]) -> None:
+        def advance(run: GridRun, result: dict[str, Any]) -> None:
             nonlocal done
             done += 1
             time_left = f"{duration(estimate.seconds_left(run))} left"
@@ -71,13 +71,13 @@ def run_progress(
 
 
 class _Estimate:
-    def __init__(self, left: list[Run], workers: int) -> None:
+    def __init__(self, left: list[GridRun], workers: int) -> None:
         self.left = list(left)
         self.workers = workers
         self.finished: dict[str, list[float]] = {}
         self.latest = [time.perf_counter()] * workers
 
-    def seconds_left(self, run: Run) -> float:
+    def seconds_left(self, run: GridRun) -> float:
         """Notes that a run has just finished."""
         now = time.perf_counter()
         # The worker that finished is taken to be the one that was busy longest.

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 
 
 class ResultsFile:
@@ -23,7 +23,7 @@ class ResultsFile:
         self.path = path
         self.digest = digest
 
-    def read(self) -> dict[Run, dict[str, Any]]:
+    def read(self) -> dict[GridRun, dict[str, Any]]:
         """The line of each run, the latest if there are several.
 
         Raises:
@@ -36,7 +36,7 @@ class ResultsFile:
         for number, text in enumerate(lines, 1):
             try:
                 line = json.loads(text)
-                run = Run.of(line)
+                run = GridRun.of(line)
                 digest = line["settings"]
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(
@@ -51,7 +51,7 @@ class ResultsFile:
             found[run] = line
         return found
 
-    def append(self, run: Run, result: dict[str, Any]) -> None:
+    def append(self, run: GridRun, result: dict[str, Any]) -> None:
         """Writes one line, and returns when it is on the disk."""
         line = {"settings": self.digest, **run.to_json(), **result}
         content = json.dumps(line).encode() + b"\n"

@@ -90,20 +90,13 @@ def evaluate(
         labels[split.database],
         k=k,
         radius=radius,
+        continuous=database,
     )
     figures = {
         "bits": database.shape[1],
-        "map": found.map,
         "k": found.k,
-        "map_at_k": found.map_at_k,
-        "precision_at_k": found.precision_at_k,
         "radius": found.radius,
-        "precision_within_radius": found.precision_within_radius,
-        "quantization_error": retrieval.quantization_error(database),
-        "bit_balance": retrieval.bit_balance(database_codes, database.shape[1]),
-        "bit_correlation": retrieval.bit_correlation(database_codes, database.shape[1]),
-        "code_entropy": retrieval.code_entropy(database_codes),
-        "unique_codes": retrieval.unique_codes(database_codes),
+        **found.values,
         "queries": len(split.query),
         "database": len(split.database),
         "precision_recall_curve": {

@@ -29,7 +29,7 @@ def test_retrieval_figures_are_those_of_the_trained_model(model, blobs):
     )
     assert len(history["retrieval_map"]) == 3
     assert history["retrieval_map"][-1] == pytest.approx(expected)
-    assert 0 <= history["retrieval_precision"][-1] <= 1
+    assert 0 <= history["retrieval_precision_within_radius"][-1] <= 1
 
 
 def test_evaluates_every_n_epochs_and_after_the_last(model, blobs):
@@ -111,8 +111,9 @@ def test_a_model_without_codes_is_refused_before_it_trains(make_backbone, blobs)
     query, database = split(blobs)
     classifier = keras.Sequential([keras.Input((4, 4, 1)), make_backbone()])
     classifier.add(keras.layers.Dense(3, "softmax"))
+    classifier.add(keras.layers.Reshape((3, 1)))
     classifier.compile("adam", "categorical_crossentropy")
-    with pytest.raises(ValueError, match=r"needs an encoder.*output shape \(None, 3\)"):
+    with pytest.raises(ValueError, match=r"needs an encoder.*output shape \(None, 3, 1\)"):
         classifier.fit(*database, callbacks=[RetrievalEvaluation(query, database)], verbose=0)
 
 

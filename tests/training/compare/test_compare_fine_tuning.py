@@ -17,10 +17,10 @@ from training.cli import app
 from training.compare.comparison import Comparison, default_workers
 from training.compare.comparison_folder import run_folder
 from training.compare.grid import Grid
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.recipe import FineTuning, Recipe, digest_of
 from training.compare.report.report import commands_of, write_report
-from training.compare.report.results import Evidence
+from training.compare.report.results import ComparisonResults
 from training.compare.workers import fine_tuner
 from training.compare.workers.digest_of_code import digest_of_code
 from training.compare.workers.fine_tuner import FineTuner, fit_settings, schedules
@@ -35,8 +35,8 @@ from training.trainer.trainer import Trainer
 pytestmark = pytest.mark.slow  # every test needs networks trained whole
 
 GRID = Grid(methods=("hashnet",), quantizations=("native", "hswd"), bits=(16,), seeds=(1,))
-NATIVE = Run("hashnet", "native", 16, 1.0, "schedule", 1)
-HSWD = Run("hashnet", "hswd", 16, 0.3, "raw", 1)
+NATIVE = GridRun("hashnet", "native", 16, 1.0, "schedule", 1)
+HSWD = GridRun("hashnet", "hswd", 16, 0.3, "raw", 1)
 OPTIONS = {"backbone_rate": 0.5, "weight_decay": 1e-3, "average_weights": 0.5, "shift": 1}
 SHARED = {
     "dataset": "digits",
@@ -66,7 +66,7 @@ class InterruptSecondEpoch(keras.callbacks.Callback):
             raise InterruptionError
 
 
-def interrupt(output: Path, run: Run) -> float:
+def interrupt(output: Path, run: GridRun) -> float:
     """Trains the first epoch of a run and stops in the second; gives the seconds of the first."""
     original = Trainer.callbacks
     tuner = FineTuner(
@@ -100,9 +100,9 @@ def finished(interrupted: tuple[Path, float], tmp_path: Path) -> Path:
     return shutil.copytree(interrupted[0], tmp_path / "output")
 
 
-def lines(output: Path) -> dict[Run, dict]:
+def lines(output: Path) -> dict[GridRun, dict]:
     read = [json.loads(text) for text in (output / "results.jsonl").read_text().splitlines()]
-    return {Run.of(line): line for line in read}
+    return {GridRun.of(line): line for line in read}
 
 
 def test_each_run_gives_what_fit_gives_and_leaves_its_result_only(
@@ -132,7 +132,7 @@ def test_the_report_says_that_and_how_runs_were_fine_tuned(finished: Path) -> No
     assert "momentum 0.5; 2 epochs" in text
     assert "- augmentation: shift up to 1 pixels" in text
     assert "frozen" not in text
-    (command,) = commands_of(Evidence.read(finished))  # nothing was tuned
+    (command,) = commands_of(ComparisonResults.read(finished))  # nothing was tuned
     assert "--fine-tune --backbone-rate 0.5 --weight-decay 0.001" in command
 
 
@@ -187,10 +187,10 @@ def test_tuning_sees_training_images_only_and_the_schedule_grows_as_it_is_asked_
     monkeypatch.setattr(ScaleContinuation.__init__, "__defaults__", (None, 0.005, 0.5, 1))
 
     data = ImageData(load_dataset("digits"), RECIPE)
-    run = Run("hashnet", "native", 32, 3.0, "schedule", 1, "tuning")
+    run = GridRun("hashnet", "native", 32, 3.0, "schedule", 1, "tuning")
     figures, _ = FineTuner(data, tmp_path, "code").train(run)
 
-    of_the_test = data.of(Run("hashnet", "native", 32, 3.0, "schedule", 1)).split
+    of_the_test = data.of(GridRun("hashnet", "native", 32, 3.0, "schedule", 1)).split
     (train,), (query, database) = seen["training_batches"], seen["evaluation_batches"]
     together = np.concatenate([train, query, database])
     np.testing.assert_array_equal(np.sort(together), of_the_test.train)
@@ -204,7 +204,7 @@ def test_tuning_sees_training_images_only_and_the_schedule_grows_as_it_is_asked_
 
 def test_only_a_schedule_is_a_callback() -> None:
     assert schedules(HSWD) == []
-    (growth,) = schedules(Run("hashnet", "native", 16, 3.0, "schedule", 0))
+    (growth,) = schedules(GridRun("hashnet", "native", 16, 3.0, "schedule", 0))
     assert growth.gamma == pytest.approx(0.015)
 
 

@@ -20,14 +20,14 @@ from training.compare.grid import (
     reason_not_run,
     tuning_runs,
 )
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe, digest_of
 from training.compare.results_file import ResultsFile
 from training.compare.workers.digest_of_code import digest_of_code, meaning_of
 from training.compare.workers.frozen_data import validation_split
 
 ALL = Grid()
-RUN = Run("dpsh", "hswd", 16, 0.1, "raw", 0)
+RUN = GridRun("dpsh", "hswd", 16, 0.1, "raw", 0)
 
 
 def choices_of(grid: Grid) -> dict:
@@ -106,7 +106,7 @@ def test_what_is_no_grid_is_refused(changed: dict, message: str) -> None:
 
 def test_the_setting_with_the_highest_validation_map_is_chosen_and_of_equals_the_first() -> None:
     runs = [
-        Run("dpsh", "hswd", 32, weight, place, 0, "tuning")
+        GridRun("dpsh", "hswd", 32, weight, place, 0, "tuning")
         for place in ("raw", "relaxed")
         for weight in (0.01, 0.1)
     ]
@@ -142,7 +142,7 @@ def test_results_are_read_back_as_written(tmp_path: Path) -> None:
     results = ResultsFile(tmp_path / "results.jsonl", "a" * 16)
     assert results.read() == {}
     results.append(RUN, {"status": "done", "map": 0.25})
-    second = Run("csq", "native", 32, 1.0, "relaxed", 1)
+    second = GridRun("csq", "native", 32, 1.0, "relaxed", 1)
     results.append(second, {"status": "done", "map": 0.5})
     found = results.read()
     assert {run: line["map"] for run, line in found.items()} == {RUN: 0.25, second: 0.5}
@@ -154,7 +154,7 @@ def test_a_half_line_is_not_read_and_does_not_spoil_the_next(tmp_path: Path) -> 
     with results.path.open("a") as file:
         file.write('{"settings": "aaaaaaaaaaaaaaaa", "meth')
     assert list(results.read()) == [RUN]
-    second = Run("csq", "native", 32, 1.0, "relaxed", 1)
+    second = GridRun("csq", "native", 32, 1.0, "relaxed", 1)
     results.append(second, {"map": 0.5})
     assert list(results.read()) == [RUN, second]
     assert all(json.loads(line) for line in results.path.read_text().splitlines())

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from keras_hashing.retrieval.figures import FIGURES
 from training.compare.comparison_folder import ComparisonFolder
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe, digest_of
 from training.compare.report.report import about, commands_of, write_report
-from training.compare.report.results import Evidence
+from training.compare.report.results import ComparisonResults
 from training.compare.report.statistics import Summary, differences, overall, values_of
-from training.compare.report.tables import FIGURES, map_table, settings_table
+from training.compare.report.tables import map_table, settings_table
 from training.compare.results_file import ResultsFile
 from training.compare.workers.worker import arrays_name
 
@@ -43,7 +44,7 @@ def line(value: float) -> dict:
     return {"status": "done", **figures, "map": value, **sizes, "seconds": seconds}
 
 
-def write_arrays(folder: Path, run: Run) -> None:
+def write_arrays(folder: Path, run: GridRun) -> None:
     random = np.random.default_rng(run.seed)
     np.savez_compressed(
         folder / arrays_name(run),
@@ -71,7 +72,7 @@ def comparison(tmp_path: Path) -> Path:
     results = ResultsFile(folder.results, digest)
     for (method, name), values in MAPS.items():
         for seed, value in zip(SEEDS, values, strict=True):
-            run = Run(method, name, 16, *CHOICES[name], seed)
+            run = GridRun(method, name, 16, *CHOICES[name], seed)
             results.append(run, line(value))
             write_arrays(folder.arrays, run)
     return folder.path
@@ -94,7 +95,7 @@ def test_one_seed_has_a_mean_and_no_interval() -> None:
 
 
 def test_differences_are_paired_by_seed(comparison: Path) -> None:
-    found = differences(Evidence.read(comparison).values("map"), "native")
+    found = differences(ComparisonResults.read(comparison).values("map"), "native")
     one = next(d for d in found if (d.method, d.quantization) == ("csq", "hswd"))
     assert list(one.by_seed.values()) == pytest.approx([0.03, 0.02, 0.025])
     paired = stats.ttest_rel(MAPS["csq", "hswd"], MAPS["csq", "native"])
@@ -110,7 +111,7 @@ def test_a_seed_that_one_side_lacks_is_left_out_of_the_pair() -> None:
 
 
 def test_cells_are_counted_and_averaged_seed_by_seed(comparison: Path) -> None:
-    found = differences(Evidence.read(comparison).values("map"), "native")
+    found = differences(ComparisonResults.read(comparison).values("map"), "native")
     one = overall(found, "hswd", "native")
     assert one is not None
     assert (one.cells, one.higher, one.interval_above, one.interval_below) == (2, 1, 1, 0)
@@ -122,14 +123,14 @@ def test_cells_are_counted_and_averaged_seed_by_seed(comparison: Path) -> None:
 
 
 def test_failed_runs_have_no_value() -> None:
-    runs = {Run("csq", "none", 16, 0.0, "", 0): {"status": "failed", "error": "no number"}}
+    runs = {GridRun("csq", "none", 16, 0.0, "", 0): {"status": "failed", "error": "no number"}}
     assert values_of(runs, "map") == {}
 
 
 def test_the_map_table_shows_means_the_best_of_a_row_and_what_does_not_exist(
     comparison: Path,
 ) -> None:
-    table = map_table(Evidence.read(comparison))
+    table = map_table(ComparisonResults.read(comparison))
     assert table.header == ["method", "bits", "none", "native", "hswd"]
     assert table.rows[0] == ["csq", "16", "0.610 ± 0.010", "0.620 ± 0.010", "**0.645 ± 0.005**"]
     assert table.rows[2][3] == "not run"
@@ -137,7 +138,7 @@ def test_the_map_table_shows_means_the_best_of_a_row_and_what_does_not_exist(
 
 
 def test_the_settings_say_how_they_were_chosen(comparison: Path) -> None:
-    table = settings_table(Evidence.read(comparison))
+    table = settings_table(ComparisonResults.read(comparison))
     assert table.rows[0][:1] == ["csq"]
     assert table.rows[0][2].startswith("1 raw")
     assert "32 bits with one seed" in table.note
@@ -146,9 +147,9 @@ def test_the_settings_say_how_they_were_chosen(comparison: Path) -> None:
 def test_runs_with_other_than_the_chosen_settings_are_not_counted(comparison: Path) -> None:
     folder = ComparisonFolder(comparison)
     digest = json.loads(folder.results.read_text().splitlines()[0])["settings"]
-    other = Run("csq", "hswd", 16, 0.01, "raw", 0)
+    other = GridRun("csq", "hswd", 16, 0.01, "raw", 0)
     ResultsFile(folder.results, digest).append(other, line(0.99))
-    assert other not in Evidence.read(comparison).results
+    assert other not in ComparisonResults.read(comparison).results
 
 
 def test_the_report_is_whole_and_the_page_needs_no_other_file(comparison: Path) -> None:
@@ -170,7 +171,7 @@ def test_the_report_says_when_runs_are_of_different_code(comparison: Path) -> No
     digest = json.loads(folder.results.read_text().splitlines()[0])["settings"]
     assert "Attention" not in write_report(comparison).read_text()
     for seed, code in ((0, "a" * 16), (1, "b" * 16)):
-        run = Run("csq", "hswd", 16, *CHOICES["hswd"], seed)
+        run = GridRun("csq", "hswd", 16, *CHOICES["hswd"], seed)
         ResultsFile(folder.results, digest).append(run, {**line(0.64), "code": code})
     assert "Attention: the runs are of 2 versions" in write_report(comparison).read_text()
 
@@ -193,7 +194,7 @@ def test_csv_files_hold_the_numbers_of_the_tables(comparison: Path) -> None:
 
 
 def test_the_report_names_the_commands_that_choose_settings_and_train(comparison: Path) -> None:
-    tune, command = commands_of(Evidence.read(comparison))
+    tune, command = commands_of(ComparisonResults.read(comparison))
     assert "--quantizations none,native,hswd --bits 16 --seeds 0,1,2" in command
     assert f"--methods {','.join(sorted({method for method, _ in MAPS}))} " in command
     assert tune == f"{command} --tune"
@@ -202,23 +203,23 @@ def test_the_report_names_the_commands_that_choose_settings_and_train(comparison
 
 
 def test_a_quantization_of_fewer_methods_has_commands_of_its_own(comparison: Path) -> None:
-    evidence = Evidence.read(comparison)
-    results = ResultsFile(evidence.folder.results, digest_of(evidence.settings))
-    results.append(Run("csq", "ot", 16, 0.3, "raw", 0), {"status": "done"})
-    commands = commands_of(Evidence.read(comparison))
+    results = ComparisonResults.read(comparison)
+    results = ResultsFile(results.folder.results, digest_of(results.settings))
+    results.append(GridRun("csq", "ot", 16, 0.3, "raw", 0), {"status": "done"})
+    commands = commands_of(ComparisonResults.read(comparison))
     assert ["none,native,hswd" in command for command in commands] == [True, True, False, False]
     assert "--methods csq --quantizations ot --bits 16 " in commands[3]
 
 
 def test_the_report_tells_of_files_that_were_left_out(comparison: Path) -> None:
-    evidence = Evidence.read(comparison)
-    assert "left out" not in dict(about(evidence))["data"]
-    assert not any("--on-bad-image" in command for command in commands_of(evidence))
+    results = ComparisonResults.read(comparison)
+    assert "left out" not in dict(about(results))["data"]
+    assert not any("--on-bad-image" in command for command in commands_of(results))
     settings = json.loads((comparison / "settings.json").read_text())
     settings["data"]["skipped"] = ["dark/notes.txt"]
-    evidence = dataclasses.replace(evidence, settings=settings)
-    assert dict(about(evidence))["data"].endswith("; files left out: 1")
-    assert all("--on-bad-image skip " in command for command in commands_of(evidence))
+    results = dataclasses.replace(results, settings=settings)
+    assert dict(about(results))["data"].endswith("; files left out: 1")
+    assert all("--on-bad-image skip " in command for command in commands_of(results))
 
 
 @pytest.mark.parametrize(
@@ -228,11 +229,11 @@ def test_the_report_tells_of_files_that_were_left_out(comparison: Path) -> None:
 def test_the_report_names_the_weights_that_were_tried(
     comparison: Path, weights: tuple[float, ...], option: str
 ) -> None:
-    evidence = Evidence.read(comparison)
-    tuning = ResultsFile(evidence.folder.tuning, digest_of(evidence.settings))
+    results = ComparisonResults.read(comparison)
+    tuning = ResultsFile(results.folder.tuning, digest_of(results.settings))
     for weight in weights:
-        tuning.append(Run("csq", "hswd", 32, weight, "raw", 0, "tuning"), {"status": "done"})
-    tune, command = commands_of(Evidence.read(comparison))
+        tuning.append(GridRun("csq", "hswd", 32, weight, "raw", 0, "tuning"), {"status": "done"})
+    tune, command = commands_of(ComparisonResults.read(comparison))
     assert tune == f"{command} --tune{option}"
     note = write_report(comparison).with_name("report.md").read_text()
     assert f"{{raw, relaxed}} × {{{', '.join(f'{weight:g}' for weight in weights)}}};" in note
@@ -243,8 +244,8 @@ def test_the_report_tells_features_of_untrained_networks(comparison: Path) -> No
     assert "untrained" not in text
     settings = json.loads((comparison / "settings.json").read_text())
     settings["recipe"]["backbone"] = "small-cnn"
-    evidence = dataclasses.replace(Evidence.read(comparison), settings=settings)
-    assert "small-cnn, with untrained weights, frozen" in dict(about(evidence))["features"]
+    results = dataclasses.replace(ComparisonResults.read(comparison), settings=settings)
+    assert "small-cnn, with untrained weights, frozen" in dict(about(results))["features"]
 
 
 def test_a_folder_without_a_finished_run_has_no_report(tmp_path: Path) -> None:

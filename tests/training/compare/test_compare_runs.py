@@ -15,7 +15,7 @@ from keras_hashing import methods
 from training.cli import app
 from training.compare.comparison import Comparison
 from training.compare.grid import Grid
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
 from training.compare.workers.frozen_data import FrozenData
 from training.compare.workers.host_sorted_swd import target_of_each
@@ -36,9 +36,9 @@ RECIPE = Recipe(
 )
 
 
-def lines(folder: Path) -> dict[Run, dict]:
+def lines(folder: Path) -> dict[GridRun, dict]:
     read = [json.loads(text) for text in (folder / "results.jsonl").read_text().splitlines()]
-    return {Run.of(line): line for line in read}
+    return {GridRun.of(line): line for line in read}
 
 
 def without_seconds(line: dict) -> dict:
@@ -51,7 +51,7 @@ def test_an_interrupted_grid_goes_on_and_the_same_seed_gives_the_same_figures(
 ) -> None:
     output = tmp_path / "compare"
 
-    def compare() -> dict[Run, dict]:
+    def compare() -> dict[GridRun, dict]:
         return Comparison(RECIPE, GRID, output, tmp_path / "features", workers=2).run()
 
     whole = compare()
@@ -79,7 +79,7 @@ def test_an_interrupted_grid_goes_on_and_the_same_seed_gives_the_same_figures(
 
 
 def test_a_worker_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> None:
-    group = [Run("dpsh", "none", 16, 0.0, "", 0)]
+    group = [GridRun("dpsh", "none", 16, 0.0, "", 0)]
     with pytest.raises(ChildProcessError, match=r"ended with code 1(.|\n)*data.json"):
         run_all([group], tmp_path, tmp_path, 1, lambda run, result: None)
 
@@ -116,7 +116,7 @@ def test_each_projection_gets_the_target_of_its_rank() -> None:
 def test_on_jax_swd_is_that_of_the_library_and_no_hidden_layer_is_needed() -> None:
     program = """
 import jax, numpy as np
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
 from training.compare.workers.frozen_data import FrozenData
 from training.compare.workers.frozen_trainer import Trainer
@@ -135,7 +135,7 @@ features = (labels @ [[3, 0, 1], [0, 3, 1]] + np.random.default_rng(0).normal(si
 split = Split(np.arange(10), np.arange(10, 40), np.arange(10, 40))
 recipe = Recipe(hidden=0, epochs=9, batch_size=10, learning_rate=0.1, k=5)
 data = FrozenData(features.astype("float16"), labels, {0: split}, recipe)
-run = Run("dpsh", "none", 16, 0.0, "", 0)
+run = GridRun("dpsh", "none", 16, 0.0, "", 0)
 trainer = Trainer(run, data)
 assert trainer.train(run)[0]["map"] > 0.9
 """

@@ -249,7 +249,8 @@ def test_retrieval_is_measured_every_so_many_epochs(tmp_path: Path) -> None:
     metrics = fit(settings, tmp_path / "run", verbose=0)
     history = read_history(tmp_path / "run" / "history.jsonl")
     assert ["retrieval_map" in line for line in history] == [False, True, True]
-    assert history[-1]["retrieval_map"] == pytest.approx(metrics["map_at_k"])
+    assert history[-1]["retrieval_map"] == pytest.approx(metrics["map"])
+    assert history[-1]["retrieval_map_at_k"] == pytest.approx(metrics["map_at_k"])
 
 
 @pytest.mark.parametrize(
@@ -332,5 +333,5 @@ def test_weights_of_no_run(tmp_path: Path) -> None:
     settings = QUICK.model_copy(update={"weights": str(tmp_path)})
     with pytest.raises(FileNotFoundError, match="Not a run folder"):
         fit(settings, tmp_path / "run", verbose=0)
-    with pytest.raises(FileNotFoundError, match=r"No weights file or run.*a \.weights\.h5 file"):
+    with pytest.raises(FileNotFoundError, match=r"No weights file or run.*a \.weights\.h5 or \.keras file"):
         fit(settings.model_copy(update={"weights": str(tmp_path / "no")}), tmp_path / "run")

@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from training.compare.report.results import Evidence
+from training.compare.report.results import ComparisonResults
 from training.compare.report.statistics import Summary
 
 # Okabe & Ito's palette: told apart by colour-blind readers too.
@@ -37,19 +37,19 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def write_figures(evidence: Evidence, folder: Path) -> dict[str, Path]:
+def write_figures(results: ComparisonResults, folder: Path) -> dict[str, Path]:
     """Draws all figures as PNG files.
 
     Args:
-        evidence: The runs.
+        results: The runs.
         folder: Where the files go.
 
     Returns:
         The files by what they show, in the order in which a reader wants them.
     """
-    bits = evidence.typical_bits
-    drawings: dict[str, tuple[str, Callable[[Evidence], Any]]] = {
-        f"mAP by bits. Mean over {len(evidence.seeds)} seeds, bars: standard deviation.": (
+    bits = results.typical_bits
+    drawings: dict[str, tuple[str, Callable[[ComparisonResults], Any]]] = {
+        f"mAP by bits. Mean over {len(results.seeds)} seeds, bars: standard deviation.": (
             "map_by_bits",
             _map_by_bits,
         ),
@@ -64,12 +64,12 @@ def write_figures(evidence: Evidence, folder: Path) -> dict[str, Path]:
         f"Bit balance: |mean of the ±1 bit| of each bit, sorted, {bits} bits, mean over the "
         "seeds. 0 is balanced.": ("bit_balance", _bit_balance),
         f"Bit correlation: |Pearson correlation| of each pair of bits, {bits} bits, seed "
-        f"{evidence.seeds[0]}.": ("bit_correlation", _bit_correlation),
+        f"{results.seeds[0]}.": ("bit_correlation", _bit_correlation),
     }
     written = {}
     for caption, (name, draw) in drawings.items():
         with plt.rc_context(_STYLE):
-            figure = draw(evidence)
+            figure = draw(results)
             if figure is not None:
                 path = folder / f"{name}.png"
                 figure.savefig(path)
@@ -79,11 +79,11 @@ def write_figures(evidence: Evidence, folder: Path) -> dict[str, Path]:
 
 
 def _panels(
-    evidence: Evidence, x: str, y: str, share_y: bool, height: float = 2.4
+    results: ComparisonResults, x: str, y: str, share_y: bool, height: float = 2.4
 ) -> tuple[Any, dict[str, Any]]:
     """A panel a method."""
-    columns = min(_COLUMNS, len(evidence.methods))
-    rows = -(-len(evidence.methods) // columns)
+    columns = min(_COLUMNS, len(results.methods))
+    rows = -(-len(results.methods) // columns)
     figure, axes = plt.subplots(
         rows,
         columns,
@@ -92,8 +92,8 @@ def _panels(
         sharey=share_y,
         squeeze=False,
     )
-    panels = dict(zip(evidence.methods, axes.flat, strict=False))
-    for axis in axes.flat[len(evidence.methods) :]:
+    panels = dict(zip(results.methods, axes.flat, strict=False))
+    for axis in axes.flat[len(results.methods) :]:
         axis.set_axis_off()
     for method, axis in panels.items():
         axis.set_title(method)
@@ -114,21 +114,21 @@ def _legend(figure: Any, panels: dict[str, Any]) -> None:
     )
 
 
-def _map_by_bits(evidence: Evidence) -> Any:
-    values = evidence.values("map")
-    figure, panels = _panels(evidence, "bits", "mAP, tie-aware", share_y=True)
+def _map_by_bits(results: ComparisonResults) -> Any:
+    values = results.values("map")
+    figure, panels = _panels(results, "bits", "mAP, tie-aware", share_y=True)
     for method, axis in panels.items():
-        for at, name in enumerate(evidence.quantizations):
+        for at, name in enumerate(results.quantizations):
             cells = {
-                b: values[method, name, b] for b in evidence.bits if (method, name, b) in values
+                b: values[method, name, b] for b in results.bits if (method, name, b) in values
             }
             if not cells:
                 continue
             summaries = [Summary.of(cell.values()) for cell in cells.values()]
             # Side by side, so that bars of equal means can be told apart.
-            shift = (at - (len(evidence.quantizations) - 1) / 2) * 0.06
+            shift = (at - (len(results.quantizations) - 1) / 2) * 0.06
             axis.errorbar(
-                [evidence.bits.index(bits) + shift for bits in cells],
+                [results.bits.index(bits) + shift for bits in cells],
                 [summary.mean for summary in summaries],
                 [np.nan_to_num(summary.deviation) for summary in summaries],
                 color=COLOURS[name],
@@ -139,16 +139,16 @@ def _map_by_bits(evidence: Evidence) -> Any:
                 label=name,
                 zorder=3 if name == "hswd" else 2,
             )
-        axis.set_xticks(range(len(evidence.bits)), [str(bits) for bits in evidence.bits])
+        axis.set_xticks(range(len(results.bits)), [str(bits) for bits in results.bits])
     _legend(figure, panels)
     return figure
 
 
-def _precision_recall(evidence: Evidence) -> Any:
-    figure, panels = _panels(evidence, "recall", "precision", share_y=True)
+def _precision_recall(results: ComparisonResults) -> Any:
+    figure, panels = _panels(results, "recall", "precision", share_y=True)
     for method, axis in panels.items():
-        for name in evidence.quantizations:
-            runs = evidence.arrays((method, name, evidence.typical_bits))
+        for name in results.quantizations:
+            runs = results.arrays((method, name, results.typical_bits))
             if runs:
                 precision = np.mean([run["precision"] for run in runs], axis=0)
                 recall = np.mean([run["recall"] for run in runs], axis=0)
@@ -167,11 +167,11 @@ def _precision_recall(evidence: Evidence) -> Any:
     return figure
 
 
-def _code_histogram(evidence: Evidence) -> Any:
-    figure, panels = _panels(evidence, "value of a continuous code", "density", share_y=False)
+def _code_histogram(results: ComparisonResults) -> Any:
+    figure, panels = _panels(results, "value of a continuous code", "density", share_y=False)
     for method, axis in panels.items():
         for name in ("none", "native", "hswd"):
-            runs = evidence.arrays((method, name, evidence.typical_bits))
+            runs = results.arrays((method, name, results.typical_bits))
             if runs:
                 counts = np.sum([run["histogram"] for run in runs], axis=0)
                 edges = runs[0]["histogram_edges"]
@@ -192,11 +192,11 @@ def _code_histogram(evidence: Evidence) -> Any:
     return figure
 
 
-def _bit_balance(evidence: Evidence) -> Any:
-    figure, panels = _panels(evidence, "bit, from the most balanced on", "|mean|", share_y=True)
+def _bit_balance(results: ComparisonResults) -> Any:
+    figure, panels = _panels(results, "bit, from the most balanced on", "|mean|", share_y=True)
     for method, axis in panels.items():
-        for name in evidence.quantizations:
-            runs = evidence.arrays((method, name, evidence.typical_bits))
+        for name in results.quantizations:
+            runs = results.arrays((method, name, results.typical_bits))
             if runs:
                 means = np.mean([np.sort(np.abs(run["bit_mean"])) for run in runs], axis=0)
                 axis.plot(
@@ -212,9 +212,9 @@ def _bit_balance(evidence: Evidence) -> Any:
     return figure
 
 
-def _bit_correlation(evidence: Evidence) -> Any:
-    rows = [name for name in ("none", "native", "hswd", "swd") if name in evidence.quantizations]
-    columns = evidence.methods
+def _bit_correlation(results: ComparisonResults) -> Any:
+    rows = [name for name in ("none", "native", "hswd", "swd") if name in results.quantizations]
+    columns = results.methods
     if not rows:
         return None
     figure, axes = plt.subplots(
@@ -232,7 +232,7 @@ def _bit_correlation(evidence: Evidence) -> Any:
             axis.grid(False)
             for side in axis.spines.values():
                 side.set_visible(False)
-            runs = evidence.arrays((method, name, evidence.typical_bits))
+            runs = results.arrays((method, name, results.typical_bits))
             if runs:
                 matrix = np.abs(runs[0]["bit_correlation"].astype(np.float32))
                 np.fill_diagonal(matrix, np.nan)

@@ -14,7 +14,7 @@ from training.backbones import UNTRAINED
 from training.compare.grid import TUNED_WEIGHTS
 from training.compare.recipe import FineTuning
 from training.compare.report.figures import write_figures
-from training.compare.report.results import Evidence
+from training.compare.report.results import ComparisonResults
 from training.compare.report.statistics import differences, overall
 from training.compare.report.tables import (
     Table,
@@ -46,32 +46,32 @@ def write_report(output: Path) -> Path:
         FileNotFoundError: when the folder holds no comparison.
         ValueError: when a file is damaged or of other settings, or no run is finished.
     """
-    evidence = Evidence.read(output)
-    folder = evidence.folder.report
+    results = ComparisonResults.read(output)
+    folder = results.folder.report
     folder.mkdir(exist_ok=True)
-    tables = report_tables(evidence)
-    findings = _findings(evidence)
+    tables = report_tables(results)
+    findings = _findings(results)
     with atomic_write(folder / "cells.csv") as temporary:
-        write_cells(evidence, temporary)
+        write_cells(results, temporary)
     with atomic_write(folder / "differences.csv") as temporary:
-        write_differences(evidence, temporary)
+        write_differences(results, temporary)
     with atomic_write(folder / "report.md") as temporary:
-        temporary.write_text(_markdown(evidence, tables, findings))
-    figures = write_figures(evidence, folder)
+        temporary.write_text(_markdown(results, tables, findings))
+    figures = write_figures(results, folder)
     page = folder / "report.html"
     with atomic_write(page) as temporary:
-        temporary.write_text(_page(evidence, tables, findings, figures))
+        temporary.write_text(_page(results, tables, findings, figures))
     return page
 
 
-def _title(evidence: Evidence) -> str:
-    recipe = evidence.recipe
+def _title(results: ComparisonResults) -> str:
+    recipe = results.recipe
     return f"Quantization of hash codes on {recipe.dataset}, protocol {recipe.protocol}"
 
 
-def _findings(evidence: Evidence) -> list[str]:
+def _findings(results: ComparisonResults) -> list[str]:
     """The result in sentences."""
-    values = evidence.values("map")
+    values = results.values("map")
     findings = []
     for reference, name in (("native", "the method's native quantization"), ("none", "none")):
         one = overall(differences(values, reference), "hswd", reference)
@@ -81,14 +81,14 @@ def _findings(evidence: Evidence) -> list[str]:
                 f"(the interval lies above 0 in {one.interval_above}, below in "
                 f"{one.interval_below}); mean difference {signed(one.mean, 4)}."
             )
-    done = sum(line.get("status") == "done" for line in evidence.results.values())
+    done = sum(line.get("status") == "done" for line in results.results.values())
     findings.append(
-        f"{done} runs: {len(evidence.methods)} methods, {', '.join(evidence.quantizations)}; "
-        f"{', '.join(map(str, evidence.bits))} bits; seeds "
-        f"{', '.join(map(str, evidence.seeds))}."
-        + (f" {len(evidence.failed)} runs failed." if evidence.failed else "")
+        f"{done} runs: {len(results.methods)} methods, {', '.join(results.quantizations)}; "
+        f"{', '.join(map(str, results.bits))} bits; seeds "
+        f"{', '.join(map(str, results.seeds))}."
+        + (f" {len(results.failed)} runs failed." if results.failed else "")
     )
-    versions = {line.get("code") for line in evidence.results.values() if "code" in line}
+    versions = {line.get("code") for line in results.results.values() if "code" in line}
     if len(versions) > 1:
         findings.append(
             f"Attention: the runs are of {len(versions)} versions of the code; differences between "
@@ -97,10 +97,10 @@ def _findings(evidence: Evidence) -> list[str]:
     return findings
 
 
-def about(evidence: Evidence) -> list[tuple[str, str]]:
+def about(results: ComparisonResults) -> list[tuple[str, str]]:
     """What was held equal in all runs, and how they were trained."""
-    recipe, data = evidence.recipe, evidence.settings["data"]
-    line = next(line for line in evidence.results.values() if line.get("status") == "done")
+    recipe, data = results.recipe, results.settings["data"]
+    line = next(line for line in results.results.values() if line.get("status") == "done")
     tuned, skipped = recipe.fine_tuning, data.get("skipped")
     return [
         (
@@ -113,12 +113,12 @@ def about(evidence: Evidence) -> list[tuple[str, str]]:
             f"{recipe.protocol}: query {line['queries']:,}, training {line['train']:,}, database "
             f"{line['database']:,}; the seed draws the split",
         ),
-        *(_about_frozen(evidence) if tuned is None else _about_fine_tuning(evidence, tuned)),
+        *(_about_frozen(results) if tuned is None else _about_fine_tuning(results, tuned)),
     ]
 
 
-def _about_frozen(evidence: Evidence) -> list[tuple[str, str]]:
-    recipe, width = evidence.recipe, evidence.settings["data"]["width"]
+def _about_frozen(results: ComparisonResults) -> list[tuple[str, str]]:
+    recipe, width = results.recipe, results.settings["data"]["width"]
     size = f" at {recipe.height}×{recipe.width}" if recipe.height else ""
     weights = ", with untrained weights" if recipe.backbone in UNTRAINED else ""
     return [
@@ -127,13 +127,13 @@ def _about_frozen(evidence: Evidence) -> list[tuple[str, str]]:
         (
             "training",
             f"Adam {recipe.learning_rate:g}, cosine decay, {recipe.epochs} epochs, batch "
-            f"{recipe.batch_size} against itself; {evidence.seconds:.1f} s a run",
+            f"{recipe.batch_size} against itself; {results.seconds:.1f} s a run",
         ),
     ]
 
 
-def _about_fine_tuning(evidence: Evidence, tuned: FineTuning) -> list[tuple[str, str]]:
-    recipe, data = evidence.recipe, evidence.settings["data"]
+def _about_fine_tuning(results: ComparisonResults, tuned: FineTuning) -> list[tuple[str, str]]:
+    recipe, data = results.recipe, results.settings["data"]
     size = "×".join(map(str, data["images_shape"]))
     layers = f"{data['width']}–{recipe.hidden}–bits, ReLU" if recipe.hidden else "no hidden layer"
     averaged = (
@@ -148,7 +148,7 @@ def _about_fine_tuning(evidence: Evidence, tuned: FineTuning) -> list[tuple[str,
             "training",
             f"AdamW {recipe.learning_rate:g} (backbone × {tuned.backbone_rate:g}), warm-up and "
             f"cosine decay, weight decay {tuned.weight_decay:g}, {averaged}; {recipe.epochs} "
-            f"epochs, batch {recipe.batch_size} against itself; {evidence.seconds:.1f} s a run",
+            f"epochs, batch {recipe.batch_size} against itself; {results.seconds:.1f} s a run",
         ),
         ("augmentation", _augmentation(tuned)),
     ]
@@ -167,51 +167,51 @@ def _augmentation(tuned: FineTuning) -> str:
     return ", ".join(on) or "none"
 
 
-def commands_of(evidence: Evidence) -> list[str]:
+def commands_of(results: ComparisonResults) -> list[str]:
     """The commands that make these results, but for folders: the choice of settings comes first.
 
     Quantizations that were run with fewer methods or lengths than others have commands of their
     own.
     """
     words = ["python", "-m", "training", "compare"]
-    recipe = evidence.recipe
+    recipe = results.recipe
     words += _options(recipe, without="fine_tuning")
     if recipe.fine_tuning is not None:
         words += ["--fine-tune", *_options(recipe.fine_tuning)]
-    if evidence.settings["data"].get("skipped"):
+    if results.settings["data"].get("skipped"):
         words += ["--on-bad-image", "skip"]
     commands = []
-    for (names, bits), quantizations in _blocks(evidence).items():
+    for (names, bits), quantizations in _blocks(results).items():
         block = list(words)
         if names != tuple(sorted(methods.available())):
             block += ["--methods", ",".join(names)]
         block += ["--quantizations", ",".join(quantizations)]
         block += ["--bits", ",".join(map(str, bits))]
-        block += ["--seeds", ",".join(map(str, evidence.seeds))]
-        command = shlex.join([*block, "--output", str(evidence.folder.path)])
-        if evidence.tuned:
-            commands.append(f"{command} --tune{_tune_weights(evidence)}")
+        block += ["--seeds", ",".join(map(str, results.seeds))]
+        command = shlex.join([*block, "--output", str(results.folder.path)])
+        if results.tuned:
+            commands.append(f"{command} --tune{_tune_weights(results)}")
         commands.append(command)
     return commands
 
 
-def _blocks(evidence: Evidence) -> dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]]:
+def _blocks(results: ComparisonResults) -> dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]]:
     """The quantizations that were run with the same methods and lengths.
 
     Methods for which a quantization does not exist count as run with it.
     """
     blocks: dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]] = {}
-    for quantization in evidence.quantizations:
-        runs = [run for run in evidence.results if run.quantization == quantization]
+    for quantization in results.quantizations:
+        runs = [run for run in results.results if run.quantization == quantization]
         names = {run.method for run in runs}
-        names |= {method for method, name in evidence.not_run if name == quantization}
+        names |= {method for method, name in results.not_run if name == quantization}
         key = tuple(sorted(names)), tuple(sorted({run.bits for run in runs}))
         blocks.setdefault(key, []).append(quantization)
     return blocks
 
 
-def _tune_weights(evidence: Evidence) -> str:
-    tried = evidence.tuned_weights
+def _tune_weights(results: ComparisonResults) -> str:
+    tried = results.tuned_weights
     if tried in ([], sorted(TUNED_WEIGHTS)):
         return ""
     return f" --tune-weights {','.join(f'{weight:g}' for weight in tried)}"
@@ -228,19 +228,19 @@ def _options(model: BaseModel, without: str = "") -> list[str]:
     return words
 
 
-def _markdown(evidence: Evidence, tables: list[Table], findings: list[str]) -> str:
-    parts = [f"# {_title(evidence)}\n", "\n".join(f"- {finding}" for finding in findings) + "\n"]
-    parts.append("\n".join(f"- {name}: {value}" for name, value in about(evidence)) + "\n")
-    parts.append("\n".join(f"    {command}" for command in commands_of(evidence)) + "\n")
+def _markdown(results: ComparisonResults, tables: list[Table], findings: list[str]) -> str:
+    parts = [f"# {_title(results)}\n", "\n".join(f"- {finding}" for finding in findings) + "\n"]
+    parts.append("\n".join(f"- {name}: {value}" for name, value in about(results)) + "\n")
+    parts.append("\n".join(f"    {command}" for command in commands_of(results)) + "\n")
     parts += [table.to_markdown() for table in tables]
-    if evidence.failed:
-        failed = [f"- {run}: {error}" for run, error in evidence.failed.items()]
+    if results.failed:
+        failed = [f"- {run}: {error}" for run, error in results.failed.items()]
         parts.append("### Failed runs\n\n" + "\n".join(failed) + "\n")
     return "\n".join(parts)
 
 
 def _page(
-    evidence: Evidence, tables: list[Table], findings: list[str], figures: dict[str, Path]
+    results: ComparisonResults, tables: list[Table], findings: list[str], figures: dict[str, Path]
 ) -> str:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(_TEMPLATE.read_text())
@@ -253,12 +253,12 @@ def _page(
         for caption, path in figures.items()
     ]
     return template.render(
-        title=_title(evidence),
+        title=_title(results),
         findings=findings,
-        about=about(evidence),
-        commands=commands_of(evidence),
+        about=about(results),
+        commands=commands_of(results),
         tables=tables,
         figures=embedded,
-        failed=evidence.failed,
+        failed=results.failed,
         grouped=lambda table: table.header[1:2] == ["bits"],
     )

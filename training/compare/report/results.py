@@ -15,7 +15,7 @@ from training.compare.grid import (
     default_choice,
     reason_not_run,
 )
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe, digest_of
 from training.compare.report.statistics import Cell, Values, values_of
 from training.compare.results_file import ResultsFile
@@ -23,7 +23,7 @@ from training.compare.workers.worker import arrays_name
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class ComparisonResults:
     """The runs of a grid with what they were run with.
 
     Args:
@@ -35,11 +35,11 @@ class Evidence:
 
     folder: ComparisonFolder
     settings: dict[str, Any]
-    results: dict[Run, dict[str, Any]]
+    results: dict[GridRun, dict[str, Any]]
     choices: dict[Column, tuple[Choice, float | None]]
 
     @classmethod
-    def read(cls, path: Path) -> "Evidence":
+    def read(cls, path: Path) -> "ComparisonResults":
         """Reads a comparison, whether it is finished or not.
 
         Raises:
@@ -107,7 +107,7 @@ class Evidence:
         return sorted({run.weight for run in tried if run.place in ("raw", "relaxed")})
 
     @property
-    def failed(self) -> dict[Run, str]:
+    def failed(self) -> dict[GridRun, str]:
         """The runs that failed, and why."""
         return {
             run: line["error"]

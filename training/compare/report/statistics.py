@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 
 CONFIDENCE = 0.95
 
@@ -110,7 +110,7 @@ class Overall:
     mean: Summary
 
 
-def values_of(results: dict[Run, dict[str, Any]], figure: str) -> Values:
+def values_of(results: dict[GridRun, dict[str, Any]], figure: str) -> Values:
     """One figure of all finished runs, by cell and seed."""
     values: Values = {}
     for run, line in results.items():

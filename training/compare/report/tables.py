@@ -8,22 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_hashing.retrieval.figures import FIGURES
 from training.compare.grid import TUNED_GROWTHS, TUNING_BITS, Choice
-from training.compare.report.results import Evidence
+from training.compare.report.results import ComparisonResults
 from training.compare.report.statistics import Overall, Summary, differences, overall
 
-FIGURES = {
-    "map": "mAP",
-    "map_stable": "mAP, stable sort",
-    "map_at_k": "mAP@k",
-    "precision_at_k": "precision@k",
-    "precision_within_radius": "precision in the radius",
-    "quantization_error": "quantization error",
-    "bit_balance": "bit balance",
-    "bit_correlation": "bit correlation",
-    "code_entropy": "code entropy",
-    "unique_codes": "different codes",
-}
+_DIGITS = 3  # at most
 
 
 @dataclass(frozen=True)
@@ -53,27 +43,27 @@ class Table:
         return f"### {self.title}\n\n{body}{note}\n"
 
 
-def settings_table(evidence: Evidence) -> Table:
+def settings_table(results: ComparisonResults) -> Table:
     """Weight and place of each quantization, by method."""
     rows = []
-    for method in evidence.methods:
+    for method in results.methods:
         row = [method]
-        for quantization in evidence.quantizations:
-            found = evidence.choices.get((method, quantization))
+        for quantization in results.quantizations:
+            found = results.choices.get((method, quantization))
             if quantization != "none":
                 row.append("–" if found is None else _choice(*found))
         rows.append(row)
     note = (
-        _how_tuned(evidence)
-        if evidence.tuned
+        _how_tuned(results)
+        if results.tuned
         else "Not tuned: 0.3 on the raw code; native as in the method's paper."
     )
-    header = ["method", *(name for name in evidence.quantizations if name != "none")]
+    header = ["method", *(name for name in results.quantizations if name != "none")]
     return Table("Settings", header, rows, note)
 
 
-def _how_tuned(evidence: Evidence) -> str:
-    weights = _set_of(evidence.tuned_weights) if evidence.tuned_weights else "three weights"
+def _how_tuned(results: ComparisonResults) -> str:
+    weights = _set_of(results.tuned_weights) if results.tuned_weights else "three weights"
     return (
         f"Weight and place (in brackets: validation mAP). Chosen at {TUNING_BITS} bits with one "
         "seed, by mAP on a validation part of the training set: a fifth of it, held out, whose "
@@ -92,45 +82,45 @@ def _choice(choice: Choice, validation_map: float | None) -> str:
     return text if validation_map is None else f"{text} ({validation_map:.3f})"
 
 
-def map_table(evidence: Evidence) -> Table:
+def map_table(results: ComparisonResults) -> Table:
     """Tie-aware mAP, mean ± standard deviation over the seeds."""
-    values = evidence.values("map")
-    header = ["method", "bits", *evidence.quantizations]
+    values = results.values("map")
+    header = ["method", "bits", *results.quantizations]
     rows = []
-    for method in evidence.methods:
-        for bits in evidence.bits:
-            cells = [values.get((method, name, bits), {}) for name in evidence.quantizations]
+    for method in results.methods:
+        for bits in results.bits:
+            cells = [values.get((method, name, bits), {}) for name in results.quantizations]
             means = [float(np.mean(list(cell.values()))) if cell else -1.0 for cell in cells]
             best = int(np.argmax(means))
             row = [method, str(bits)]
-            for at, (name, cell) in enumerate(zip(evidence.quantizations, cells, strict=True)):
+            for at, (name, cell) in enumerate(zip(results.quantizations, cells, strict=True)):
                 if cell:
                     text = plus_minus(Summary.of(cell.values()), 3)
                     row.append(f"**{text}**" if at == best else text)
                 else:
-                    row.append(_why_empty(evidence, method, name, bits))
+                    row.append(_why_empty(results, method, name, bits))
             rows.append(row)
     note = (
-        f"Mean ± standard deviation over {len(evidence.seeds)} seeds; the highest of a row in bold."
+        f"Mean ± standard deviation over {len(results.seeds)} seeds; the highest of a row in bold."
     )
-    if evidence.not_run:
-        note += " " + _not_run_note(evidence)
+    if results.not_run:
+        note += " " + _not_run_note(results)
     return Table("mAP over the whole database, tie-aware", header, rows, note)
 
 
-def _why_empty(evidence: Evidence, method: str, quantization: str, bits: int) -> str:
-    if (method, quantization) in evidence.not_run:
+def _why_empty(results: ComparisonResults, method: str, quantization: str, bits: int) -> str:
+    if (method, quantization) in results.not_run:
         return "not run"
     failed = any(
         (run.method, run.quantization, run.bits) == (method, quantization, bits)
-        for run in evidence.failed
+        for run in results.failed
     )
     return "failed" if failed else "–"
 
 
-def _not_run_note(evidence: Evidence) -> str:
+def _not_run_note(results: ComparisonResults) -> str:
     by_method: dict[tuple[str, str], list[str]] = {}
-    for (method, quantization), reason in evidence.not_run.items():
+    for (method, quantization), reason in results.not_run.items():
         by_method.setdefault((method, reason), []).append(quantization)
     told = [
         f"{method} with {', '.join(names)}: {reason}"
@@ -139,52 +129,52 @@ def _not_run_note(evidence: Evidence) -> str:
     return "Not run: " + "; ".join(told) + "."
 
 
-def figure_table(evidence: Evidence, figure: str, digits: int = 3) -> Table:
+def figure_table(results: ComparisonResults, figure: str) -> Table:
     """Another figure at the typical number of bits, mean ± standard deviation."""
-    values, bits = evidence.values(figure), evidence.typical_bits
+    values, bits = results.values(figure), results.typical_bits
+    digits = min(FIGURES[figure].digits, _DIGITS)
     rows = []
-    for method in evidence.methods:
+    for method in results.methods:
         row = [method]
-        for name in evidence.quantizations:
+        for name in results.quantizations:
             cell = values.get((method, name, bits), {})
             row.append(
                 plus_minus(Summary.of(cell.values()), digits)
                 if cell
-                else _why_empty(evidence, method, name, bits)
+                else _why_empty(results, method, name, bits)
             )
         rows.append(row)
-    title = FIGURES[figure].replace("@k", f"@{evidence.recipe.k}")
-    title = title.replace("the radius", f"radius {evidence.recipe.radius}")
+    title = FIGURES[figure].heading(results.recipe.k, results.recipe.radius)
     return Table(
-        f"{title[0].upper()}{title[1:]}, {bits} bits", ["method", *evidence.quantizations], rows
+        f"{title[0].upper()}{title[1:]}, {bits} bits", ["method", *results.quantizations], rows
     )
 
 
-def differences_table(evidence: Evidence, reference: str) -> Table:
+def differences_table(results: ComparisonResults, reference: str) -> Table:
     """mAP of each quantization minus that of `reference`, with intervals over the seeds."""
-    found = differences(evidence.values("map"), reference)
-    others = [name for name in evidence.quantizations if name != reference]
+    found = differences(results.values("map"), reference)
+    others = [name for name in results.quantizations if name != reference]
     by_cell = {(one.method, one.quantization, one.bits): one for one in found}
     rows = []
-    for method in evidence.methods:
-        for bits in evidence.bits:
+    for method in results.methods:
+        for bits in results.bits:
             cells = [by_cell.get((method, name, bits)) for name in others]
             if any(cells):
                 texts = ["–" if cell is None else signed(cell.summary) for cell in cells]
                 rows.append([method, str(bits), *texts])
     note = (
-        f"Mean over the seeds ± half of the 95% t interval (n = {len(evidence.seeds)}, paired by "
+        f"Mean over the seeds ± half of the 95% t interval (n = {len(results.seeds)}, paired by "
         f"seed: the same split and the same initial weights). Positive: better than {reference}."
     )
     return Table(f"mAP minus that of {reference}", ["method", "bits", *others], rows, note)
 
 
-def overall_table(evidence: Evidence) -> Table:
+def overall_table(results: ComparisonResults) -> Table:
     """Each quantization against native and against none, over all cells."""
     rows = []
     for reference in ("native", "none"):
-        found = differences(evidence.values("map"), reference)
-        for quantization in _compared(evidence, reference):
+        found = differences(results.values("map"), reference)
+        for quantization in _compared(results, reference):
             one = overall(found, quantization, reference)
             if one is not None:
                 rows.append(
@@ -205,27 +195,29 @@ def overall_table(evidence: Evidence) -> Table:
     return Table("mAP over all cells", header, rows, note)
 
 
-def _compared(evidence: Evidence, reference: str) -> list[str]:
+def _compared(results: ComparisonResults, reference: str) -> list[str]:
     """What is compared with a reference; none against native is native against none."""
-    return [name for name in evidence.quantizations if name not in (reference, "none")]
+    return [name for name in results.quantizations if name not in (reference, "none")]
 
 
 _EFFECTS = ("quantization_error", "bit_balance", "bit_correlation", "precision_within_radius")
 
 
-def effects_table(evidence: Evidence) -> Table:
+def effects_table(results: ComparisonResults) -> Table:
     """What each quantization does to the codes, against native and against none."""
     rows = []
     for reference in ("native", "none"):
-        for quantization in _compared(evidence, reference):
+        for quantization in _compared(results, reference):
             row = [f"{quantization} against {reference}"]
             for figure in _EFFECTS:
-                values = evidence.values(figure)
+                values = results.values(figure)
                 one = overall(differences(values, reference), quantization, reference)
                 row.append("" if one is None else _effect(one))
             if any(row[1:]):
                 rows.append(row)
-    header = ["", *(FIGURES[name] for name in _EFFECTS)]
+    recipe = results.recipe
+    titles = (FIGURES[name].heading(recipe.k, recipe.radius) for name in _EFFECTS)
+    header = ["", *titles]
     note = (
         "Mean difference over all cells ± half of the 95% t interval over the seeds; in brackets "
         "the share of cells in which the figure is lower. Lower is better but for precision. "
@@ -240,43 +232,44 @@ def _effect(one: Overall) -> str:
     return f"{signed(one.mean)} ({lower} of {one.cells})"
 
 
-def report_tables(evidence: Evidence) -> list[Table]:
+def report_tables(results: ComparisonResults) -> list[Table]:
     """All tables, in the order in which a reader wants them."""
-    tables = [overall_table(evidence), map_table(evidence)]
+    tables = [overall_table(results), map_table(results)]
     for reference in ("native", "none"):
-        if reference in evidence.quantizations and len(evidence.quantizations) > 1:
-            tables.append(differences_table(evidence, reference))
-    tables += [effects_table(evidence), settings_table(evidence)]
-    others = ("precision_within_radius", "precision_at_k", "map_stable")
-    codes = ("quantization_error", "bit_balance", "bit_correlation")
-    return [
-        table
-        for table in (*tables, *(figure_table(evidence, name) for name in (*others, *codes)))
-        if table.rows
-    ]
+        if reference in results.quantizations and len(results.quantizations) > 1:
+            tables.append(differences_table(results, reference))
+    tables += [effects_table(results), settings_table(results)]
+    others = (figure_table(results, name) for name in _measured(results) if name != "map")
+    return [table for table in (*tables, *others) if table.rows]
 
 
-def write_cells(evidence: Evidence, path: Path) -> None:
+def _measured(results: ComparisonResults) -> list[str]:
+    """The figures that the results have; those of an earlier version lack the later ones."""
+    return [name for name in FIGURES if any(results.values(name).values())]
+
+
+def write_cells(results: ComparisonResults, path: Path) -> None:
     """CSV, a row a cell: mean and standard deviation of every figure."""
     columns = ["method", "quantization", "bits", "weight", "place", "seeds"]
-    for name in FIGURES:
+    figures = _measured(results)
+    for name in figures:
         columns += [f"{name}_mean", f"{name}_deviation"]
-    by_figure = {name: evidence.values(name) for name in FIGURES}
+    by_figure = {name: results.values(name) for name in figures}
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for cell in sorted(by_figure["map"]):
             method, quantization, bits = cell
-            choice = evidence.choices[method, quantization][0]
+            choice = results.choices[method, quantization][0]
             row: list[object] = [method, quantization, bits, choice.weight, choice.place]
             row.append(len(by_figure["map"][cell]))
-            for name in FIGURES:
+            for name in figures:
                 summary = Summary.of(by_figure[name][cell].values())
                 row += [_number(summary.mean), _number(summary.deviation)]
             writer.writerow(row)
 
 
-def write_differences(evidence: Evidence, path: Path) -> None:
+def write_differences(results: ComparisonResults, path: Path) -> None:
     """CSV, a row a cell, figure and reference: paired difference and its interval."""
     columns = [
         "method",
@@ -292,9 +285,9 @@ def write_differences(evidence: Evidence, path: Path) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        for name in FIGURES:
+        for name in _measured(results):
             for reference in ("native", "none"):
-                for one in differences(evidence.values(name), reference):
+                for one in differences(results.values(name), reference):
                     low, high = one.summary.interval
                     cell = (one.method, one.quantization, reference, one.bits, name)
                     figures = map(_number, (one.summary.mean, low, high))

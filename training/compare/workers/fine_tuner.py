@@ -10,7 +10,7 @@ import keras
 from keras_hashing.callbacks import ScaleContinuation
 from training.callbacks.history_log import read_history
 from training.compare.comparison_folder import run_folder
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
 from training.compare.workers.image_data import ImageData
 from training.compare.workers.measure_codes import measure_codes
@@ -35,7 +35,7 @@ class FineTuner:
         self.runs = runs
         self.code = code
 
-    def train(self, run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    def train(self, run: GridRun) -> tuple[dict[str, Any], dict[str, Any]]:
         """Trains and measures one run.
 
         Returns:
@@ -76,7 +76,7 @@ class FineTuner:
         }, arrays
 
 
-def fit_settings(run: Run, recipe: Recipe, split: Split) -> FitSettings:
+def fit_settings(run: GridRun, recipe: Recipe, split: Split) -> FitSettings:
     """The settings by which `fit` trains a run of a comparison that fine-tunes.
 
     A schedule (`schedules`) is a callback and no setting. Cut and radius are lowered to what the
@@ -104,7 +104,7 @@ def fit_settings(run: Run, recipe: Recipe, split: Split) -> FitSettings:
     )
 
 
-def schedules(run: Run) -> list[keras.callbacks.Callback]:
+def schedules(run: GridRun) -> list[keras.callbacks.Callback]:
     """HashNet's continuation, growing by the run's multiple of the published rate."""
     if run.place != "schedule":
         return []

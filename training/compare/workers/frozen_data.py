@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
 from training.data.split import Split
 
@@ -40,7 +40,7 @@ class FrozenData:
     def _scales(self) -> dict[bytes, tuple[np.ndarray, np.ndarray]]:
         return {}
 
-    def split(self, run: Run) -> Split:
+    def split(self, run: GridRun) -> Split:
         """Query, train and database of a run.
 
         A run of the tuning sees the training images only: see `validation_split`.
@@ -50,7 +50,7 @@ class FrozenData:
             return split
         return validation_split(self.labels, split.train, run.seed)
 
-    def train_size(self, run: Run) -> int:
+    def train_size(self, run: GridRun) -> int:
         """The number of training images of a run."""
         return len(self.split(run).train)
 

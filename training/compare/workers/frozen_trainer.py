@@ -16,7 +16,7 @@ from keras_hashing import methods
 from keras_hashing.callbacks import ScaleContinuation
 from keras_hashing.layers import HashHead
 from keras_hashing.models import HashingModel
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.workers.frozen_data import FrozenData
 from training.compare.workers.host_sorted_swd import HostSortedSWD
 from training.compare.workers.measure_codes import measure_codes
@@ -37,7 +37,7 @@ class Trainer:
         data: Features, labels and splits.
     """
 
-    def __init__(self, run: Run, data: FrozenData) -> None:
+    def __init__(self, run: GridRun, data: FrozenData) -> None:
         self.data = data
         self.recipe = data.recipe
         model = self._new_model(run, steps_per_epoch(data.train_size(run), self.recipe.batch_size))
@@ -68,7 +68,7 @@ class Trainer:
         self._epoch: Callable[..., State] = jax.jit(epoch, donate_argnums=0)
         self._encode = jax.jit(encode)
 
-    def _new_model(self, run: Run, steps: int) -> HashingModel:
+    def _new_model(self, run: GridRun, steps: int) -> HashingModel:
         """The model at its first step; the seed decides its weights and its dropout."""
         keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(run.seed)
@@ -100,7 +100,7 @@ class Trainer:
         model.optimizer.build(model.trainable_variables)
         return model
 
-    def train(self, run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    def train(self, run: GridRun) -> tuple[dict[str, Any], dict[str, Any]]:
         """Trains and measures one run.
 
         Returns:
@@ -153,7 +153,7 @@ class Trainer:
             },
         }, arrays
 
-    def _orders(self, run: Run, train: np.ndarray) -> list[np.ndarray]:
+    def _orders(self, run: GridRun, train: np.ndarray) -> list[np.ndarray]:
         labels, size = self.data.labels[train], self.recipe.batch_size
         return [
             epoch_order(labels, size, run.seed, epoch).reshape(-1, size).astype(np.int32)
@@ -182,7 +182,7 @@ class Trainer:
         return _state_of(model)
 
     def _measure(
-        self, run: Run, model: HashingModel, split: Any, mean: np.ndarray, deviation: np.ndarray
+        self, run: GridRun, model: HashingModel, split: Any, mean: np.ndarray, deviation: np.ndarray
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         weights = _state_of(model)[:2]
 
@@ -222,7 +222,7 @@ def _assign(model: HashingModel, state: State) -> None:
 
 
 def _callbacks(
-    run: Run, model: HashingModel, steps: int, epochs: int
+    run: GridRun, model: HashingModel, steps: int, epochs: int
 ) -> list[keras.callbacks.Callback]:
     """The schedules of a native quantization, ready to be called."""
     if run.quantization != "native":

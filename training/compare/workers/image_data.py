@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
 from training.compare.workers.frozen_data import validation_split
 from training.data import ImageDataset, load_dataset
@@ -26,7 +26,7 @@ class ImageData:
     dataset: ImageDataset
     recipe: Recipe
 
-    def of(self, run: Run) -> RunData:
+    def of(self, run: GridRun) -> RunData:
         """What a run is trained and measured on.
 
         A run of the tuning sees the training images only: see `validation_split`.
@@ -35,7 +35,7 @@ class ImageData:
         preprocessing = self.dataset.preprocessing(recipe.height, recipe.width, recipe.channels)
         return RunData(self.dataset, preprocessing, self._split(run))
 
-    def _split(self, run: Run) -> Split:
+    def _split(self, run: GridRun) -> Split:
         recipe = self.recipe
         split = make_split(self.dataset, recipe.protocol, run.seed, **recipe.protocol_options)
         if run.stage == "grid":

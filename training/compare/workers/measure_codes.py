@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_hashing import retrieval
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
 from training.data.split import Split
 
@@ -13,7 +13,7 @@ HISTOGRAM_EDGES = np.linspace(-4, 4, 81)
 
 
 def measure_codes(
-    run: Run,
+    run: GridRun,
     recipe: Recipe,
     labels: np.ndarray,
     split: Split,
@@ -40,20 +40,13 @@ def measure_codes(
     truth = labels[split.query], labels[split.database]
     sides = packed[0], truth[0], packed[1], truth[1]
     k = min(recipe.k, len(database))
-    found = retrieval.evaluate_retrieval(*sides, k=k, radius=min(recipe.radius, run.bits))
+    found = retrieval.evaluate_retrieval(
+        *sides, k=k, radius=min(recipe.radius, run.bits), continuous=database
+    )
     figures: dict[str, Any] = {
-        "map": found.map,
-        "map_stable": retrieval.mean_average_precision(*sides, ties="stable"),
+        **found.values,
         "k": k,
-        "map_at_k": found.map_at_k,
-        "precision_at_k": found.precision_at_k,
         "radius": found.radius,
-        "precision_within_radius": found.precision_within_radius,
-        "quantization_error": retrieval.quantization_error(database),
-        "bit_balance": retrieval.bit_balance(packed[1], run.bits),
-        "bit_correlation": retrieval.bit_correlation(packed[1], run.bits),
-        "code_entropy": retrieval.code_entropy(packed[1]),
-        "unique_codes": retrieval.unique_codes(packed[1]),
         "queries": len(query),
         "train": len(split.train),
         "database": len(database),

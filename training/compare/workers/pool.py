@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.recipe import Mode
 
 # Many small runs side by side have one thread each; a backbone is trained on all cores.
@@ -31,11 +31,11 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 
 def run_all(
-    groups: list[list[Run]],
+    groups: list[list[GridRun]],
     folder: Path,
     arrays_folder: Path,
     workers: int,
-    finished: Callable[[Run, dict[str, Any]], None],
+    finished: Callable[[GridRun, dict[str, Any]], None],
     mode: Mode = "frozen",
 ) -> None:
     """Trains all runs, group by group, in worker processes.
@@ -54,7 +54,7 @@ def run_all(
     Raises:
         ChildProcessError: when a worker ends before its work (out of memory, killed).
     """
-    waiting: queue.SimpleQueue[list[Run]] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[list[GridRun]] = queue.SimpleQueue()
     for group in groups:
         waiting.put(group)
     results: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -107,7 +107,7 @@ class _Worker:
                     self.process.stdin.write(json.dumps(run.to_json()) + "\n")
                     self.process.stdin.flush()
                     answer = self._answer(self.process.stdout)
-                    results.put((Run.of(answer["run"]), answer["result"]))
+                    results.put((GridRun.of(answer["run"]), answer["result"]))
         except (OSError, ValueError) as error:
             results.put(error)
 

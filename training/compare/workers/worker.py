@@ -17,12 +17,12 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from keras_hashing.files.atomic_write import atomic_write
-from training.compare.grid_run import Run
+from training.compare.grid_run import GridRun
 from training.compare.recipe import Mode
 from training.compare.workers.digest_of_code import digest_of_code
 from training.compare.workers.frozen_data import FrozenData
 
-Train = Callable[[Run], tuple[dict[str, Any], dict[str, Any]]]
+Train = Callable[[GridRun], tuple[dict[str, Any], dict[str, Any]]]
 
 
 def main(mode: Mode, folder: Path, arrays_folder: Path) -> None:
@@ -45,7 +45,7 @@ def main(mode: Mode, folder: Path, arrays_folder: Path) -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def _runs_asked_for() -> Iterator[Run]:
+def _runs_asked_for() -> Iterator[GridRun]:
     """The runs of the input's lines.
 
     When the input ends, the comparison is gone, and so is this process at once, also in the middle
@@ -60,7 +60,7 @@ def _runs_asked_for() -> Iterator[Run]:
 
     threading.Thread(target=read, daemon=True).start()
     while True:
-        yield Run.of(json.loads(asked.get()))
+        yield GridRun.of(json.loads(asked.get()))
 
 
 def _on_frozen_features(folder: Path) -> Train:
@@ -70,7 +70,7 @@ def _on_frozen_features(folder: Path) -> Train:
 
     trainer, cell = None, None
 
-    def train(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    def train(run: GridRun) -> tuple[dict[str, Any], dict[str, Any]]:
         nonlocal trainer, cell
         this_cell = (*run.column, run.bits, run.weight, run.place, run.stage)
         if trainer is None or this_cell != cell:
@@ -87,7 +87,7 @@ def _fine_tuning(folder: Path, code: str) -> Train:
     return FineTuner(ImageData.read(folder), folder.parent / "runs", code).train
 
 
-def arrays_name(run: Run) -> str:
+def arrays_name(run: GridRun) -> str:
     """The companion file of a run: curves, histogram, means and correlation of its bits."""
     return f"{run.file_name}.npz"
 
