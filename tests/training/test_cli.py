@@ -41,7 +41,12 @@ def test_fit_prints_the_figures_and_the_time_of_each_stage(tmp_path: Path) -> No
             app, ["fit", "--output", str(tmp_path / "run"), *QUICK, "--k", "100"]
         )
     assert result.exit_code == 0, result.output
-    for text in ("mAP (higher is better)", "mAP@100", "per-class (train_per_class=20)", "bit balance"):
+    for text in (
+        "mAP (higher is better)",
+        "mAP@100",
+        "per-class (train_per_class=20)",
+        "bit balance",
+    ):
         assert text in result.stdout
     for name in ("Reading images", "Building the network", "Compiling", "Saving", "Encoding"):
         assert re.search(rf"^{name}.*: \d+\.\d s$", result.stderr, re.MULTILINE), result.stderr

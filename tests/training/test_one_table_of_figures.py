@@ -1,6 +1,5 @@
 """A figure is added in one place, and is then in every output."""
 
-
 import keras
 import numpy as np
 import pytest

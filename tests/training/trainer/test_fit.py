@@ -333,5 +333,7 @@ def test_weights_of_no_run(tmp_path: Path) -> None:
     settings = QUICK.model_copy(update={"weights": str(tmp_path)})
     with pytest.raises(FileNotFoundError, match="Not a run folder"):
         fit(settings, tmp_path / "run", verbose=0)
-    with pytest.raises(FileNotFoundError, match=r"No weights file or run.*a \.weights\.h5 or \.keras file"):
+    with pytest.raises(
+        FileNotFoundError, match=r"No weights file or run.*a \.weights\.h5 or \.keras file"
+    ):
         fit(settings.model_copy(update={"weights": str(tmp_path / "no")}), tmp_path / "run")
