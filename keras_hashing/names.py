@@ -22,9 +22,12 @@ LABEL_FREE_METHODS = {**TWO_VIEW_METHODS, **CLOSED_FORM_METHODS}
 QUANTIZATION_LOSSES = {
     "sign": "SignDistance",
     "hswd": "HashSlicedWasserstein",
+    "hswd-pairs": "HashSlicedWassersteinPairs",
     "swd": "SlicedWasserstein",
     "ot": "OptimalTransport",
 }
+# Those whose plan can be made over the batch and remembered codes.
+WITH_MEMORY = ("hswd", "hswd-pairs")
 QUANTIZATIONS = ("none", "native", *QUANTIZATION_LOSSES)
 
 

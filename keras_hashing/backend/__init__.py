@@ -3,7 +3,7 @@
 Both modules offer the same functions, so that the rest of the library is written once:
 
 - `all_gather`, `first_row`, `replica_key`: the global batch under `tf.distribute`.
-- `lower_median`: selection of a median, O(n), where the backend has it.
+- `nth_smallest`: selection of an order statistic, O(n), where the backend has it.
 - `stateless_normal`, `stateless_signs`: random numbers from a seed that is itself a tensor.
 - `optimal_assignment`: an exact assignment, solved on the host.
 - `differing_bits`, `map_rows`, `checked_scalar`: xor and population count, rows one after another,
@@ -31,8 +31,8 @@ all_gather = _backend.all_gather
 checked_scalar = _backend.checked_scalar
 differing_bits = _backend.differing_bits
 first_row = _backend.first_row
-lower_median = _backend.lower_median
 map_rows = _backend.map_rows
+nth_smallest = _backend.nth_smallest
 optimal_assignment = _backend.optimal_assignment
 replica_key = _backend.replica_key
 stateless_normal = _backend.stateless_normal

@@ -27,9 +27,9 @@ def replica_key() -> None:
     return None
 
 
-def lower_median(x: jax.Array) -> jax.Array:
-    """The lower of the middle values of each column: (n, K) → (K,)."""
-    return jnp.sort(x, axis=0)[max((x.shape[0] - 1) // 2, 0)]
+def nth_smallest(x: jax.Array, n: int | jax.Array) -> jax.Array:
+    """The value of each column that has n others before it in ascending order: (rows, K) → (K,)."""
+    return jnp.sort(x, axis=0)[jnp.maximum(n, 0)]
 
 
 def _key(seed: jax.Array) -> jax.Array:

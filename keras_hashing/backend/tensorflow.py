@@ -51,13 +51,13 @@ def _selection_is_available() -> bool:
     return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
 
 
-def lower_median(x: tf.Tensor) -> tf.Tensor:
-    """The lower of the middle values of each column: (n, K) → (K,)."""
-    middle = tf.maximum((tf.shape(x)[0] - 1) // 2, 0)
+def nth_smallest(x: tf.Tensor, n: int | tf.Tensor) -> tf.Tensor:
+    """The value of each column that has n others before it in ascending order: (rows, K) → (K,)."""
+    n = tf.maximum(n, 0)
     columns = tf.transpose(x)
     if _selection_is_available():
-        return tf.raw_ops.NthElement(input=columns, n=middle)
-    return tf.sort(columns)[:, middle]
+        return tf.raw_ops.NthElement(input=columns, n=n)
+    return tf.sort(columns)[:, n]
 
 
 def stateless_normal(shape: tuple, seed: tf.Tensor) -> tf.Tensor:

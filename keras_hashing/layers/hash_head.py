@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_hashing import backend
 from keras_hashing.checks import DEFAULT_WEIGHT, check_bits, check_weight
+from keras_hashing.layers.code_memory import new_memory
 from keras_hashing.losses import quantization as quantization_losses
 from keras_hashing.losses.quantization import QuantizationLoss
 
@@ -41,6 +42,8 @@ class HashHead(keras.layers.Layer):
         quantization: a quantization loss of the code, its name (`"hswd"`, `"swd"`, `"ot"`,
             `"sign"`), or `None`.
         quantization_weight: weight of the quantization loss, at least 0.
+        quantization_memory: number of codes of earlier batches that HSWD takes its median over,
+            beside those of the batch: see `keras_hashing.models.HashingModel`.
         use_bias: whether the projection has a bias.
         kernel_initializer: initializer of the projection.
         kernel_regularizer: regularizer of the projection.
@@ -68,6 +71,7 @@ class HashHead(keras.layers.Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
+        quantization_memory: int = 0,
         changed_parts: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -77,6 +81,7 @@ class HashHead(keras.layers.Layer):
         self.batch_normalization = batch_normalization
         self.quantization = quantization_losses.get(quantization)
         self.quantization_weight = check_weight(quantization_weight)
+        self.memory = new_memory(quantization_memory, self.quantization, self.bits)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
@@ -127,7 +132,10 @@ class HashHead(keras.layers.Layer):
     def _add_quantization(self, quantization: QuantizationLoss, codes: Tensor) -> None:
         # The mean over samples, unreduced by the loss itself: the trainer scales what `add_loss`
         # gives for tf.distribute. A replica's share of the last batch may be empty.
-        values = quantization.call(codes, codes)
+        remembered = () if self.memory is None else (self.memory.read()[1:],)
+        values = quantization.call(codes, codes, *remembered)
+        if self.memory is not None:
+            self.memory.write(None, codes)
         samples = ops.cast(ops.maximum(ops.shape(values)[0], 1), values.dtype)
         term = self.quantization_weight * ops.sum(values) / samples
         self.add_loss(term)
@@ -164,6 +172,7 @@ class HashHead(keras.layers.Layer):
             "batch_normalization": self.batch_normalization,
             "quantization": keras.saving.serialize_keras_object(self.quantization),
             "quantization_weight": self.quantization_weight,
+            "quantization_memory": 0 if self.memory is None else self.memory.size,
             "use_bias": self.use_bias,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),

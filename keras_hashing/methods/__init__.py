@@ -5,9 +5,9 @@ from typing import Any
 import keras
 
 from keras_hashing import names
+from keras_hashing.layers.code_memory import CodeMemory
 from keras_hashing.methods.cibhash import CIBHash
 from keras_hashing.methods.closed_form_method import ClosedFormMethod
-from keras_hashing.methods.code_memory import CodeMemory
 from keras_hashing.methods.crovca import CroVCA
 from keras_hashing.methods.csq import CSQ
 from keras_hashing.methods.dch import DCH

@@ -3,8 +3,8 @@
 from typing import Any
 
 from keras_hashing.checks import check_count
+from keras_hashing.layers.code_memory import CodeMemory
 from keras_hashing.losses.similarity.pairwise_similarity import PairwiseSimilarity
-from keras_hashing.methods.code_memory import CodeMemory
 from keras_hashing.methods.hashing_method import HashingMethod
 
 Tensor = Any

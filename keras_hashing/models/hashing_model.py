@@ -11,6 +11,7 @@ from keras_hashing import retrieval as retrieval_functions
 from keras_hashing.callbacks.refuse_non_finite_loss import RefuseNonFiniteLoss
 from keras_hashing.checks import DEFAULT_WEIGHT, check_bits, check_place, check_weight
 from keras_hashing.encoder.fingerprint import code_space_fingerprint
+from keras_hashing.layers.code_memory import new_memory
 from keras_hashing.layers.hash_head import HashHead
 from keras_hashing.losses import quantization as quantization_losses
 from keras_hashing.losses.inputs import check_codes
@@ -67,6 +68,9 @@ class HashingModel(keras.Model):
             normalization if the method asks for it (OrthoHash). It has no quantization of its
             own beside the model's.
         num_classes: number of label columns; most methods without pairs need to know it.
+        quantization_memory: number of codes of earlier batches that `"hswd"` and `"hswd-pairs"`
+            take their quantiles over, beside those of the batch: a small batch's median is noisy.
+            They take no gradient. Evaluation does not write them.
         **kwargs: as in `keras.Model`.
 
     Raises:
@@ -83,6 +87,7 @@ class HashingModel(keras.Model):
         quantize: str | None = None,
         head: HashHead | None = None,
         num_classes: int | None = None,
+        quantization_memory: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -98,6 +103,7 @@ class HashingModel(keras.Model):
             if self._native
             else quantization_losses.get(quantization)
         )
+        self.memory = new_memory(quantization_memory, self.quantization, self.bits)
         default_place = self.method.native_place if self._native else "raw"
         self.quantization_place = check_place(default_place if quantize is None else quantize)
         self.backbone = backbone
@@ -254,9 +260,7 @@ class HashingModel(keras.Model):
         loss = self._reduction(similarity, similarity, sample_weight)
         self._similarity_loss.update_state(_weighted(similarity, sample_weight))
         if self.quantization is not None:
-            place = codes if self.quantization_place == "raw" else self.method.relax(codes)
-            targets = self.method.native_targets(y, place) if self._native else place
-            quantization = self.quantization.call(targets, place)
+            quantization = self._quantization_of(self.quantization, y, codes, training)
             self._quantization_loss.update_state(_weighted(quantization, sample_weight))
             loss += self.quantization_weight * self._reduction(
                 quantization, quantization, sample_weight
@@ -285,6 +289,24 @@ class HashingModel(keras.Model):
     def fingerprint(self) -> str:
         """The name of the code space as the weights are now, for a `CodeIndex` of `encode`."""
         return code_space_fingerprint(self.encoder)
+
+    def _quantization_of(
+        self, quantization: keras.losses.Loss, y: Tensor, codes: Tensor, training: bool
+    ) -> Tensor:
+        """The quantization loss of each sample; training writes the memory."""
+
+        def place(raw: Tensor) -> Tensor:
+            return raw if self.quantization_place == "raw" else self.method.relax(raw)
+
+        own = place(codes)
+        targets = self.method.native_targets(y, own) if self._native else own
+        if self.memory is None:
+            return quantization.call(targets, own)
+        _, remembered, filled = self.memory.read()
+        values = quantization.call(targets, own, (place(remembered), filled))
+        if training:
+            self.memory.write(None, codes)
+        return values
 
     def encode(self, images: Any, batch_size: int = 256, verbose: Any = 0) -> np.ndarray:
         """Packed codes of images.
@@ -316,6 +338,7 @@ class HashingModel(keras.Model):
             "quantization": "native" if self._native else serialize(self.quantization),
             "quantization_weight": self.quantization_weight,
             "quantize": self.quantization_place,
+            "quantization_memory": 0 if self.memory is None else self.memory.size,
             "head": serialize(self.head),
             "num_classes": self.num_classes,
         }

@@ -49,7 +49,7 @@ def with_fixed_draw(loss):
 
 
 def with_head_quantization(backbone):
-    head = HashHead(16, quantization="hswd", quantization_weight=1.0)
+    head = HashHead(16, quantization="hswd", quantization_weight=1.0, quantization_memory=50)
     classifier = keras.layers.Dense(3, "softmax")
     model = keras.Sequential([keras.Input((4, 4, 1)), backbone, head, classifier])
     model.loss_to_compile = "categorical_crossentropy"
@@ -70,6 +70,7 @@ MAKERS = {
     "swd": lambda backbone: with_fixed_draw(losses.SlicedWasserstein(20))(backbone),
     "ot": lambda backbone: with_fixed_draw(losses.OptimalTransport())(backbone),
     "hashing_loss": with_loss(losses.HashingLoss(losses.HashNet())),
+    "pairs": lambda backbone: with_fixed_draw(losses.HashSlicedWassersteinPairs())(backbone),
     "head": with_head_quantization,
     "dpsh": hashing_model(method="dpsh"),
     "hashnet": hashing_model(method="hashnet", quantize="relaxed"),
@@ -79,7 +80,10 @@ MAKERS = {
     },
     **{name: lambda backbone, name=name: with_plain_head(backbone, name) for name in TWO_VIEWS},
     "memory": lambda backbone: HashingModel(
-        backbone, bits=16, method=methods.HashNet(bits=16, num_classes=3, memory_size=50)
+        backbone,
+        bits=16,
+        method=methods.HashNet(bits=16, num_classes=3, memory_size=50),
+        quantization_memory=50,
     ),
 }
 

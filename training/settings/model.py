@@ -14,6 +14,7 @@ from keras_hashing.names import (
     PAIRWISE_METHODS,
     QUANTIZATIONS,
     TWO_VIEW_METHODS,
+    WITH_MEMORY,
     check_name,
     quoted,
 )
@@ -95,6 +96,23 @@ class ModelSettings(Settings):
         description="Code that the quantization loss sees: raw, or relaxed (after tanh). "
         "(default: raw; for 'native', that of the paper)",
     )
+
+    quantization_memory: int = Field(
+        default=0,
+        ge=0,
+        description=f"With {quoted(WITH_MEMORY)}: number of codes of earlier batches that the loss "
+        "also sees; the quantiles of a small batch are noisy.",
+    )
+
+    @model_validator(mode="after")
+    def _memory_of_quantization(self) -> Self:
+        if self.quantization_memory and self.quantization not in WITH_MEMORY:
+            raise ValueError(
+                f"`quantization_memory` must be 0 unless `quantization` is {quoted(WITH_MEMORY)}. "
+                f"Received: quantization_memory={self.quantization_memory}, "
+                f"quantization={self.quantization!r}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _memory_of_pairs(self) -> Self:

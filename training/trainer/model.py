@@ -102,6 +102,7 @@ def _hashing_model(
         quantization=settings.quantization,
         quantization_weight=settings.quantization_weight,
         quantize=settings.quantize,
+        quantization_memory=settings.quantization_memory,
         head=head,
         num_classes=method.num_classes,
     )

@@ -8,6 +8,9 @@ from keras_hashing import names
 from keras_hashing.losses.quantization.cauchy_distance import CauchyDistance
 from keras_hashing.losses.quantization.cubic_distance import CubicDistance
 from keras_hashing.losses.quantization.hash_sliced_wasserstein import HashSlicedWasserstein
+from keras_hashing.losses.quantization.hash_sliced_wasserstein_pairs import (
+    HashSlicedWassersteinPairs,
+)
 from keras_hashing.losses.quantization.log_cosh_distance import LogCoshDistance
 from keras_hashing.losses.quantization.optimal_transport import OptimalTransport
 from keras_hashing.losses.quantization.quantization_loss import QuantizationLoss
@@ -52,6 +55,7 @@ __all__ = [
     "CauchyDistance",
     "CubicDistance",
     "HashSlicedWasserstein",
+    "HashSlicedWassersteinPairs",
     "LogCoshDistance",
     "OptimalTransport",
     "QuantizationLoss",

@@ -5,10 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_hashing import backend
 from keras_hashing.checks import check_order
 from keras_hashing.losses.inputs import absolute
 from keras_hashing.losses.quantization.quantization_loss import QuantizationLoss
+from keras_hashing.losses.quantization.sample_of_codes import Remembered, SampleOfCodes
 
 Tensor = Any
 
@@ -32,9 +32,15 @@ class HashSlicedWasserstein(QuantizationLoss):
     Under `tf.distribute` the median is that of the global batch: N replicas with n samples each
     give the value and the gradient of one replica with N·n.
 
+    `distance(codes, remembered)` takes the median over the batch and N - n codes of earlier
+    batches: m, a and e are those of all N, w_i = (N/2 - a) / e at the median, and the value is
+    that of the batch's own samples, 1/n Σ over the batch. The remembered codes take no gradient.
+    The loss itself keeps nothing: see `quantization_memory` of
+    `keras_hashing.models.HashingModel` and `keras_hashing.layers.HashHead`.
+
     Marginals only: K copies of one balanced bit score 0. Watch
-    `keras_hashing.metrics.BitCorrelation` beside it; `SlicedWasserstein` and `OptimalTransport`
-    see the joint distribution.
+    `keras_hashing.metrics.BitCorrelation` beside it; `HashSlicedWassersteinPairs` sees pairs of
+    bits, `SlicedWasserstein` and `OptimalTransport` the joint distribution.
 
     A non-finite code gives a non-finite loss. Sample weights scale a sample's term; the median
     ignores them.
@@ -58,6 +64,8 @@ class HashSlicedWasserstein(QuantizationLoss):
     0.0
     """
 
+    takes_memory = True
+
     def __init__(
         self,
         p: int = 2,
@@ -67,9 +75,16 @@ class HashSlicedWasserstein(QuantizationLoss):
         super().__init__(name=name, **kwargs)
         self.p = check_order(p)
 
-    def distance(self, codes: Tensor) -> Tensor:
-        """Transport cost of each sample, averaged over the bits: (batch, bits) → (batch,)."""
-        up = ops.stop_gradient(self._mass_to_plus_one(codes))
+    def distance(self, codes: Tensor, remembered: Remembered | None = None) -> Tensor:
+        """Transport cost of each sample, averaged over the bits: (batch, bits) → (batch,).
+
+        Args:
+            codes: shape (batch, bits).
+            remembered: codes of earlier batches that the median is also taken over, shape
+                (size, bits), and which of the rows hold one, shape (size,); or `None`.
+        """
+        sample = SampleOfCodes(codes, remembered)
+        up = sample.share_in_top(codes, sample.rows, parts=2)
         if self.p == 1:
             cost = up * absolute(codes - 1) + (1 - up) * absolute(codes + 1)
         else:
@@ -77,16 +92,6 @@ class HashSlicedWasserstein(QuantizationLoss):
             variance_of_target = 1 - ops.square(mean_target)
             cost = ops.square(codes - mean_target) + variance_of_target
         return ops.mean(cost, axis=-1)
-
-    def _mass_to_plus_one(self, codes: Tensor) -> Tensor:
-        """w of the class docstring, shape (batch, bits)."""
-        batch = backend.all_gather(ops.stop_gradient(codes))
-        median = backend.lower_median(batch)
-        above = ops.sum(ops.cast(batch > median, codes.dtype), axis=0)
-        tied = ops.sum(ops.cast(batch == median, codes.dtype), axis=0)
-        half = ops.cast(ops.shape(batch)[0], codes.dtype) / 2
-        share_of_tied = (half - above) / ops.maximum(tied, 1)
-        return ops.where(codes == median, share_of_tied, ops.cast(codes > median, codes.dtype))
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal loss."""

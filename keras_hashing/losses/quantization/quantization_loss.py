@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_hashing.losses.inputs import check_codes
+from keras_hashing.losses.quantization.sample_of_codes import Remembered
 
 Tensor = Any
 
@@ -16,16 +17,23 @@ class QuantizationLoss(keras.losses.Loss):
     A subclass implements `distance(codes)`: (batch, bits) → (batch,), one value a sample, so
     that reductions and sample weights of Keras keep their meaning. `y_true` plays no part.
 
+    A subclass with `takes_memory = True` implements `distance(codes, remembered=None)`, where
+    `remembered` are codes of earlier batches and which of their rows hold one.
+
     Args:
         **kwargs: as in `keras.losses.Loss`; half precision is widened to float32.
     """
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+    takes_memory: bool = False
+
+    def call(self, y_true: Tensor, y_pred: Tensor, remembered: Remembered | None = None) -> Tensor:
         """One value a sample.
 
         Args:
             y_true: ignored.
             y_pred: continuous codes, shape (batch, bits).
+            remembered: for a loss that takes them: codes of earlier batches, shape (size, bits),
+                and which rows hold one, shape (size,).
 
         Returns:
             Tensor of shape (batch,). An empty batch gives an empty tensor.
@@ -33,7 +41,9 @@ class QuantizationLoss(keras.losses.Loss):
         codes = check_codes(y_pred)
         if codes.shape[0] == 0:
             return ops.zeros((0,), dtype=codes.dtype)
-        return self.distance(codes)
+        if remembered is None:
+            return self.distance(codes)
+        return self.distance(codes, remembered)  # type: ignore[call-arg]
 
     def distance(self, codes: Tensor) -> Tensor:
         """The distance of each sample, to be implemented by the subclass."""

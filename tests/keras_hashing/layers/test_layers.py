@@ -85,6 +85,28 @@ def test_head_computes_its_quantization_in_float32_under_mixed_precision(rng):
     assert keras.backend.standardize_dtype(head.losses[0].dtype) == "float32"
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+def test_head_remembers_codes_in_training_only_and_saves_them(dtype, rng, tmp_path):
+    features = rng.normal(size=(24, 5)).astype("float32")
+    head = HashHead(16, quantization="hswd", quantization_memory=15, dtype=dtype)
+    model = keras.Sequential([keras.Input((5,)), head])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    targets = np.zeros((24, 16), "float32")
+    codes = model.predict(features, verbose=0).astype("float32")
+    for start in (0, 8):
+        model.train_on_batch(features[start : start + 8], targets[:8])
+    stored = ops.convert_to_numpy(head.memory.codes)
+    np.testing.assert_allclose(stored, np.concatenate([codes[8:16], codes[:7]]), rtol=2e-3)
+    model.evaluate(features, targets, verbose=0)
+    np.testing.assert_array_equal(ops.convert_to_numpy(head.memory.codes), stored)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras").layers[-1]
+    np.testing.assert_array_equal(ops.convert_to_numpy(again.memory.codes), stored)
+    expected = HashSlicedWasserstein().call(None, codes[16:], (stored, np.ones(15, "float32")))
+    received = head_loss(again, features[16:]) / again.quantization_weight
+    np.testing.assert_allclose(received, np.mean(ops.convert_to_numpy(expected)), rtol=2e-3)
+
+
 def test_head_trains_with_any_loss_and_its_quantization_falls(rng):
     images = rng.normal(size=(128, 20)).astype("float32")
     labels = (images[:, :1] > 0).astype("float32")

@@ -172,3 +172,63 @@ def test_value_is_the_same_inside_xla(rng):
     np.testing.assert_allclose(
         float(compiled(ops.convert_to_tensor(codes))), transport_of_pot(codes, 2), rtol=1e-5
     )
+
+
+def own_part_of_pot(codes, kept, target, mass_of_target):
+    """The part of POT's plan of batch and kept codes that is the batch's own, times N/n."""
+    costs = []
+    for values in np.concatenate([codes, kept]).astype("float64").T:
+        mass = np.full(len(values), 1 / len(values))
+        plan = ot.emd_1d(values, target, mass, mass_of_target, metric="sqeuclidean")
+        cost = (values[:, None] - target[None]) ** 2
+        # Tied samples share alike: POT serves them in some order.
+        for tied in np.unique(values):
+            plan[values == tied] = plan[values == tied].mean(axis=0)
+        costs.append((plan * cost)[: len(codes)].sum() * len(values) / len(codes))
+    return np.mean(costs)
+
+
+COIN = np.array([-1.0, 1.0]), np.array([0.5, 0.5])
+
+
+def with_empty_rows(kept, size):
+    rows = np.full((size, kept.shape[1]), 1e3, "float32")  # what must not be looked at
+    rows[: len(kept)] = kept
+    return rows, (np.arange(size) < len(kept)).astype("float32")
+
+
+@pytest.mark.parametrize("kept", [0, 17, 40])
+@pytest.mark.parametrize("name", ["random", "odd_sized", "many_ties", "single_sample", "all_zero"])
+def test_with_a_memory_equals_the_batchs_part_of_exact_transport(name, kept, rng):
+    codes = inputs()[name].astype("float32")
+    older = rng.integers(-2, 3, size=(kept, codes.shape[1])).astype("float32") / 2
+    loss = HashSlicedWasserstein()
+    value = np.mean(loss.call(None, codes, with_empty_rows(older, 40)))
+    np.testing.assert_allclose(value, own_part_of_pot(codes, older, *COIN), rtol=1e-5)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_batch_and_memory_together_give_the_distance_of_all(p, rng):
+    codes = np.round(rng.normal(size=(65, 8)), 1).astype("float32")
+    loss = HashSlicedWasserstein(p=p)
+    first = loss.call(None, codes[:24], with_empty_rows(codes[24:], 50))
+    rest = loss.call(None, codes[24:], with_empty_rows(codes[:24], 24))
+    both = np.concatenate([ops.convert_to_numpy(first), ops.convert_to_numpy(rest)])
+    np.testing.assert_allclose(both.mean(), transport_of_pot(codes, p), rtol=1e-5)
+
+
+def test_gradient_with_a_memory_equals_finite_difference(rng, value_and_gradient):
+    codes = rng.normal(size=(15, 4)).astype("float32")
+    older = rng.normal(size=(20, 4)).astype("float32")
+    memory = with_empty_rows(older, 32)
+    loss = HashSlicedWasserstein()
+    _, gradient = value_and_gradient(lambda u: ops.mean(loss.call(None, u, memory)), codes)
+    step = 1e-6
+    expected = np.zeros(codes.shape)
+    for index in np.ndindex(*codes.shape):
+        up, down = codes.astype("float64"), codes.astype("float64")
+        up[index] += step
+        down[index] -= step
+        difference = own_part_of_pot(up, older, *COIN) - own_part_of_pot(down, older, *COIN)
+        expected[index] = difference / (2 * step)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-6)

@@ -8,6 +8,7 @@ from keras_hashing.losses import (
     CauchyDistance,
     CubicDistance,
     HashSlicedWasserstein,
+    HashSlicedWassersteinPairs,
     LogCoshDistance,
     OptimalTransport,
     SignDistance,
@@ -16,8 +17,9 @@ from keras_hashing.losses import (
 from keras_hashing.losses import quantization as quantization_losses
 
 SAMPLED = [SlicedWasserstein(num_projections=64), OptimalTransport()]
+PAIRS = HashSlicedWassersteinPairs(pairs_weight=0.7, seed=3)
 NATIVE = [SignDistance(), LogCoshDistance(), CubicDistance(), CauchyDistance(gamma=3.0)]
-EVERY = [HashSlicedWasserstein(p=1), *NATIVE, *SAMPLED]
+EVERY = [HashSlicedWasserstein(p=1), PAIRS, *NATIVE, *SAMPLED]
 
 
 def numpy(x):
@@ -229,6 +231,7 @@ def test_survives_save_and_reload_of_a_compiled_model(loss, tmp_path, rng):
 
 def test_names_give_losses():
     assert isinstance(quantization_losses.get("hswd"), HashSlicedWasserstein)
+    assert isinstance(quantization_losses.get("hswd-pairs"), HashSlicedWassersteinPairs)
     assert isinstance(quantization_losses.get("swd"), SlicedWasserstein)
     assert isinstance(quantization_losses.get("ot"), OptimalTransport)
     assert isinstance(quantization_losses.get("sign"), SignDistance)

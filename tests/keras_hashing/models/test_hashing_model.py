@@ -262,6 +262,30 @@ def test_evaluation_and_prediction_change_no_state(make_backbone, blobs):
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.parametrize("place", ["raw", "relaxed"])
+def test_quantization_sees_the_codes_of_earlier_batches(place, make_backbone, blobs):
+    images, labels = blobs
+    model = make_model(make_backbone(), quantize=place, quantization_memory=40)
+    model.optimizer.learning_rate.assign(0.0)
+    codes = model.predict(images, verbose=0)
+    for start in (0, 32):
+        model.train_on_batch(images[start : start + 32], labels[start : start + 32])
+    stored = ops.convert_to_numpy(model.memory.codes)
+    np.testing.assert_allclose(stored[:32], codes[32:64], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(stored[32:], codes[:8], rtol=1e-4, atol=1e-5)
+    before = state_of(model)
+    value = model.evaluate(images[64:], labels[64:], verbose=0, return_dict=True)
+    for old, new in zip(before, state_of(model), strict=True):
+        np.testing.assert_array_equal(old, new)
+    relax = np.tanh if place == "relaxed" else np.asarray
+    expected = losses.HashSlicedWasserstein().call(
+        None, relax(codes[64:]), (relax(stored), np.ones(40, "float32"))
+    )
+    np.testing.assert_allclose(
+        value["quantization_loss"], np.mean(ops.convert_to_numpy(expected)), rtol=1e-4
+    )
+
+
 def test_evaluation_leaves_the_classifier_of_dsdh_alone(make_backbone, blobs):
     model = make_model(make_backbone(), method="dsdh", quantization="native")
     model.fit(*blobs, batch_size=32, epochs=1, verbose=0)
@@ -321,6 +345,7 @@ def test_continuation_resumes_from_the_optimizers_step(make_backbone, blobs, tmp
         {"method": lambda: methods.OrthoHash(16, 3, margin=0.3, seed=5)},
         {"method": with_memory, "quantization": losses.HashSlicedWasserstein(p=1)},
         {"method": "hashnet", "quantization": "none", "quantize": "relaxed"},
+        {"quantization": "hswd-pairs", "quantization_memory": 50},
         {"head": lambda: HashHead(16, batch_normalization=True, dtype="float32")},
     ],
 )
@@ -516,6 +541,11 @@ def test_bad_arguments_are_refused(make_backbone):
         HashingModel(keras.Sequential([keras.layers.Dense(3)]), bits=16)
     with pytest.raises(ValueError, match="global pooling"):
         HashingModel(keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(3, 3)]), bits=16)
+    for quantization in ("none", "native", "sign"):
+        with pytest.raises(ValueError, match="`quantization_memory` must be 0 unless"):
+            make_model(make_backbone(), quantization=quantization, quantization_memory=10)
+    with pytest.raises(ValueError, match="`quantization_memory` must be an integer of at least 0"):
+        make_model(make_backbone(), quantization_memory=-1)
     with pytest.raises(ValueError, match="Only one of model and head may have a quantization loss"):
         HashingModel(make_backbone(), bits=16, head=HashHead(16, quantization="hswd"))
     with pytest.raises(ValueError, match="`num_classes` must be given: CSQ keeps"):

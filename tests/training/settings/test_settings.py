@@ -30,7 +30,8 @@ OLD = {
 
 
 def test_settings_of_the_first_version_are_read_and_written_as_they_were() -> None:
-    assert FitSettings.check(OLD).model_dump(mode="json") == OLD
+    later = {"quantization_memory": 0}
+    assert FitSettings.check(OLD).model_dump(mode="json") == {**OLD, **later}
 
 
 def test_recipes_have_the_digests_of_the_first_version() -> None:
@@ -82,6 +83,9 @@ def test_names_without_keras_are_those_of_the_registries() -> None:
         issubclass(kind, losses.QuantizationLoss)
         for kind in losses.quantization.QUANTIZATION_LOSSES.values()
     )
+    assert set(names.WITH_MEMORY) == {
+        name for name, kind in losses.quantization.QUANTIZATION_LOSSES.items() if kind.takes_memory
+    }
     expected = {name for name in dir(keras.applications) if name[0].isupper()}
     assert set(application_names()) == expected
 

@@ -20,6 +20,7 @@ COLOURS = {
     "native": "#E69F00",
     "sign": "#009E73",
     "hswd": "#0072B2",
+    "hswd-pairs": "#56B4E9",
     "swd": "#CC79A7",
     "ot": "#D55E00",
 }
