@@ -77,10 +77,12 @@ class Recipe(SplitSettings):
 
     @model_serializer(mode="wrap")
     def _without_absent_fine_tuning(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Frozen recipes have no such key, so their digests are those from before there was one."""
+        """What is absent has no key, so that digests are those from before there was one."""
         values = dump(self)
         if self.fine_tuning is None:
             values.pop("fine_tuning", None)
+        if self.train_classes is None:
+            values.pop("train_classes", None)
         return values
 
     @property

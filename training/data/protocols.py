@@ -53,11 +53,7 @@ def check_protocol(protocol: str, **options: int | str | None) -> None:
     """Refuses, by a `ValueError`, an unknown protocol or options that it does not take."""
     if protocol not in PROTOCOLS:
         raise ValueError(f"Unknown protocol {protocol!r}. Known: {', '.join(PROTOCOLS)}")
-    allowed = [
-        name
-        for name, parameter in inspect.signature(PROTOCOLS[protocol]).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
+    allowed = _options(protocol)
     unknown = sorted(set(options) - set(allowed))
     if unknown:
         raise ValueError(
@@ -126,6 +122,59 @@ def per_class(
         return Split(query, train=database, database=database)
     rest = order[~np.isin(order, query)]
     return Split(query, _draw(dataset, rest, train_per_class, "train"), database)
+
+
+def unseen_classes(
+    dataset: "ImageDataset",
+    seed: int,
+    *,
+    query_per_class: int = 20,
+    train_per_class: int | None = None,
+    query_part: str | None = None,
+    train_classes: int | None = None,
+) -> Split:
+    """The split of `per_class`, trained on some of the classes only: search in all of them.
+
+    Query and database are those of `per_class` with the same seed; so is `train`, without the
+    images that carry a label of a class that was not drawn, or no label at all.
+
+    Args:
+        dataset: Any data set.
+        seed: Seed of the draws, 0 or more.
+        query_per_class: As in `per_class`.
+        train_per_class: As in `per_class`.
+        query_part: As in `per_class`.
+        train_classes: Number of classes trained on, drawn at random; None for 7 of 10.
+
+    Raises:
+        ValueError: as in `per_class`, when `train_classes` is not at least 2 and fewer than all,
+            or when no image is left to train on.
+    """
+    classes = len(dataset.class_names)
+    number = max(2, classes * 7 // 10) if train_classes is None else train_classes
+    if not 2 <= number < classes:
+        raise ValueError(
+            "`train_classes` must be at least 2 and fewer than the classes of the data set. "
+            f"Received: train_classes={number}, classes={classes}"
+        )
+    split = per_class(
+        dataset,
+        seed,
+        query_per_class=query_per_class,
+        train_per_class=train_per_class,
+        query_part=query_part,
+    )
+    # A stream of its own, so that the draw of images is that of `per_class`.
+    drawn = np.zeros(classes, dtype=bool)
+    drawn[np.random.default_rng([seed, 1]).permutation(classes)[:number]] = True
+    labels = dataset.labels[split.train].astype(bool)
+    kept = labels[:, drawn].any(axis=1) & ~labels[:, ~drawn].any(axis=1)
+    if not kept.any():
+        raise ValueError(
+            "No image to train on has labels of the drawn classes only. Received: "
+            f"train_classes={number}; train on more classes"
+        )
+    return Split(split.query, split.train[kept], split.database)
 
 
 def lists(dataset: "ImageDataset", seed: int) -> Split:
@@ -199,6 +248,7 @@ PROTOCOLS: dict[str, Callable[..., Split]] = {
     "cifar10-1": cifar10_1,
     "cifar10-2": cifar10_2,
     "per-class": per_class,
+    "unseen-classes": unseen_classes,
     "lists": lists,
     "nus-wide-21": nus_wide_21,
     "coco": coco,
@@ -207,6 +257,15 @@ PROTOCOLS: dict[str, Callable[..., Split]] = {
 
 MAP_AT: dict[str, int] = {"nus-wide-21": 5000, "coco": 5000, "imagenet-100": 1000}
 """The cut of mAP@k that papers use with a protocol, where they use one."""
+
+
+def _options(protocol: str) -> list[str]:
+    """The names of what the protocol takes beside the data set and the seed."""
+    return [
+        name
+        for name, parameter in inspect.signature(PROTOCOLS[protocol]).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
 
 
 def _published(
@@ -287,7 +346,7 @@ def _warn_of_queries_without_answer(dataset: "ImageDataset", split: Split, proto
     lost = queries[queries.any(axis=1) & ~(queries & in_database).any(axis=1)]
     if len(lost):
         names = [dataset.class_names[at] for at in np.flatnonzero(lost.any(axis=0))]
-        lower = ", or lower `query_per_class`" if protocol == "per-class" else ""
+        lower = ", or lower `query_per_class`" if "query_per_class" in _options(protocol) else ""
         warnings.warn(
             f"{len(lost)} of {len(split.query)} queries have no image of their classes in the "
             f"database, so each counts 0 in mAP: {', '.join(map(repr, names))}. Add images, leave "

@@ -17,21 +17,33 @@ class SplitSettings(Settings):
     protocol: str = Field(
         default="per-class",
         description=f"How the data is split: {quoted(PROTOCOLS)}. 'per-class' draws some images "
-        "of each class as queries; all others are the database. The cifar10 protocols are the "
-        "field's. The last four take the split of list files; all but 'lists' also expect the "
-        "classes and sizes of papers, and measure their mAP@k.",
+        "of each class as queries; all others are the database. 'unseen-classes' is the same, "
+        "but trains on some classes only. The cifar10 protocols are the field's. The last four "
+        "take the split of list files; all but 'lists' also expect the classes and sizes of "
+        "papers, and measure their mAP@k.",
     )
     query_per_class: int | None = Field(
-        default=None, ge=1, description="With 'per-class': queries per class. (default: 20)"
+        default=None,
+        ge=1,
+        description="With 'per-class' or 'unseen-classes': queries per class. (default: 20)",
     )
     train_per_class: int | None = Field(
         default=None,
         ge=1,
-        description="With 'per-class': training images per class. (default: the whole database)",
+        description="With 'per-class' or 'unseen-classes': training images per class. "
+        "(default: the whole database)",
     )
     query_part: str | None = Field(
         default=None,
-        description="With 'per-class': draw queries from this part only, such as 'test'.",
+        description="With 'per-class' or 'unseen-classes': draw queries from this part only, such "
+        "as 'test'.",
+    )
+
+    train_classes: int | None = Field(
+        default=None,
+        ge=2,
+        description="With 'unseen-classes': number of classes to train on, drawn at random. "
+        "(default: 7 of 10)",
     )
 
     @model_validator(mode="after")
@@ -42,5 +54,5 @@ class SplitSettings(Settings):
     @property
     def protocol_options(self) -> dict[str, int | str | None]:
         """The options that were set for the protocol."""
-        names = ("query_per_class", "train_per_class", "query_part")
+        names = ("query_per_class", "train_per_class", "query_part", "train_classes")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}

@@ -73,7 +73,8 @@ def evaluate(
     Args:
         encode: Gives the continuous codes [m, bits] of the images at positions, int64 [m].
         labels: One-hot or multi-hot labels of all images, [N, C].
-        split: Query and database.
+        split: Query and database; where no image of some queries' classes is in `train`, their mAP
+            is given beside that of all, as `map_of_unseen_classes`.
         k: Cut of mAP@k and precision@k; None leaves both out.
         radius: Hamming radius of the precision within a radius.
 
@@ -82,9 +83,9 @@ def evaluate(
     """
     started = time.perf_counter()
     query, database = encode(split.query), encode(split.database)
-    database_codes = retrieval.pack_codes(database)
+    query_codes, database_codes = retrieval.pack_codes(query), retrieval.pack_codes(database)
     found = retrieval.evaluate_retrieval(
-        retrieval.pack_codes(query),
+        query_codes,
         labels[split.query],
         database_codes,
         labels[split.database],
@@ -106,4 +107,12 @@ def evaluate(
         },
         "evaluation_seconds": round(time.perf_counter() - started, 3),
     }
+    trained = labels[split.train].any(axis=0)
+    query_labels = labels[split.query]
+    unseen = query_labels.any(axis=1) & ~query_labels[:, trained].any(axis=1)
+    if unseen.any():
+        figures["queries_of_unseen_classes"] = int(unseen.sum())
+        figures["map_of_unseen_classes"] = retrieval.mean_average_precision(
+            query_codes[unseen], query_labels[unseen], database_codes, labels[split.database]
+        )
     return Evaluation(figures, database_codes)

@@ -100,6 +100,55 @@ def test_per_class_draws_a_training_set_from_the_database() -> None:
     assert_partition(digits, split.query, split.database)
 
 
+@pytest.mark.parametrize("options", [{}, {"train_per_class": 12, "query_per_class": 3}])
+def test_unseen_classes_is_per_class_trained_on_some(
+    labelled: MakeDataset, options: dict[str, int]
+) -> None:
+    dataset = labelled(np.repeat(np.arange(10), 30))
+    whole = make_split(dataset, "per-class", seed=5, **options)
+    drawn = set()
+    for number in (None, 4):
+        chosen = {} if number is None else {"train_classes": number}
+        split = make_split(dataset, "unseen-classes", seed=5, **options, **chosen)
+        np.testing.assert_array_equal(split.query, whole.query)
+        np.testing.assert_array_equal(split.database, whole.database)
+        counts = class_counts(dataset, split.train)
+        seen = np.flatnonzero(counts)
+        assert len(seen) == (number or 7)
+        np.testing.assert_array_equal(
+            split.train, [at for at in whole.train if dataset.labels[at].argmax() in seen]
+        )
+        drawn.add(tuple(seen))
+    few, many = sorted(drawn, key=len)
+    assert set(few) < set(many)
+    others = {
+        tuple(np.flatnonzero(class_counts(dataset, split.train)))
+        for split in (make_split(dataset, "unseen-classes", seed, **options) for seed in range(5))
+    }
+    assert len(others) > 1
+
+
+def test_unseen_classes_leaves_out_images_that_also_show_an_unseen_class(
+    labelled: MakeDataset,
+) -> None:
+    labels = np.tile([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0, 1, 1], [1, 0, 1]], (20, 1))
+    dataset = labelled(labels.astype("uint8"))
+    split = make_split(dataset, "unseen-classes", seed=0, query_per_class=2)
+    seen = dataset.labels[split.train].any(axis=0)
+    assert seen.sum() == 2
+    expected = [at for at in split.database if not dataset.labels[at][~seen].any()]
+    np.testing.assert_array_equal(split.train, expected)
+
+
+@pytest.mark.parametrize("number", [1, 10, 11])
+def test_unseen_classes_leaves_a_class_unseen_and_trains_on_two(
+    labelled: MakeDataset, number: int
+) -> None:
+    dataset = labelled(np.repeat(np.arange(10), 30))
+    with pytest.raises(ValueError, match=f"`train_classes` must be .*train_classes={number}, cl"):
+        make_split(dataset, "unseen-classes", seed=0, train_classes=number)
+
+
 def test_per_class_draws_the_query_from_the_part_asked_for(labelled: MakeDataset) -> None:
     part = np.array(["train"] * 40 + ["test"] * 20)
     dataset = labelled(np.arange(60) % 4, part=part)
