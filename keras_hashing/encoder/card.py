@@ -159,9 +159,10 @@ class Card(BaseModel):
 
 def _description(encoder: "HashEncoder") -> str:
     height, width, channels = encoder.preprocessing.shape
+    applied = "ignored" if encoder.preprocessing.orientation == "ignored" else "applied"
     colours = "grey (ITU-R 601 luma)" if channels == 1 else "RGB"
     return (
-        "decode JPEG, PNG, BMP or GIF (first frame; alpha dropped, 16 bits cut to 8, EXIF "
-        f"orientation ignored); convert to {colours}; resize to {height}×{width} by antialiased "
+        "decode JPEG, PNG, WebP, BMP or GIF (first frame; alpha dropped, 16 bits cut to 8, EXIF "
+        f"orientation {applied}); convert to {colours}; resize to {height}×{width} by antialiased "
         "bilinear interpolation, rounded to uint8; the network scales the pixels itself"
     )

@@ -10,20 +10,24 @@ MOST_PIXELS = 2**26  # 200 MB of RGB; 8192×8192
 MOST_GIF_PIXELS = 3 * MOST_PIXELS  # of all frames: TensorFlow unpacks them all, a byte a pixel
 _MOST_GIF_STEPS = 10_000  # of the walk over its blocks; a frame takes about 10, each some 40 µs
 _LONGEST_RUN = 4096  # blocks of one size that are passed in one step
-_HEADER = 32  # bytes
+_HEADER = 48  # bytes
 
-_JPEG, _PNG, _GIF, _BMP = range(4)
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")  # as TensorFlow tells them
-_NO_IMAGE = "The file is no JPEG, PNG, BMP or GIF image, or its header is damaged"
+JPEG, PNG, GIF, BMP, WEBP = range(5)
+# As TensorFlow tells them; "." is any byte.
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF....WEBP")
+_PATTERN = [
+    [-1 if byte == ord(".") else byte for byte in magic.ljust(12, b".")] for magic in _MAGIC
+]
+_NO_IMAGE = "The file is no JPEG, PNG, WebP, BMP or GIF image, or its header is damaged"
 TOO_LARGE = f"The image is too large: it may have at most {MOST_PIXELS} pixels. Received:"
 
 
 def check_size(encoded: tf.Tensor) -> tf.Tensor:
     """Returns an image file as it is, if it may be decoded.
 
-    JPEG, PNG, BMP and GIF may have at most 2^26 pixels. The frames of a GIF may have 3·2^26
-    together: all of them are unpacked, though only the first is used. What else TensorFlow can
-    decode (WebP, JPEG XL) is refused, as it is where a folder of images is listed.
+    JPEG, PNG, WebP, BMP and GIF may have at most 2^26 pixels. The frames of a GIF may have 3·2^26
+    together: all of them are unpacked, though only the first is used. An animated WebP is refused,
+    and so is what else TensorFlow can decode (JPEG XL).
 
     Args:
         encoded: The encoded image, string, scalar.
@@ -32,14 +36,15 @@ def check_size(encoded: tf.Tensor) -> tf.Tensor:
         tf.errors.InvalidArgumentError: when it is of another format, is larger, or its header is
             damaged.
     """
-    header = _header(tf.expand_dims(encoded, 0))
+    header = headers(tf.expand_dims(encoded, 0))
     pixels = tf.switch_case(
-        _format(header)[0],
+        formats(header)[0],
         {
-            _JPEG: lambda: _pixels_of_jpeg(encoded),
-            _PNG: lambda: _pixels_of_png(header)[0],
-            _GIF: lambda: _pixels_of_gif(encoded),
-            _BMP: lambda: _pixels_of_bmp(header)[0],
+            JPEG: lambda: _pixels_of_jpeg(encoded),
+            PNG: lambda: _pixels_of_png(header)[0],
+            GIF: lambda: _pixels_of_gif(encoded),
+            BMP: lambda: _pixels_of_bmp(header)[0],
+            WEBP: lambda: _pixels_of_webp(header)[0],
         },
         default=lambda: tf.constant(-1, tf.int64),
     )
@@ -51,12 +56,13 @@ def check_sizes(encoded: tf.Tensor) -> tf.Tensor:
 
     It takes a fraction of the time that checking them one by one would.
     """
-    header = _header(encoded)
-    kind = _format(header)
-    pixels = tf.where(kind == _PNG, _pixels_of_png(header), -1)
-    pixels = tf.where(kind == _BMP, _pixels_of_bmp(header), pixels)
+    header = headers(encoded)
+    kind = formats(header)
+    pixels = tf.where(kind == PNG, _pixels_of_png(header), -1)
+    pixels = tf.where(kind == BMP, _pixels_of_bmp(header), pixels)
+    pixels = tf.where(kind == WEBP, _pixels_of_webp(header), pixels)
     # The others have no fixed place for their size, so that they are looked at one by one.
-    for others, read in ((_JPEG, _pixels_of_jpeg), (_GIF, _pixels_of_gif)):
+    for others, read in ((JPEG, _pixels_of_jpeg), (GIF, _pixels_of_gif)):
         places = tf.where(kind == others)
         sizes = tf.map_fn(
             read, tf.gather_nd(encoded, places), fn_output_signature=tf.TensorSpec([], tf.int64)
@@ -75,16 +81,22 @@ def _checked(encoded: tf.Tensor, least: tf.Tensor, largest: tf.Tensor) -> tf.Ten
         return tf.identity(encoded)
 
 
-def _header(encoded: tf.Tensor) -> tf.Tensor:
-    """The first bytes of each, zeros after its end: int32 [n, 32]."""
+def headers(encoded: tf.Tensor) -> tf.Tensor:
+    """The first bytes of each, zeros after its end: int32 [n, 48]."""
     return tf.cast(tf.io.decode_raw(encoded, tf.uint8, fixed_length=_HEADER), tf.int32)
 
 
-def _format(header: tf.Tensor) -> tf.Tensor:
+def leading_bytes(encoded: tf.Tensor, at: tf.Tensor | int, count: int) -> tf.Tensor:
+    """The bytes of each file from a place on, zeros after its end: int32 [n, count]."""
+    places = tf.minimum(tf.zeros_like(tf.strings.length(encoded)) + at, tf.strings.length(encoded))
+    part = tf.strings.substr(encoded, places, tf.fill(tf.shape(places), count))
+    return tf.cast(tf.io.decode_raw(part, tf.uint8, fixed_length=count), tf.int32)
+
+
+def formats(header: tf.Tensor) -> tf.Tensor:
     """The number of the format in `_MAGIC`, or the number of formats: int32 [n]."""
-    first = header[:, tf.newaxis, : len(_MAGIC[_PNG])]
-    pattern = [[*magic, *[-1] * (len(_MAGIC[_PNG]) - len(magic))] for magic in _MAGIC]
-    matches = tf.reduce_all((first == pattern) | (tf.constant(pattern) == -1), axis=2)
+    first = header[:, tf.newaxis, : len(_PATTERN[0])]
+    matches = tf.reduce_all((first == _PATTERN) | (tf.constant(_PATTERN) == -1), axis=2)
     return tf.argmax(tf.pad(matches, [[0, 0], [0, 1]], constant_values=True), 1, tf.int32)
 
 
@@ -97,6 +109,37 @@ def _pixels_of_bmp(header: tf.Tensor) -> tf.Tensor:
     """Its height may be negative, for rows from the top."""
     numbers = tf.reshape(tf.cast(header[:, 18:26], tf.uint8), [-1, 2, 4])
     return tf.reduce_prod(tf.abs(tf.cast(tf.bitcast(numbers, tf.int32), tf.int64)), axis=1)
+
+
+def has_alpha(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether each is a WebP with alpha, as its decoder tells it: bool [n]."""
+    header = headers(encoded)
+    kind = header[:, 15]
+    lossless = (kind == ord("L")) & (tf.bitwise.bitwise_and(header[:, 24], 0x10) > 0)
+    extended = (kind == ord("X")) & (tf.bitwise.bitwise_and(header[:, 20], 0x10) > 0)
+    return (formats(header) == WEBP) & (lossless | extended)
+
+
+def _pixels_of_webp(header: tf.Tensor) -> tf.Tensor:
+    """Of its three kinds: lossy (VP8), lossless (VP8L), with a header of its own (VP8X).
+
+    -1 for what has no size, and for an animation, which TensorFlow decodes only with alpha.
+    """
+
+    def little(*at: int) -> tf.Tensor:
+        weights = [256**place for place in range(len(at))]
+        return tf.reduce_sum(tf.gather(header, at, axis=1) * weights, axis=1)
+
+    kind = header[:, 15]
+    lossy = _product(little(26, 27) % 2**14, little(28, 29) % 2**14)
+    # Two numbers of 14 bits, without the 1 that is added.
+    lossless = _product(little(21, 22) % 2**14 + 1, little(22, 23, 24) // 2**6 % 2**14 + 1)
+    extended = _product(little(24, 25, 26) + 1, little(27, 28, 29) + 1)
+    pixels = tf.where(kind == ord(" "), lossy, tf.constant(-1, tf.int64))
+    pixels = tf.where((kind == ord("L")) & (header[:, 20] == 0x2F), lossless, pixels)
+    still = tf.bitwise.bitwise_and(header[:, 20], 0x02) == 0
+    pixels = tf.where((kind == ord("X")) & still, extended, pixels)
+    return tf.where(pixels > 0, pixels, -1)
 
 
 def _pixels_of_jpeg(encoded: tf.Tensor) -> tf.Tensor:

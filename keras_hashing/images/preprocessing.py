@@ -1,11 +1,12 @@
 """What turns an encoded image into the uint8 pixels a model takes, in training and in serving."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import tensorflow as tf
 
-from keras_hashing.images.header import check_size, check_sizes
+from keras_hashing.images.header import check_size, check_sizes, has_alpha
+from keras_hashing.images.orientation import orientations, upright
 
 # ITU-R 601 luma, what Pillow's "L" mode uses as well.
 _LUMA = (0.299, 0.587, 0.114)
@@ -22,9 +23,12 @@ class ImagePreprocessing:
         height: Height in pixels of the images the model takes.
         width: Width in pixels.
         channels: 1 for grey, 3 for RGB.
+        orientation: "exif" to turn images as their EXIF data says; "ignored" for what was trained
+            before version 0.2, which did not.
 
     Raises:
-        ValueError: when `height` or `width` is not a positive int or `channels` is neither 1 nor 3.
+        ValueError: when `height` or `width` is not a positive int, `channels` is neither 1 nor 3,
+            or `orientation` is another word.
 
     Example:
 
@@ -35,6 +39,7 @@ class ImagePreprocessing:
     height: int
     width: int
     channels: int
+    orientation: Literal["exif", "ignored"] = "exif"
 
     def __post_init__(self) -> None:
         for name in ("height", "width"):
@@ -45,6 +50,11 @@ class ImagePreprocessing:
             raise ValueError(
                 f"`channels` must be 1 (grey) or 3 (RGB). Received: channels={self.channels!r}"
             )
+        if self.orientation not in ("exif", "ignored"):
+            raise ValueError(
+                "`orientation` must be 'exif' or 'ignored'. "
+                f"Received: orientation={self.orientation!r}"
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -52,10 +62,10 @@ class ImagePreprocessing:
         return (self.height, self.width, self.channels)
 
     def decode(self, encoded: tf.Tensor) -> tf.Tensor:
-        """Decode one JPEG, PNG, BMP or GIF (first frame) and bring it to the model's size.
+        """Decode one JPEG, PNG, WebP, BMP or GIF (first frame) and bring it to the model's size.
 
-        Alpha is dropped, 16-bit PNG keeps its high bytes, EXIF orientation is ignored. The
-        header is looked at first: a small file of a huge image takes no memory.
+        Alpha is dropped, 16-bit PNG keeps its high bytes, and the image is turned as its EXIF data
+        says. The header is looked at first: a small file of a huge image takes no memory.
 
         Args:
             encoded: The encoded image, string, scalar.
@@ -67,12 +77,28 @@ class ImagePreprocessing:
             tf.errors.InvalidArgumentError: when `encoded` is no such image, or has more than 2^26
                 pixels.
         """
-        return self._decode_checked(check_size(encoded))
+        batch = tf.expand_dims(encoded, 0)
+        return self._decode_checked(
+            check_size(encoded), has_alpha(batch)[0], self._orientations(batch)[0]
+        )
 
-    def _decode_checked(self, encoded: tf.Tensor) -> tf.Tensor:
-        # Asking for RGB is what every format of DecodeImage supports: for grey, GIF and BMP fail.
-        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        image.set_shape([None, None, 3])
+    def _orientations(self, encoded: tf.Tensor) -> tf.Tensor:
+        if self.orientation == "ignored":
+            return tf.ones_like(tf.strings.length(encoded))
+        return orientations(encoded)
+
+    def _decode_checked(
+        self, encoded: tf.Tensor, alpha: tf.Tensor, orientation: tf.Tensor
+    ) -> tf.Tensor:
+        def decode(channels: int) -> tf.Tensor:
+            image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
+            image.set_shape([None, None, channels])
+            return image[..., :3]
+
+        # Asking for RGB is what all formats of DecodeImage support, but for a WebP with alpha.
+        image = tf.cond(alpha, lambda: decode(4), lambda: decode(3))
+        if self.orientation == "exif":
+            image = upright(image, orientation)
         return self.resize(self.match_channels(image))
 
     def decode_batch(self, encoded: tf.Tensor) -> tf.Tensor:
@@ -89,8 +115,11 @@ class ImagePreprocessing:
                 2^26 pixels; none is decoded then.
         """
         one_image = tf.TensorSpec(self.shape, tf.uint8)
-        checked = check_sizes(encoded)
-        return tf.map_fn(self._decode_checked, checked, fn_output_signature=one_image)
+        return tf.map_fn(
+            lambda one: self._decode_checked(*one),
+            (check_sizes(encoded), has_alpha(encoded), self._orientations(encoded)),
+            fn_output_signature=one_image,
+        )
 
     def match_channels(self, images: tf.Tensor) -> tf.Tensor:
         """Make grey of RGB or RGB of grey, and drop alpha.
@@ -158,11 +187,18 @@ class ImagePreprocessing:
         pixels = tf.reshape(pixels, tf.concat([shape[:-3], self.shape], axis=0))
         return tf.ensure_shape(pixels, [*images.shape[:-3], *self.shape])
 
-    def to_config(self) -> dict[str, int]:
-        """The settings as a JSON object, for the run's configuration and the card."""
-        return asdict(self)
+    def to_config(self) -> dict[str, Any]:
+        """The settings as a JSON object, for the run's configuration and the card.
+
+        An orientation that is ignored is not mentioned, as before there was a choice: the names of
+        code spaces stay what they are.
+        """
+        config = asdict(self)
+        if self.orientation == "ignored":
+            del config["orientation"]
+        return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "ImagePreprocessing":
         """Rebuild from `to_config()`; raises `TypeError` on a missing or unknown setting."""
-        return cls(**config)
+        return cls(**{"orientation": "ignored", **config})

@@ -114,4 +114,4 @@ class ImageDataset:
                 f"The images of data set {self.name!r} differ in {' and '.join(missing)}: "
                 "say what they should be (on the command line by --height, --width, --channels)."
             )
-        return ImagePreprocessing.from_config(chosen)
+        return ImagePreprocessing(**chosen)  # type: ignore[arg-type]

@@ -210,7 +210,7 @@ def test_images_of_a_wrong_shape_are_refused() -> None:
 def test_config_round_trips_through_json() -> None:
     preprocessing = ImagePreprocessing(32, 48, 1)
     config = json.loads(json.dumps(preprocessing.to_config()))
-    assert config == {"height": 32, "width": 48, "channels": 1}
+    assert config == {"height": 32, "width": 48, "channels": 1, "orientation": "exif"}
     assert ImagePreprocessing.from_config(config) == preprocessing
 
 
