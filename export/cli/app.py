@@ -18,6 +18,8 @@ from export.versions.version_folders import check_no_version, new_version
 from keras_hashing.command_line.errors import clear_errors, warn
 from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import out, print_facts, print_whole
+from keras_hashing.files.image_folder import RULE, image_files
+from keras_hashing.files.image_verdict import report
 
 if TYPE_CHECKING:
     from export.index.encode_files import EncodedFiles
@@ -278,8 +280,7 @@ def query(
         typer.Argument(
             metavar="IMAGE",
             exists=True,
-            help="Image files, or folders of them (with their subfolders; hidden files are left "
-            "out).",
+            help=f"Image files, or folders of them. {RULE}",
         ),
     ],
     index: Annotated[
@@ -310,8 +311,8 @@ def query(
     on_bad_image: Annotated[
         Literal["error", "skip"],
         typer.Option(
-            help="At a file that cannot be read or is no image: stop, or leave it out with a "
-            "warning.",
+            help="Files that cannot be read or decoded: name all of them and fail, or leave them "
+            "out with a warning.",
             rich_help_panel=_OUTPUT,
         ),
     ] = "error",
@@ -381,30 +382,17 @@ def _query_server(
 
 
 def _warn_of_skipped(skipped: dict[Path, str], files: int) -> None:
-    for path, problem in skipped.items():
-        warn("[bold yellow]Skipped:[/]", f"{str(path)!r} {problem}")
     if skipped:
-        warn("[bold yellow]Skipped[/]", f"{len(skipped)} of {files} files")
+        problems = {str(path): problem for path, problem in skipped.items()}
+        warn("[bold yellow]Warning:[/]", report(problems, f"{files} files", left_out=True))
 
 
 def _image_files(images: list[Path]) -> list[Path]:
-    """Files as they are; of folders, all files in them that are not hidden, in order."""
+    """Files as they are; of folders, the images in them, as `image_files` finds them."""
     files: list[Path] = []
     for path in images:
-        files += _files_of(path) if path.is_dir() else [path]
+        files += image_files(path) if path.is_dir() else [path]
     return list(dict.fromkeys(files))
-
-
-def _files_of(folder: Path) -> list[Path]:
-    files = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-    if not files:
-        raise ValueError(f"The folder {str(folder)!r} holds no file")
-    return files
 
 
 def _answers(

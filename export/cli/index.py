@@ -10,6 +10,10 @@ from export.cli.encoder_options import AnyEncoderOptions
 from keras_hashing.command_line.errors import clear_errors, warn
 from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import print_facts
+from keras_hashing.files.atomic_write import write_text
+from keras_hashing.files.image_folder import RULE
+from keras_hashing.files.image_verdict import report
+from keras_hashing.files.list_lines import text_lines
 
 if TYPE_CHECKING:
     from export.index.index_builder import BuiltIndex
@@ -30,8 +34,7 @@ ImagesOption = Annotated[
     Path | None,
     typer.Option(
         "--images",
-        help="Folder of image files, with its subfolders; hidden files are left out. Ids are "
-        "paths relative to it.",
+        help=f"Folder of image files. {RULE} Ids are paths relative to the folder.",
         rich_help_panel=_IMAGES,
     ),
 ]
@@ -87,7 +90,8 @@ OnBadImageOption = Annotated[
     Literal["error", "skip"],
     typer.Option(
         "--on-bad-image",
-        help="At a file that cannot be read or is no image: stop, or leave it out with a warning.",
+        help="Image files that cannot be read or decoded: name all of them and fail, or leave them "
+        "out with a warning and list them in INDEX.skipped.txt.",
         rich_help_panel=_WORK,
     ),
 ]
@@ -302,15 +306,17 @@ def _items(
 
 
 def _lines(path: Path) -> list[str]:
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+    return [line for _, line in text_lines(path)]
 
 
 def _report(path: Path, built: "BuiltIndex", before: int | None = None) -> None:
-    for name, problem in built.skipped.items():
-        warn("[bold yellow]Skipped:[/]", f"{name!r} {problem}")
-    if built.skipped:
-        warn("[bold yellow]Skipped[/]", f"{len(built.skipped)} images")
     index = built.index
+    if built.skipped:
+        file = path.with_name(f"{path.name}.skipped.txt")
+        write_text(file, "".join(f"{name}\t{why}\n" for name, why in built.skipped.items()))
+        total = len(built.skipped) + len(index) - (before or 0)
+        message = report(built.skipped, f"{total:,} images", left_out=True)
+        warn("[bold yellow]Warning:[/]", f"{message}\nAll of them are in {file}")
     print_facts(
         {
             "index": path,

@@ -10,6 +10,7 @@ import typer
 
 from keras_hashing.command_line.errors import clear_errors
 from keras_hashing.command_line.printing import out, print_facts
+from keras_hashing.files.image_verdict import report, unreadable
 
 if TYPE_CHECKING:
     from keras_hashing.client import Client, ModelNotFoundError
@@ -247,8 +248,11 @@ def _answers(
     skipped: dict[Path, str] = {}
     for start in range(0, len(files), _AT_ONCE):
         some = files[start : start + _AT_ONCE]
-        found = _found(client, some, k, radius, on_bad_image, skipped)
+        found = _found(client, some, k, radius, skipped)
         answers += [_answer(path, *row) for path, *row in found]
+    if skipped and on_bad_image == "error":
+        problems = {str(path): problem for path, problem in skipped.items()}
+        raise ValueError(report(problems, f"{len(files)} files"))
     return ServedAnswers(card, answers, skipped)
 
 
@@ -257,7 +261,6 @@ def _found(
     files: Sequence[Path],
     k: int,
     radius: int | None,
-    on_bad_image: str,
     skipped: dict[Path, str],
 ) -> Iterator[tuple[Path, list[Any], list[int]]]:
     """Each file with ids and distances; one by one if there are some to leave out."""
@@ -268,18 +271,16 @@ def _found(
     except (InvalidRequestError, OSError) as error:
         if isinstance(error, ServingError) and not isinstance(error, InvalidRequestError):
             raise
-        if on_bad_image == "error":
-            raise
         if len(files) > 1:
             for path in files:
-                yield from _found(client, [path], k, radius, on_bad_image, skipped)
+                yield from _found(client, [path], k, radius, skipped)
         elif isinstance(error, InvalidRequestError):
-            problem = error.message.removeprefix(f"{str(files[0])!r}: ")
+            problem = error.message.removeprefix(f"{str(files[0])!r} ")
             if problem == error.message:  # it is not about the file
                 raise
             skipped[files[0]] = problem
         else:
-            skipped[files[0]] = f"cannot be read ({error.strerror})"
+            skipped[files[0]] = unreadable(error)
         return
     yield from zip(files, ids.tolist(), distances.tolist(), strict=True)
 

@@ -1,7 +1,7 @@
 """The codes of image files, with what is wrong with those that are none."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.index.file_encoder import FileEncoder
+from keras_hashing.files.image_verdict import DAMAGED, report, unreadable, verdict
 from keras_hashing.retrieval.packed_width import packed_width
 
 OnBadImage = Literal["error", "skip"]
-Refuse = Callable[[Path, str], None]  # takes a file and what is wrong with it
 
 
 class EncodedFiles(NamedTuple):
@@ -39,7 +39,7 @@ def encode_files(
 
     Args:
         encoder: what encodes.
-        paths: JPEG, PNG, BMP or GIF files of any sizes; of repeated ones, the first counts.
+        paths: JPEG, PNG, WebP, BMP or GIF files of any sizes; of repeated ones, the first counts.
         batch_size: files that are read and encoded together.
         on_bad_image: "error" to fail on a file that cannot be read or is no image, "skip" to
             leave it out and say so in the result.
@@ -48,8 +48,8 @@ def encode_files(
         Codes and paths of the images in the order given, and what was skipped.
 
     Raises:
-        ValueError: if a file cannot be read or is no image that TensorFlow can decode (it is
-            named), or an argument breaks its rule.
+        ValueError: if files cannot be read or decoded (they are named by reason), or an argument
+            breaks its rule.
     """
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
@@ -59,26 +59,24 @@ def encode_files(
     encoded: list[Path] = []
     skipped: dict[Path, str] = {}
 
-    def refuse(path: Path, problem: str) -> None:
-        if on_bad_image == "error":
-            raise ValueError(f"{str(path)!r} {problem}")
-        skipped[path] = problem
-
     files = list(dict.fromkeys(map(Path, paths)))
     for start in range(0, len(files), batch_size):
-        contents = _read(files[start : start + batch_size], refuse)
+        contents = _read(files[start : start + batch_size], skipped)
         try:
             batch_codes = encoder.encode_bytes(list(contents.values()))
         except ValueError:  # the graph does not say which
-            contents = _decodable(encoder, contents, refuse)
+            contents = _decodable(encoder, contents, skipped)
             batch_codes = encoder.encode_bytes(list(contents.values()))
         codes.append(batch_codes)
         encoded += contents
+    if skipped and on_bad_image == "error":
+        problems = {str(path): problem for path, problem in skipped.items()}
+        raise ValueError(report(problems, f"{len(files)} files"))
     return EncodedFiles(np.concatenate(codes), encoded, skipped)
 
 
 def _decodable(
-    encoder: FileEncoder, contents: dict[Path, bytes], refuse: Refuse
+    encoder: FileEncoder, contents: dict[Path, bytes], problems: dict[Path, str]
 ) -> dict[Path, bytes]:
     """Returns the files that the graph can decode."""
     decodable = {}
@@ -87,16 +85,21 @@ def _decodable(
             encoder.encode_bytes([content])
             decodable[path] = content
         except ValueError:
-            refuse(path, "is no image that TensorFlow can decode")
+            problems[path] = DAMAGED
     return decodable
 
 
-def _read(files: list[Path], refuse: Refuse) -> dict[Path, bytes]:
-    """Returns the contents of the files that can be read."""
+def _read(files: list[Path], problems: dict[Path, str]) -> dict[Path, bytes]:
+    """Returns the contents of the files that can be read and may be decoded."""
     contents = {}
     for path in files:
         try:
-            contents[path] = path.read_bytes()
+            content = path.read_bytes()
         except OSError as error:
-            refuse(path, f"cannot be read ({error.strerror})")
+            problems[path] = unreadable(error)
+            continue
+        if problem := verdict(content):
+            problems[path] = problem
+        else:
+            contents[path] = content
     return contents

@@ -17,6 +17,7 @@ from export.index.index_items import IndexItems
 from export.index.load_index import check_code_space, load_index_file
 from keras_hashing.command_line.progress import loading_progress
 from keras_hashing.files.atomic_write import atomic_write
+from keras_hashing.files.image_verdict import DAMAGED, report, unreadable, verdict
 from keras_hashing.retrieval import CodeIndex
 from keras_hashing.retrieval.code_index import is_int64
 from keras_hashing.retrieval.packed_width import packed_width
@@ -58,8 +59,9 @@ def build_index(
         items: the images.
         output: the index file (.npz); its folder must exist.
         id_type: "int64" if the ids are integers, "string" if not, "auto" to see.
-        on_bad_image: "error" to stop at an image that cannot be read or decoded, "skip" to leave
-            it out and say so in the result.
+        on_bad_image: "error" to fail if images cannot be read or decoded (all of them are named,
+            and the codes of the others are kept for `resume`), "skip" to leave them out and say so
+            in the result.
         resume: whether to go on with what was interrupted, if there is any.
         replace: whether an existing `output` may be replaced.
         shard: images that are saved together.
@@ -71,7 +73,7 @@ def build_index(
         FileExistsError: if `output` exists and `replace` is false, or an interrupted build is
             there and `resume` is false.
         OSError: if something cannot be written.
-        ValueError: if an image is bad (it is named), none is good, an id is no int64 though it
+        ValueError: if images are bad (they are named), none is good, an id is no int64 though it
             should be, or what was interrupted is another build.
     """
     output = Path(output)
@@ -127,7 +129,7 @@ def extend_index(
         FileExistsError: if an interrupted build is there and `resume` is false.
         OSError: if something cannot be written.
         ValueError: if the index is of another code space, an id is known already or does not fit
-            the index (it is named), or an image is bad (it is named).
+            the index (it is named), or images are bad (they are named).
     """
     path = Path(path)
     index = load_index_file(path)
@@ -170,6 +172,7 @@ def _encode(
         raise FileNotFoundError(f"There is no folder {str(output.parent)!r} for the index")
     folder = _partial(output)
     _begin(folder, encoder, items, resume, shard)
+    problems: dict[str, str] = {}
     with loading_progress("Encoding images", len(items)) as advance:
         for start in range(0, len(items), shard):
             positions = range(start, min(start + shard, len(items)))
@@ -177,7 +180,12 @@ def _encode(
             if path.exists():
                 advance(len(positions))
             else:
-                _encode_shard(encoder, items, positions, path, on_bad_image, advance)
+                problems |= _encode_shard(encoder, items, positions, path, on_bad_image, advance)
+    if problems and on_bad_image == "error":
+        raise ValueError(
+            report(problems, f"{len(items):,} images") + "\nMend or remove them, or leave them out "
+            "with --on-bad-image skip; --resume keeps what is done"
+        )
     return _gathered(folder, encoder, items, shard)
 
 
@@ -222,19 +230,18 @@ def _encode_shard(
     path: Path,
     on_bad_image: OnBadImage,
     advance: Callable[[int], None],
-) -> None:
-    """Encodes the images at `positions` and saves them; the file is there when all is done."""
+) -> dict[str, str]:
+    """Encodes the images at `positions` and saves them; the file is there when all is done.
+
+    Returns:
+        What is wrong with each bad image. If they are errors, nothing is saved.
+    """
     codes = [np.empty((0, packed_width(encoder.bits)), dtype=np.uint8)]
     encoded: list[int] = []
     skipped: dict[str, str] = {}
 
     def refuse(position: int, problem: str) -> None:
-        name = items.ids[position]
-        if on_bad_image == "error":
-            raise ValueError(
-                f"{name!r} {problem} (--on-bad-image skip leaves it out; --resume goes on)"
-            )
-        skipped[name] = problem
+        skipped[items.ids[position]] = problem
 
     for start in range(0, len(positions), _BATCH):
         batch = positions[start : start + _BATCH]
@@ -244,6 +251,8 @@ def _encode_shard(
             codes += batch_codes.values()
             encoded += batch_codes
         advance(len(batch))
+    if skipped and on_bad_image == "error":
+        return skipped
     with atomic_write(path.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(skipped))
     CodeIndex(
@@ -253,18 +262,24 @@ def _encode_shard(
         None if items.labels is None else [items.labels[position] for position in encoded],
         bits=encoder.bits,
     ).save(path)
+    return skipped
 
 
 def _read(
     items: IndexItems, positions: range, refuse: Callable[[int, str], None]
 ) -> dict[int, bytes]:
-    """Returns the contents of the files that can be read."""
+    """Returns the contents of the files that can be read and may be decoded."""
     contents = {}
     for position in positions:
         try:
-            contents[position] = items.read(position)
+            content = items.read(position)
         except OSError as error:
-            refuse(position, f"cannot be read ({error.strerror})")
+            refuse(position, unreadable(error))
+            continue
+        if problem := verdict(content):
+            refuse(position, problem)
+        else:
+            contents[position] = content
     return contents
 
 
@@ -281,7 +296,7 @@ def _encode_batch(
             try:
                 good[position] = encoder.encode_bytes([content])
             except ValueError:
-                refuse(position, "is no image that TensorFlow can decode")
+                refuse(position, DAMAGED)
         return good
 
 

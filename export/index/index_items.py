@@ -1,19 +1,18 @@
 """The images that an index is made of: a folder, a list file or a data set."""
 
-import os
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from keras_hashing.files.image_folder import image_files
+from keras_hashing.files.list_lines import list_lines
+
 if TYPE_CHECKING:
     from training.data import ImageDataset
 
 IdFrom = Literal["path", "stem"]
-
-_LINE = re.compile(r"(\S.*?)((?:\s+[01])*)\s*")  # a path, which may hold spaces, and labels
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class IndexItems:
 
 
 def folder_items(folder: Path, id_from: IdFrom = "path") -> IndexItems:
-    """Returns all files in a folder and its subfolders, in order; hidden ones are left out.
+    """Returns the images in a folder, as `image_files` finds them.
 
     Args:
         folder: the folder.
@@ -54,18 +53,10 @@ def folder_items(folder: Path, id_from: IdFrom = "path") -> IndexItems:
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        ValueError: if it holds no file, or ids repeat.
+        ValueError: if it holds no image, or ids repeat.
     """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(folder)!r}")
-    paths = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        shown = [name for name in names if not name.startswith(".")]
-        paths += [Path(parent, name).relative_to(folder) for name in shown]
-    if not paths:
-        raise ValueError(f"The folder {str(folder)!r} holds no file")
-    return _file_items(folder, sorted(paths), None, id_from)
+    paths = [path.relative_to(folder) for path in image_files(folder)]
+    return _file_items(folder, paths, None, id_from)
 
 
 def list_items(
@@ -76,8 +67,8 @@ def list_items(
 ) -> IndexItems:
     """Returns the images that a list file names, as HashNet introduced them.
 
-    One line an image: its path and, if there are labels, a 0 or 1 for each class, as in
-    `images/cat.jpg 0 1 0`. Paths may hold spaces; empty lines are left out.
+    One line for each image: its path and, if there are labels, a 0 or 1 for each class, as in
+    `images/cat.jpg 0 1 0`. The form is that of `keras_hashing.files.list_lines`.
 
     Args:
         file: the list, UTF-8.
@@ -93,25 +84,15 @@ def list_items(
     """
     if not file.is_file():
         raise FileNotFoundError(f"There is no list {str(file)!r}")
-    rows: list[tuple[Path, list[str]]] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        match = _LINE.fullmatch(line.lstrip())
-        if not match:
-            continue
-        rows.append((Path(match[1]), match[2].split()))
-        if len(rows[-1][1]) != len(rows[0][1]):
-            raise ValueError(
-                f"Line {number} of {str(file)!r} must have the {len(rows[0][1])} labels of the "
-                f"first line, each 0 or 1. Received: {len(rows[-1][1])} of them"
-            )
-    if not rows:
-        raise ValueError(f"The list {str(file)!r} names no image")
-    columns = len(rows[0][1])
+    lines = list_lines(file)
+    columns = len(lines[0].labels)
     names = class_names if len(class_names) == columns else [str(at) for at in range(columns)]
-    labels = [_label(names, list(map(int, row))) for _, row in rows]
-    paths = [path for path, _ in rows]
+    labels = [_label(names, list(map(int, line.labels))) for line in lines]
     return _file_items(
-        file.parent if root is None else root, paths, labels if columns else None, id_from
+        file.parent if root is None else root,
+        [Path(line.path) for line in lines],
+        labels if columns else None,
+        id_from,
     )
 
 

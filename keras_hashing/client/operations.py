@@ -42,6 +42,7 @@ from keras_hashing.client.errors import (
 )
 from keras_hashing.client.rows import ArrayRows, Images, Rows, blocks, rows_of_images, strings
 from keras_hashing.encoder.card import LARGEST_REQUEST, Card
+from keras_hashing.files.image_verdict import DAMAGED, verdict
 from keras_hashing.retrieval.packed_width import packed_width
 
 LARGEST_INT32 = 2**31 - 1
@@ -53,7 +54,7 @@ POLL_SECONDS = 0.2
 # Of a server that joins requests to batches, about a request that has more rows than it allows.
 TOO_MANY_ROWS = "larger than maximum input batch size"
 # What the graph's decoder says of a file.
-ABOUT_AN_IMAGE = re.compile(r"image|JPE?G|PNG|GIF|BMP|\bfile\b", re.IGNORECASE)
+ABOUT_AN_IMAGE = re.compile(r"image|JPE?G|PNG|WebP|GIF|BMP|\bfile\b", re.IGNORECASE)
 
 
 class Request(NamedTuple):
@@ -310,7 +311,7 @@ class Operations:
                     confirmed = start
                     waiting.append((start, stop))
                 else:
-                    raise _named(error, rows.name(start), self.settings) from error
+                    raise _named(error, rows, start, self.settings) from error
             else:
                 answers.append(_checked(answer, stop - start))
         return answers
@@ -412,12 +413,15 @@ def _is_about_an_image(error: InvalidRequestError) -> bool:
     return error.code == "INVALID_ARGUMENT" and bool(ABOUT_AN_IMAGE.search(error.message))
 
 
-def _named(error: ServingError, row: str, settings: Settings) -> ServingError:
+def _named(error: ServingError, rows: Rows, row: int, settings: Settings) -> ServingError:
     """The error with the name of the row that was refused by itself."""
+    if isinstance(error, InvalidRequestError) and _is_about_an_image(error):
+        problem = verdict(rows.take(row, row + 1)[0]) or DAMAGED
+        return type(error)(f"{rows.name(row)} {problem}")
     limit = ""
     if isinstance(error, MessageTooLargeError):
         limit = f" (`max_message_bytes` is {settings.max_message_bytes})"
-    return type(error)(f"{row}: {error.message}{limit}")
+    return type(error)(f"{rows.name(row)}: {error.message}{limit}")
 
 
 def _limits(limits: Mapping[str, int], rows: int | None) -> dict[str, NDArray[np.int32]]:

@@ -8,6 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_hashing.client.errors import InvalidRequestError
+from keras_hashing.files.image_verdict import verdict
+
 Images = NDArray[np.uint8] | Sequence[str | os.PathLike[str]] | Sequence[bytes]
 
 
@@ -75,7 +78,9 @@ class BytesRows:
 
     def take(self, start: int, stop: int) -> NDArray[Any]:
         """The contents from `start` to `stop`."""
-        return strings([bytes(content) for content in self._contents[start:stop]])
+        return strings(
+            [_sendable(bytes(self._contents[row]), self.name(row)) for row in range(start, stop)]
+        )
 
     def name(self, row: int) -> str:
         """The file by its number."""
@@ -99,11 +104,20 @@ class FileRows:
 
     def take(self, start: int, stop: int) -> NDArray[Any]:
         """The contents of the files from `start` to `stop`."""
-        return strings([path.read_bytes() for path in self._paths[start:stop]])
+        return strings(
+            [_sendable(self._paths[row].read_bytes(), self.name(row)) for row in range(start, stop)]
+        )
 
     def name(self, row: int) -> str:
         """The path of the file."""
         return repr(str(self._paths[row]))
+
+
+def _sendable(content: bytes, name: str) -> bytes:
+    """The content of a file, unless a server would decode it wrongly without saying so."""
+    if content.startswith(b"BM") and (problem := verdict(content)):
+        raise InvalidRequestError(f"{name} {problem}")
+    return content
 
 
 def strings(values: Sequence[bytes]) -> NDArray[Any]:

@@ -6,7 +6,8 @@ is part of the serving graph as well as of the training pipeline.
 
 import tensorflow as tf
 
-MOST_PIXELS = 2**26  # 200 MB of RGB; 8192×8192
+from keras_hashing.files.image_verdict import MOST_PIXELS
+
 MOST_GIF_PIXELS = 3 * MOST_PIXELS  # of all frames: TensorFlow unpacks them all, a byte a pixel
 _MOST_GIF_STEPS = 10_000  # of the walk over its blocks; a frame takes about 10, each some 40 µs
 _LONGEST_RUN = 4096  # blocks of one size that are passed in one step

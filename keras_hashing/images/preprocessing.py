@@ -90,13 +90,7 @@ class ImagePreprocessing:
     def _decode_checked(
         self, encoded: tf.Tensor, alpha: tf.Tensor, orientation: tf.Tensor
     ) -> tf.Tensor:
-        def decode(channels: int) -> tf.Tensor:
-            image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
-            image.set_shape([None, None, channels])
-            return image[..., :3]
-
-        # Asking for RGB is what all formats of DecodeImage support, but for a WebP with alpha.
-        image = tf.cond(alpha, lambda: decode(4), lambda: decode(3))
+        image = decode_image(encoded, alpha)
         if self.orientation == "exif":
             image = upright(image, orientation)
         return self.resize(self.match_channels(image))
@@ -202,3 +196,21 @@ class ImagePreprocessing:
     def from_config(cls, config: dict[str, Any]) -> "ImagePreprocessing":
         """Rebuild from `to_config()`; raises `TypeError` on a missing or unknown setting."""
         return cls(**{"orientation": "ignored", **config})
+
+
+def decode_image(encoded: tf.Tensor, alpha: tf.Tensor | None = None) -> tf.Tensor:
+    """The pixels of an image file that was checked, as they lie in it: uint8 [h, w, 3].
+
+    Args:
+        encoded: The encoded image, string, scalar.
+        alpha: Whether `has_alpha` says so, if that is known already.
+    """
+
+    def decode(channels: int) -> tf.Tensor:
+        image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
+        image.set_shape([None, None, channels])
+        return image[..., :3]
+
+    # Asking for RGB is what all formats of DecodeImage support, but for a WebP with alpha.
+    alpha = has_alpha(tf.expand_dims(encoded, 0))[0] if alpha is None else alpha
+    return tf.cond(alpha, lambda: decode(4), lambda: decode(3))

@@ -16,7 +16,7 @@ def folder_with_notes(tmp_path: Path) -> Path:
         for i in range(40):
             png = tf.io.encode_png(tf.fill([12, 10 + i % 3, 3], tf.cast(darkest + i, tf.uint8)))
             tf.io.write_file(str(tmp_path / "images" / label / f"{i}.png"), png)
-    (tmp_path / "images" / "dark" / "notes.txt").write_text("no image")
+    (tmp_path / "images" / "dark" / "notes.png").write_text("no image")
     return tmp_path / "images"
 
 

@@ -1,6 +1,6 @@
 """The data of a run: what it was begun with, found again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from keras_hashing.command_line.stages import stage
@@ -26,7 +26,11 @@ class RunData:
 
     @classmethod
     def load(
-        cls, settings: FitSettings, data_dir: str | None = None, image_root: str | None = None
+        cls,
+        settings: FitSettings,
+        data_dir: str | None = None,
+        image_root: str | None = None,
+        begun: dict[str, Any] | None = None,
     ) -> Self:
         """Reads the data that settings name.
 
@@ -34,6 +38,8 @@ class RunData:
             settings: The run's settings.
             data_dir: Where the data is now; None for where the settings say.
             image_root: Where the images of list files are now; None for where the settings say.
+            begun: The content of the `config.json` of a run that was begun: the data must be its
+                own, and images are turned by their EXIF data only if they were.
 
         Raises:
             ValueError: when settings, data set and protocol do not fit each other.
@@ -49,7 +55,12 @@ class RunData:
             )
         preprocessing = dataset.preprocessing(settings.height, settings.width, settings.channels)
         split = make_split(dataset, settings.protocol, settings.seed, **settings.protocol_options)
-        return cls(dataset, preprocessing, split)
+        if begun is None:
+            return cls(dataset, preprocessing, split)
+        orientation = ImagePreprocessing.from_config(begun["preprocessing"]).orientation
+        data = cls(dataset, replace(preprocessing, orientation=orientation), split)
+        data._check(begun)
+        return data
 
     def describe(self) -> dict[str, Any]:
         """What `config.json` keeps of the data.
@@ -69,18 +80,16 @@ class RunData:
             },
         }
 
-    def check(self, config: dict[str, Any]) -> None:
+    def _check(self, config: dict[str, Any]) -> None:
         """Refuses data that a run was not begun with: its split would be another one.
 
-        Args:
-            config: The content of the run's `config.json`.
-
-        Raises:
-            ValueError: naming the first difference.
+        What was left out does not matter, as long as the images are the same.
         """
         now = self.describe()
         for name, value in now.items():
             begun = config.get(name)
+            if name == "images":
+                value = {**value, "skipped": (begun or {}).get("skipped")}
             if begun != value:
                 raise ValueError(
                     "The data set has changed since the run was begun, so query, training set and "

@@ -148,9 +148,8 @@ class Run:
         from training.runs.run_data import RunData
 
         folder = RunFolder(self.folder)
-        data = RunData.load(self.config, data_dir, image_root)
-        data.check(folder.read_json(folder.config))
-        return data
+        begun = folder.read_json(folder.config)
+        return RunData.load(self.config, data_dir, image_root, begun)
 
 
 def load_run(path: str | Path) -> Run:

@@ -82,8 +82,8 @@ def resume(
     if folder.finished:
         return folder.read_json(folder.metrics)
     config = folder.read_json(folder.config)
-    prepared = Preparation.load(FitSettings.check(config["settings"]), data_dir, image_root)
-    prepared.data.check(config)
+    settings = FitSettings.check(config["settings"])
+    prepared = Preparation.load(settings, data_dir, image_root, config)
     trainer = Trainer(prepared, folder, latest_checkpoint(folder.checkpoints), verbose)
     return _train_and_measure(trainer, folder, verbose)
 

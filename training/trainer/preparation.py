@@ -38,11 +38,15 @@ class Preparation:
 
     @classmethod
     def load(
-        cls, settings: FitSettings, data_dir: str | None = None, image_root: str | None = None
+        cls,
+        settings: FitSettings,
+        data_dir: str | None = None,
+        image_root: str | None = None,
+        begun: dict[str, Any] | None = None,
     ) -> "Preparation":
         """Reads the data that the settings name; the arguments are those of `RunData.load`."""
         warn_of_random_features(settings)
-        return cls(settings, RunData.load(settings, data_dir, image_root))
+        return cls(settings, RunData.load(settings, data_dir, image_root, begun))
 
     def configuration(self) -> dict[str, Any]:
         """The content of `config.json`."""

@@ -45,15 +45,13 @@ def test_the_life_of_an_index(
     exports: dict[str, Path], photos: Path, grey_run: Run, digits: np.ndarray, tmp_path: Path
 ) -> None:
     index, model = tmp_path / "index.npz", exports["grey"]
-    (photos / "notes.txt").touch()
+    (photos / "notes.png").touch()
     build = ("index", "build", "--model", model, "--images", photos, "--id-from", "stem")
     result = call(*build, "--output", index)
-    assert_one_line_of_error(
-        result, "'notes' is no image .*--on-bad-image skip leaves it out; --resume goes on"
-    )
+    assert re.search(r"1 of \d+ images .*\n +1  is empty: 'notes'\n.*--resume keeps", result.stderr)
     result = succeeded(*build, "--output", index, "--resume", "--on-bad-image", "skip")
-    assert "Skipped: 'notes' is no image" in result.stderr
-    assert "Skipped 1 images" in result.stderr
+    assert "1  is empty: 'notes'" in result.stderr
+    assert index.with_name("index.npz.skipped.txt").read_text() == "notes\tis empty\n"
     assert grey_run.encoder.fingerprint in result.stdout
     for again in ((), ("--resume",)):
         assert_one_line_of_error(

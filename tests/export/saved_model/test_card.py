@@ -24,7 +24,7 @@ def test_the_card_says_what_the_model_is(colour_run: Run, exports: dict[str, Pat
         "format_version": 1,
         "bits": 16,
         "bit_order": "numpy.packbits: most significant bit first; bit k is 1 when u_k > 0",
-        "preprocessing": {"height": 12, "width": 10, "channels": 3},
+        "preprocessing": {"height": 12, "width": 10, "channels": 3, "orientation": "exif"},
         "signatures": SIGNATURES,
         "class_names": ["a", "b", "c", "d"],
         "training": colour_run.config.model_dump(mode="json"),

@@ -1,15 +1,20 @@
 """The SavedModel gives the codes of the Keras model, bit for bit."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
+from export.index.index_builder import build_index
+from export.index.index_items import folder_items
 from export.saved_model.export_saved_model import export_saved_model
 from keras_hashing.retrieval import pack_codes
 from training.data import load_dataset
+from training.data.sources.image_folder import load_image_folder
 from training.runs.run_folder import Run
 
 
@@ -35,6 +40,8 @@ def in_a_session(folder: Path, signature: str, **inputs: object) -> np.ndarray:
 def keras_codes_of_files(run: Run, files: list[bytes]) -> np.ndarray:
     return run.model.encode(run.preprocessing.decode_batch(tf.constant(files)).numpy())
 
+
+_INVERSE = list(Image.Transpose)
 
 CALLS = pytest.mark.parametrize("call", [served, in_a_session])
 
@@ -177,3 +184,47 @@ def test_codes_of_1000_stored_images_are_those_of_keras(
     np.testing.assert_array_equal(in_a_session(folder, "encode_bytes", encoded=files), want)
     pixels = run.preprocessing.decode_batch(tf.constant(files)).numpy()
     np.testing.assert_array_equal(served(folder, "encode", images=pixels), want)
+
+
+def test_images_lying_on_their_side_have_the_codes_of_upright_ones(
+    colour_run: Run, exports: dict[str, Path], tmp_path: Path
+) -> None:
+    """In the pipeline of training, in Keras, in the SavedModel and in an index."""
+    # Of one colour in each 8×8 block, so that a JPEG turns without a trace.
+    colours = np.random.default_rng(0).integers(0, 256, (3, 2, 3), dtype=np.uint8)
+    upright = Image.fromarray(colours.repeat(8, axis=0).repeat(8, axis=1))
+    contents = {}
+    for file_format, options in {
+        "JPEG": {"subsampling": 0},
+        "PNG": {},
+        "WEBP": {"lossless": True},
+    }.items():
+        for orientation, transposed in enumerate((None, 0, 3, 1, 5, 2, 6, 4), start=1):
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            # Pillow's inverse of 6 (turned by 90°) is 8 (by 270°); the others are their own.
+            picture = upright if transposed is None else upright.transpose(_INVERSE[transposed])
+            buffer = io.BytesIO()
+            picture.save(buffer, file_format, exif=exif, quality=100, **options)
+            contents[f"{file_format} {orientation}.jpg"] = buffer.getvalue()
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    dataset = load_image_folder(tmp_path, labels="none")
+    in_order = [contents[name] for name in dataset.ids]
+    batches = dataset.images.images(range(24), colour_run.preprocessing).batch(24)
+    continuous = {
+        "training": colour_run.model.encoder.predict(batches, verbose=0),
+        "Keras": colour_run.encoder.continuous(
+            colour_run.preprocessing.decode_batch(tf.constant(in_order)).numpy()
+        ),
+    }
+    codes = {name: pack_codes(values) for name, values in continuous.items()}
+    codes["SavedModel"] = in_a_session(exports["colour"], "encode_bytes", encoded=in_order)
+    index = build_index(colour_run.encoder, folder_items(tmp_path), tmp_path / "i.npz").index
+    assert index.ids[:] == sorted(dataset.ids)
+    codes["index"] = index.codes[[index.ids[:].index(name) for name in dataset.ids]]
+    for start in (0, 8, 16):
+        for of_path in codes.values():
+            np.testing.assert_array_equal(of_path[start : start + 8], of_path[[start] * 8])
+    for of_path in codes.values():
+        np.testing.assert_array_equal(of_path, codes["Keras"])

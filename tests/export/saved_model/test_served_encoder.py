@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from export.saved_model.served_encoder import ServedEncoder
+from keras_hashing.files.image_verdict import DAMAGED, NO_IMAGE
 from training.runs.run_folder import Run
 
 
@@ -57,7 +58,9 @@ def bad_files(files: list[Path], tmp_path: Path) -> dict[Path, str]:
         (tmp_path / name).write_bytes(content)
     (tmp_path / "folder").mkdir()
     return {
-        **{tmp_path / name: "is no image that TensorFlow can decode" for name in contents},
+        tmp_path / "empty.png": "is empty",
+        tmp_path / "notes.txt": NO_IMAGE,
+        tmp_path / "cut.png": DAMAGED,
         tmp_path / "absent.png": "cannot be read (No such file or directory)",
         tmp_path / "folder": "cannot be read (Is a directory)",
     }
@@ -67,9 +70,9 @@ def test_a_bad_file_is_named(
     encoder: ServedEncoder, files: list[Path], bad_files: dict[Path, str]
 ) -> None:
     for path, problem in bad_files.items():
-        with pytest.raises(ValueError, match=rf"{path.name}' {problem[:14]}") as caught:
+        with pytest.raises(ValueError, match="1 of 8 files cannot be used") as caught:
             encoder.encode_files([*files, path])
-        assert str(caught.value) == f"{str(path)!r} {problem}"
+        assert f"1  {problem}: {str(path)!r}" in str(caught.value)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])

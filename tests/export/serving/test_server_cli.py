@@ -1,5 +1,6 @@
 """`python -m export server-config` and `query --server`, against the test server."""
 
+import io
 import json
 import os
 import re
@@ -12,13 +13,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from prediction_server import Batching, LoadedVersion, ModelServer
 from typer.testing import CliRunner
 
 from export.cli.app import app
+from export.index.index_builder import build_index
+from export.index.index_items import folder_items
 from export.saved_model.export_saved_model import export_saved_model
-from keras_hashing.client import Client
+from export.saved_model.served_encoder import ServedEncoder
+from keras_hashing.client import Client, InvalidRequestError
+from keras_hashing.files.image_verdict import DAMAGED, NO_IMAGE
 from keras_hashing.retrieval import CodeIndex
+from training.data.sources.image_folder import load_image_folder
 from training.runs.run_folder import Run
 
 NAME = "digits"
@@ -107,12 +114,12 @@ def test_a_bad_image_stops_the_query_or_is_skipped(server: ModelServer, photos: 
     (photos / "notes.txt").write_text("no image")
     common = ("query", "--server", server.target, "--name", NAME)
     named = [photos / "3.png", photos / "notes.txt"]
-    assert_one_line_of_error(call(*common, *named), r"notes\.txt': The file is no JPEG")
+    assert re.search(r"1 of 2 files .*\n +1  is no image.*notes\.txt", call(*common, *named).stderr)
     result = call(*common, "--on-bad-image", "skip", "--json", *named)
     assert result.exit_code == 0
     answer = json.loads(result.stdout)
     assert [Path(query["image"]).name for query in answer["queries"]] == ["3.png"]
-    assert answer["skipped"][0]["problem"].startswith("The file is no JPEG")
+    assert answer["skipped"][0]["problem"] == NO_IMAGE
     assert "1 of 2 files" in result.stderr
 
 
@@ -264,3 +271,103 @@ def test_publish_says_whether_the_server_took_the_version(
 def test_help_shows_an_example() -> None:
     result = call("server-config", "--help")
     assert "Example: python -m export server-config" in result.stdout
+
+
+def written(picture: Image.Image, file_format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+PICTURE = Image.effect_noise((40, 30), 50).convert("RGB")
+FLAT = PICTURE.resize((8, 8))
+BAD_FILES = {
+    "empty": (b"", "is empty"),
+    "text": (b"Dear Sir or Madam", NO_IMAGE),
+    "cut JPEG": (written(PICTURE, "JPEG")[:700], DAMAGED),
+    "cut PNG": (written(PICTURE, "PNG")[:200], DAMAGED),
+    "cut WebP": (written(PICTURE, "WEBP")[:100], DAMAGED),
+    "TIFF": (written(FLAT, "TIFF"), "is a TIFF file: convert it to JPEG or PNG"),
+    "AVIF": (b"\0\0\0\x20ftypavif\0\0\0\0", "is an AVIF file: convert it to JPEG or PNG"),
+    "HEIC": (b"\0\0\0\x20ftypheic\0\0\0\0", "is a HEIC file: convert it to JPEG or PNG"),
+    "JPEG XL": (b"\xff\x0a\xfa\x7f", "is a JPEG XL file: convert it to JPEG or PNG"),
+    "Photoshop": (b"8BPS\0\1", "is a Photoshop file: convert it to JPEG or PNG"),
+    "SVG": (b"<?xml version='1.0'?><svg/>", "is an SVG file: convert it to JPEG or PNG"),
+    "animation": (
+        written(FLAT, "WEBP", save_all=True, append_images=[FLAT.rotate(180)]),
+        "is an animated WebP: convert it to JPEG or PNG",
+    ),
+    "palette": (
+        written(FLAT.quantize(8), "BMP"),
+        "is a BMP with a colour palette: convert it to JPEG or PNG",
+    ),
+    "bomb": (
+        written(Image.new("1", (8193, 8192)), "PNG"),
+        "has more than 67,108,864 pixels: make it smaller",
+    ),
+    "nowhere": (None, "cannot be read (No such file or directory)"),
+}
+GOOD_FILES = {
+    "WebP.jpg": written(FLAT, "WEBP"),
+    "JPEG.webp": written(FLAT, "JPEG"),
+    "alpha.webp": written(FLAT.convert("RGBA").rotate(45), "WEBP"),
+    "grey.bmp": written(FLAT.convert("L"), "BMP"),
+    "moving.gif": written(FLAT, "GIF", save_all=True, append_images=[FLAT.rotate(90)]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Passed over 1 file")
+def test_the_same_verdict_everywhere(
+    server: ModelServer, exports: dict[str, Path], tmp_path: Path
+) -> None:
+    """Training, index, query and client say the same of the same files, in the same words."""
+    photos = tmp_path / "photos"
+    (photos / "a").mkdir(parents=True)
+    for name, content in GOOD_FILES.items():
+        (photos / "a" / name).write_bytes(content)
+    want = {}
+    for name, (content, problem) in BAD_FILES.items():
+        path = photos / "a" / f"{name}.jpg"
+        want[f"a/{path.name}"] = problem
+        if content is None:
+            path.symlink_to(tmp_path / "absent")
+        else:
+            path.write_bytes(content)
+    (photos / "notes.md").write_text("passed over")
+    (photos / "Thumbs.db").write_text("in silence")
+
+    with pytest.raises(ValueError, match="15 of 20 files") as of_training:
+        load_image_folder(photos, labels="none")
+    encoder = ServedEncoder.load(exports["grey"])
+    with pytest.raises(ValueError, match="15 of 20 images") as of_index:
+        build_index(encoder, folder_items(photos), tmp_path / "index.npz")
+    for message in (str(of_training.value), str(of_index.value)):
+        for name, problem in want.items():
+            assert re.search(rf"\d  {re.escape(problem)}: .*{re.escape(repr(name))}", message)
+    on_bad = ("--on-bad-image", "skip")
+    index = tmp_path / "index.npz"
+    build = ("index", "build", "--model", exports["grey"], "--images", photos, "--resume")
+    result = call(*build, "--output", index, *on_bad)
+    assert result.exit_code == 0, result.output
+    listed = (tmp_path / "index.npz.skipped.txt").read_text().splitlines()
+    assert dict(line.split("\t") for line in listed) == want
+    for answers in (
+        ("--model", exports["grey"], "--index", index),
+        ("--server", server.target, "--name", NAME),
+    ):
+        result = call("query", *answers, "--json", *on_bad, photos)
+        assert result.exit_code == 0, result.output
+        skipped = json.loads(result.stdout)["skipped"]
+        found = {
+            Path(one["image"]).relative_to(photos).as_posix(): one["problem"] for one in skipped
+        }
+        assert found == want
+        result = call("query", *answers, photos)
+        assert result.exit_code == 1
+        assert "15 of 20 files cannot be used:\n" in result.stderr
+    with Client(server.target, NAME) as client:
+        for name, problem in want.items():
+            if not problem.startswith("cannot be read"):
+                with pytest.raises(InvalidRequestError) as caught:
+                    client.encode([photos / name])
+                assert str(caught.value) == f"{str(photos / name)!r} {problem}"

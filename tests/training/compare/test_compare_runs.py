@@ -190,29 +190,29 @@ def test_a_file_that_is_no_image_is_named_or_left_out(
         *("--features-only", "--features-dir", tmp_path / "features"),
     ]
     output = refused(*common)
-    assert "notes.txt" in output
+    assert "notes.png" in output
     assert "--on-bad-image skip" in " ".join(output.split())
-    with pytest.warns(UserWarning, match=r"Skipped 1 of 81 files"):
+    with pytest.warns(UserWarning, match=r"1 of 81 files .* are left out"):
         result = RUNNER.invoke(app, ["compare", *map(str, common), "--on-bad-image", "skip"])
     assert result.exit_code == 0, result.output
     assert len(FrozenData.read(tmp_path / "new" / "work").labels) == 80
     (name,) = json.loads((tmp_path / "new" / "settings.json").read_text())["data"]["skipped"]
-    assert name.endswith("notes.txt")
+    assert name.endswith("notes.png")
 
 
 def test_workers_that_fine_tune_leave_out_the_same_files(
     folder_with_notes: Path, tmp_path: Path
 ) -> None:
     recipe = Recipe(dataset="folder", protocol="per-class")
-    with pytest.warns(UserWarning, match=r"Skipped 1 of 81 files"):
+    with pytest.warns(UserWarning, match=r"1 of 81 files .* are left out"):
         dataset = load_dataset("folder", str(folder_with_notes), on_bad_image="skip")
     place = tmp_path, recipe, dataset.digest, str(folder_with_notes)
     ImageData.write(*place, on_bad_image="skip")
-    with pytest.warns(UserWarning, match=r"Skipped 1 of 81 files"):
+    with pytest.warns(UserWarning, match=r"1 of 81 files .* are left out"):
         assert ImageData.read(tmp_path).dataset.ids == dataset.ids
     (folder_with_notes / "dark" / "0.png").write_text("no image any more")
     with (
-        pytest.warns(UserWarning, match=r"Skipped 2 of 81 files"),
+        pytest.warns(UserWarning, match=r"2 of 81 files .* are left out"),
         pytest.raises(ValueError, match="has changed since the comparison began.* 79 images"),
     ):
         ImageData.read(tmp_path)

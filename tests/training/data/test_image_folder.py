@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_hashing.files.image_folder import image_files
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from training.data import load_dataset
+from training.data.sources.image_folder import load_image_folder
 
 MakeImage = Callable[..., Path]
 
@@ -80,7 +82,7 @@ def test_hidden_files_and_files_beside_the_classes_are_ignored(folder: Path) -> 
 
 
 def spoil(folder: Path, kind: str) -> str:
-    path = folder / "cats" / f"bad-{kind}"
+    path = folder / "cats" / f"bad-{kind}.jpg"
     match kind:
         case "text":
             path.write_text("no image at all")
@@ -90,38 +92,40 @@ def spoil(folder: Path, kind: str) -> str:
             noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
             Image.fromarray(noise).save(path, "JPEG")
             path.write_bytes(path.read_bytes()[:900])
-        case "webp":
-            Image.new("RGB", (4, 4)).save(path, "WEBP")
+        case "tiff":
+            Image.new("RGB", (4, 4)).save(path, "TIFF")
         case "dangling link":
             path.symlink_to(folder / "nowhere")
         case "palette":
             Image.linear_gradient("L").convert("RGB").quantize(8).save(path, "BMP")
         case "bomb":
             Image.new("1", (8193, 8192)).save(path, "PNG")
-    return f"cats/bad-{kind}"
+    return f"cats/bad-{kind}.jpg"
 
 
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("text", "is not a JPEG, PNG, BMP or GIF"),
-        ("empty", "is not a JPEG, PNG, BMP or GIF"),
-        ("truncated", "cannot be decoded"),
-        ("webp", "is not a JPEG, PNG, BMP or GIF"),
+        ("text", "is no image"),
+        ("empty", "is empty"),
+        ("truncated", "is damaged"),
+        ("tiff", "is a TIFF file: convert it to JPEG or PNG"),
         ("dangling link", "cannot be read"),
         ("palette", "is a BMP with a colour palette"),
-        ("bomb", "has more than 67108864 pixels"),
+        ("bomb", "has more than 67,108,864 pixels"),
     ],
 )
 def test_a_bad_file_is_named_with_the_reason(folder: Path, kind: str, reason: str) -> None:
     name = spoil(folder, kind)
-    with pytest.raises(ValueError, match=rf"(?s)1 of 5 files.*{name} {reason}.*skip"):
+    with pytest.raises(ValueError, match=rf"(?s)1 of 5 files.*{reason}.*{name}.*skip"):
         load_dataset("folder", folder)
 
 
 def test_bad_files_can_be_skipped_and_are_listed(folder: Path) -> None:
     bad = [spoil(folder, kind) for kind in ("empty", "truncated")]
-    with pytest.warns(UserWarning, match=r"(?s)Skipped 2 of 6.*bad-empty.*bad-truncated"):
+    with pytest.warns(
+        UserWarning, match=r"(?s)2 of 6 files .* are left out.*bad-empty.*bad-truncated"
+    ):
         dataset = load_dataset("folder", folder, on_bad_image="skip")
     assert dataset.skipped == tuple(bad)
     assert len(dataset) == len(list(dataset.images.images(range(4), ImagePreprocessing(2, 2, 1))))
@@ -135,10 +139,10 @@ def test_skipping_without_a_bad_file_warns_of_nothing(folder: Path) -> None:
 
 def test_the_error_names_only_the_first_of_many_bad_files(folder: Path) -> None:
     for position in range(30):
-        (folder / f"dogs/bad-{position:02}").write_text("no")
-    with pytest.raises(ValueError, match=r"(?s)30 of 34.*bad-19.*and 10 more") as failure:
+        (folder / f"dogs/bad-{position:02}.png").write_text("no")
+    with pytest.raises(ValueError, match=r"(?s)30 of 34.*bad-04.*and 25 more") as failure:
         load_dataset("folder", folder)
-    assert "bad-20" not in str(failure.value)
+    assert "bad-05" not in str(failure.value)
 
 
 def test_a_class_without_an_image_is_refused(folder: Path) -> None:
@@ -155,6 +159,32 @@ def test_a_class_that_loses_all_its_images_is_refused(folder: Path) -> None:
         pytest.raises(ValueError, match="birds"),
     ):
         load_dataset("folder", folder, on_bad_image="skip")
+
+
+def test_other_files_are_passed_over_and_counted(folder: Path) -> None:
+    for name in ("notes.txt", "indoors/list", "Thumbs.db", "desktop.ini"):
+        (folder / "cats" / name).write_text("no image")
+    with pytest.warns(UserWarning, match=r"Passed over 2 files .*'cats/notes.txt'") as caught:
+        assert len(load_dataset("folder", folder)) == 4
+    assert "Thumbs" not in str(caught[0].message)
+
+
+def test_linked_folders_are_walked_once(image: MakeImage, folder: Path, tmp_path: Path) -> None:
+    image("elsewhere/e.png")
+    (tmp_path / "elsewhere").rename(tmp_path.parent / "elsewhere")
+    (folder / "cats" / "linked").symlink_to(tmp_path.parent / "elsewhere")
+    (folder / "cats" / "indoors" / "up").symlink_to(folder / "cats")
+    ids = ["cats/c.bmp", "cats/indoors/d.gif", "cats/linked/e.png"]
+    assert load_dataset("folder", folder).ids[:3] == ids
+    assert [path.relative_to(folder).as_posix() for path in image_files(folder)][:3] == ids
+
+
+def test_a_folder_can_be_read_without_labels(folder: Path, image: MakeImage) -> None:
+    image("loose.png")
+    dataset = load_image_folder(folder, labels="none")
+    assert dataset.labels.shape == (5, 0)
+    assert dataset.class_names == []
+    assert dataset.ids[0] == "loose.png"
 
 
 def test_a_folder_without_classes_is_refused(image: MakeImage, tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """A folder of images, one subfolder a class."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from keras_hashing.files.image_folder import find_files, is_hidden, warn_of_others
 from training.data.image_dataset import ImageDataset
 from training.data.sources.image_files import ImageFiles
 from training.data.sources.image_probe import (
@@ -18,21 +19,26 @@ from training.data.sources.image_probe import (
 
 
 def load_image_folder(
-    folder: str | os.PathLike[str], *, on_bad_image: OnBadImage = "error"
+    folder: str | os.PathLike[str],
+    *,
+    on_bad_image: OnBadImage = "error",
+    labels: Literal["subfolders", "none"] = "subfolders",
 ) -> ImageDataset:
     """Load a folder of images, one subfolder a class.
 
-    Classes are the subfolders in sorted order; folders below a class are walked (links to folders
-    are not followed). Hidden files and folders, and files beside the class folders, are ignored.
-    An image's id is its path relative to `folder` with forward slashes; all are part "train".
+    Classes are the subfolders in sorted order; each is walked as `find_files` does it. Files beside
+    the class folders are ignored. An image's id is its path relative to `folder` with forward
+    slashes; all are part "train".
 
     Every file is decoded once, so a broken one shows here and not in the middle of training. What
-    counts is the content, not the extension: JPEG, PNG, BMP (no colour palette, which TensorFlow
-    reads wrongly) or GIF (first frame).
+    counts is the content, not the extension: JPEG, PNG, WebP, BMP (no colour palette, which
+    TensorFlow reads wrongly) or GIF (first frame).
 
     Args:
-        folder: The folder that holds the class folders.
-        on_bad_image: "error", or "skip" to leave bad files out with a warning that names them.
+        folder: The folder that holds the class folders, or the images.
+        on_bad_image: "error", or "skip" to leave bad files out with a warning that names some.
+        labels: "subfolders", or "none" for a data set without labels (and without classes): all
+            images in the folder and its subfolders.
 
     Returns:
         The data set. Files are read again whenever they are used. `image_shape` holds the height
@@ -44,9 +50,11 @@ def load_image_folder(
         ValueError: on a bad file (unless skipped), an empty class, or fewer than two classes.
     """
     check_on_bad_image(on_bad_image)
-    root = Path(folder)
-    class_names = _class_names(root)
-    files = [(path, label) for label, name in enumerate(class_names) for path in _walk(root / name)]
+    root = _existing(Path(folder))
+    class_names = [] if labels == "none" else _class_names(root)
+    found = [find_files(root / name) for name in class_names or ["."]]
+    warn_of_others([path for of_class in found for path in of_class.others], root)
+    files = [(path, label) for label, of_class in enumerate(found) for path in of_class.images]
     probes = probe_images([path for path, _ in files])
 
     ids = [path.relative_to(root).as_posix() for path, _ in files]
@@ -57,18 +65,22 @@ def load_image_folder(
     }
     if problems:
         report_bad_images(
-            [f"{image_id} {problem}" for image_id, problem in problems.items()],
+            problems,
             f"{len(files)} files of {str(root)!r}",
             on_bad_image,
         )
 
     kept = [position for position, image_id in enumerate(ids) if image_id not in problems]
     targets = np.array([files[position][1] for position in kept], dtype=np.int64)
+    if not kept:
+        raise ValueError(f"The folder {str(root)!r} holds no image file")
     _require_images_in_each_class(targets, class_names, root)
     return ImageDataset(
         name="folder",
         images=ImageFiles([files[position][0] for position in kept]),
-        labels=np.eye(len(class_names), dtype=np.uint8)[targets],
+        labels=np.eye(len(class_names), dtype=np.uint8)[targets]
+        if class_names
+        else np.zeros((len(kept), 0), np.uint8),
         ids=[ids[position] for position in kept],
         class_names=class_names,
         part=np.full(len(kept), "train"),
@@ -77,13 +89,17 @@ def load_image_folder(
     )
 
 
-def _class_names(root: Path) -> list[str]:
+def _existing(root: Path) -> Path:
     if not root.exists():
         raise FileNotFoundError(f"The folder of images {str(root)!r} does not exist")
     if not root.is_dir():
         raise NotADirectoryError(f"{str(root)!r} is a file; a folder of images was expected")
+    return root
+
+
+def _class_names(root: Path) -> list[str]:
     names = sorted(
-        entry.name for entry in root.iterdir() if entry.is_dir() and not _is_hidden(entry.name)
+        entry.name for entry in root.iterdir() if entry.is_dir() and not is_hidden(entry.name)
     )
     if not names:
         raise ValueError(
@@ -98,17 +114,9 @@ def _class_names(root: Path) -> list[str]:
     return names
 
 
-def _walk(class_folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(class_folder):
-        folders[:] = sorted(name for name in folders if not _is_hidden(name))
-        yield from (Path(parent, name) for name in sorted(files) if not _is_hidden(name))
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".")
-
-
 def _require_images_in_each_class(targets: np.ndarray, class_names: list[str], root: Path) -> None:
+    if not class_names:
+        return
     counts = np.bincount(targets, minlength=len(class_names))
     empty = [name for name, count in zip(class_names, counts, strict=True) if count == 0]
     if empty:

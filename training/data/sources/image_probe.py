@@ -2,20 +2,19 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from keras_hashing.command_line.progress import loading_progress
-from keras_hashing.images.header import MOST_PIXELS, TOO_LARGE, check_size
+from keras_hashing.files.image_verdict import DAMAGED, report, unreadable, verdict
+from keras_hashing.images.header import check_size
+from keras_hashing.images.orientation import orientations
+from keras_hashing.images.preprocessing import decode_image
 from training.settings.data import OnBadImage
-
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b"GIF89a")
-_NAMED_AT_MOST = 20
 
 
 class ImageProbe(NamedTuple):
@@ -55,63 +54,42 @@ def _probe(path: Path) -> ImageProbe:
     try:
         content = path.read_bytes()
     except OSError as error:
-        return ImageProbe(None, f"cannot be read ({error.strerror})")
-    if not content.startswith(_SIGNATURES):
-        return ImageProbe(None, "is not a JPEG, PNG, BMP or GIF image")
-    if _is_colour_palette_bmp(content):
-        return ImageProbe(
-            None, "is a BMP with a colour palette, whose colours TensorFlow cannot read"
-        )
+        return ImageProbe(None, unreadable(error))
+    problem = verdict(content)
+    if problem:
+        return ImageProbe(None, problem)
     try:
-        with tf.device("CPU"):
-            # As preprocessing does it.
-            checked = check_size(tf.constant(content))
-            image = tf.io.decode_image(checked, channels=3, expand_animations=False).numpy()
-    except tf.errors.OpError as error:
-        if TOO_LARGE in error.message:
-            return ImageProbe(None, f"has more than {MOST_PIXELS} pixels")
-        return ImageProbe(
-            None, "cannot be decoded: it is damaged or of a kind TensorFlow cannot read"
-        )
+        with tf.device("CPU"):  # as preprocessing does it
+            image = decode_image(check_size(tf.constant(content))).numpy()
+            if orientations(tf.constant([content]))[0] >= 5:
+                image = image.swapaxes(0, 1)
+    except tf.errors.OpError:
+        return ImageProbe(None, DAMAGED)
     height, width = image.shape[:2]
     has_colour = bool((image != image[..., :1]).any())
     return ImageProbe((height, width, 3 if has_colour else 1), None)
 
 
-def _is_colour_palette_bmp(content: bytes) -> bool:
-    if not content.startswith(b"BM") or int.from_bytes(content[28:30], "little") > 8:
-        return False
-    start = 14 + int.from_bytes(content[14:18], "little")
-    end = int.from_bytes(content[10:14], "little")
-    palette = np.frombuffer(content[start:end], dtype=np.uint8)
-    entries = palette[: len(palette) // 4 * 4].reshape(-1, 4)[:, :3]
-    grey_ramp = np.arange(len(entries))[:, np.newaxis]
-    return not np.array_equal(entries, np.broadcast_to(grey_ramp, entries.shape))
-
-
-def report_bad_images(bad: list[str], of: str, on_bad_image: OnBadImage, hint: str = "") -> None:
-    """Names files that are no usable images, as an error or as a warning.
+def report_bad_images(
+    problems: Mapping[str, str], of: str, on_bad_image: OnBadImage, hint: str = ""
+) -> None:
+    """Tells of files that are no usable images, as an error or as a warning.
 
     Args:
-        bad: One line a file: its name and what is wrong.
+        problems: What is wrong with each file, by its name.
         of: What they are some of, such as "5 files of 'images'".
         on_bad_image: "error" or "skip".
         hint: A sentence more for the error.
 
     Raises:
-        ValueError: when `on_bad_image` is "error"; it names the first of them.
+        ValueError: when `on_bad_image` is "error".
     """
-    listed = [f"  {line}" for line in bad]
     if on_bad_image == "skip":
-        warnings.warn(f"Skipped {len(bad)} of {of}:\n" + "\n".join(listed), stacklevel=4)
+        warnings.warn(report(problems, of, left_out=True), stacklevel=4)
         return
-    if len(listed) > _NAMED_AT_MOST:
-        listed[_NAMED_AT_MOST:] = [f"  and {len(listed) - _NAMED_AT_MOST} more"]
     raise ValueError(
-        f"{len(bad)} of {of} are no usable images:\n"
-        + "\n".join(listed)
-        + "\nRemove them, or leave them out with on_bad_image='skip' (--on-bad-image skip)."
-        + hint
+        f"{report(problems, of)}\nMend or remove them, or leave them out with on_bad_image='skip' "
+        f"(--on-bad-image skip).{hint}"
     )
 
 

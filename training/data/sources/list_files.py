@@ -9,7 +9,6 @@ swuxyj/DeepHash-pytorch.
 
 import os
 import posixpath
-import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_hashing.files.list_lines import list_lines, text_lines
 from training.data.image_dataset import ImageDataset
 from training.data.sources.image_files import ImageFiles
 from training.data.sources.image_probe import (
@@ -30,8 +30,6 @@ from training.data.split import Split
 
 LIST_NAMES = {"database": "database.txt", "train": "train.txt", "query": "test.txt"}
 CLASSES_NAME = "classes.txt"
-
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 class _List(NamedTuple):
@@ -64,11 +62,8 @@ def load_list_files(
 ) -> ImageDataset:
     """Load the images that `test.txt`, `train.txt` and `database.txt` name, with that split.
 
-    The words of a line are separated by spaces or tabs; a path may hold spaces. Labels are the
-    words at the end that are 0 or 1, equally many in all lines; the word before them may not be a
-    number unless it is the whole path. Lines may end in CRLF, and empty lines are left out. Files
-    are UTF-8. `classes.txt`, if there is one, names the classes, a line each; else their names are
-    the numbers of the columns, from 0.
+    The form of a line is that of `list_lines`, with at least 2 labels. `classes.txt`, if there is
+    one, names the classes, a line each; else their names are the numbers of the columns, from 0.
 
     An image's id is its path as listed, without "./" and the like and relative to `image_root`.
     Images are ordered as in the database list; those that only `train.txt` names follow, then the
@@ -101,11 +96,11 @@ def load_list_files(
     bad = np.array([probe.problem is not None for probe in probes])
     if bad.any():
         report_bad_images(
-            [
-                f"{place}: {image_id} {probe.problem}"
+            {
+                f"{place}: {image_id}": probe.problem
                 for place, image_id, probe in zip(merged.places, merged.ids, probes, strict=True)
                 if probe.problem
-            ],
+            },
             f"{len(probes)} images of the lists in {str(folder)!r}",
             on_bad_image,
             hint=f" Relative paths start at the image root, here {str(root)!r}.",
@@ -161,67 +156,13 @@ def _read_lists(folder: Path, root: Path) -> dict[str, _List]:
 
 def _read_list(file: Path, root: Path, columns: int, example: str) -> _List:
     """Read a list; `columns` is how many labels the line at `example` has, 0 for none read yet."""
-    read = _List(file, [], [], [])
-    for number, line in enumerate(_text(file).split("\n"), start=1):
-        line = line.strip()
-        if not line:
-            continue
-        if not columns:
-            columns, example = len(_labels_at_the_end(line)), f"{file}:{number}"
-        path, *labels = line.rsplit(None, columns)
-        row = "".join(labels)
-        whole = columns > 1 and len(labels) == len(row) == columns and not row.strip("01")
-        if not whole or _NUMBER.fullmatch(_last_word_after_the_first(path)):
-            raise ValueError(f"{file}:{number} {_problem(line, columns, example)}")
-        read.ids.append(_image_id(path, root))
-        read.rows.append(row)
-        read.lines.append(number)
-    if not read.ids:
-        raise ValueError(f"The list {str(file)!r} names no image")
-    return read
-
-
-def _text(file: Path) -> str:
-    content = file.read_bytes()
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{file}:{line} is not UTF-8") from error
-
-
-def _labels_at_the_end(line: str) -> list[str]:
-    """The words at the end that are 0 or 1; the first word is always path."""
-    words = line.split()[1:]
-    count = 0
-    while count < len(words) and words[-1 - count] in ("0", "1"):
-        count += 1
-    return words[len(words) - count :]
-
-
-def _last_word_after_the_first(path: str) -> str:
-    words = path.rsplit(None, 1)
-    return words[1] if len(words) == 2 else ""
-
-
-def _problem(line: str, columns: int, example: str) -> str:
-    labels = _labels_at_the_end(line)
-    before = line.split()[: -len(labels) or None]
-    if len(before) > 1 and _NUMBER.fullmatch(before[-1]):
-        return f"has {before[-1]!r} where a label, 0 or 1, was expected: {_shown(line)}"
-    if len(labels) < 2:
-        return (
-            "must hold a path and then a 0 or 1 for each of at least 2 classes. "
-            f"Received: {_shown(line)}"
-        )
-    return (
-        f"has {len(labels)} labels at its end, and {example} has {columns}. "
-        f"Received: {_shown(line)}"
+    lines = list_lines(file, columns or None, example, least=2)
+    return _List(
+        file,
+        [_image_id(line.path, root) for line in lines],
+        [line.labels for line in lines],
+        [line.number for line in lines],
     )
-
-
-def _shown(line: str) -> str:
-    return repr(line if len(line) <= 80 else line[:60] + "…" + line[-16:])
 
 
 def _image_id(path: str, root: Path) -> str:
@@ -275,7 +216,7 @@ def _class_names(folder: Path, columns: int) -> list[str]:
     file = folder / CLASSES_NAME
     if not file.exists():
         return [str(column) for column in range(columns)]
-    names = [line.strip() for line in _text(file).split("\n") if line.strip()]
+    names = [name for _, name in text_lines(file)]
     if len(names) != columns:
         raise ValueError(
             f"{file} must name the {columns} classes of the lists, a line each. "
