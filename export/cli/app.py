@@ -13,7 +13,7 @@ from export.cli import index as index_cli
 from export.cli import litert as litert_cli
 from export.cli import server as server_cli
 from export.cli.encoder_options import AnyEncoderOptions, EncoderOptions
-from export.cli.server_options import ServerOptions
+from export.cli.server_options import NeighbourOptions, ServerOptions
 from export.versions.version_folders import check_no_version, new_version
 from keras_hashing.command_line.errors import clear_errors, warn
 from keras_hashing.command_line.options import options_of, with_options
@@ -273,7 +273,9 @@ def _print_version(folder: Path) -> None:
     epilog="Example: python -m export query --model models/fashion --index runs/fashion --k 5 "
     "coat.png photos/",
 )
-@with_options(*options_of(AnyEncoderOptions), *options_of(ServerOptions))
+@with_options(
+    *options_of(AnyEncoderOptions), *options_of(NeighbourOptions), *options_of(ServerOptions)
+)
 def query(
     images: Annotated[
         list[Path],
@@ -289,17 +291,6 @@ def query(
             help="What to search in: the folder of a finished run (its database), or an index "
             "file (.npz). It must be of the model's code space.",
             rich_help_panel=_MODEL,
-        ),
-    ] = None,
-    k: Annotated[
-        int, typer.Option(min=1, help="Database images to show.", rich_help_panel=_SEARCH)
-    ] = 10,
-    radius: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Show only what lies within this Hamming distance. (default: any distance)",
-            rich_help_panel=_SEARCH,
         ),
     ] = None,
     as_json: Annotated[
@@ -327,6 +318,7 @@ def query(
     """
     with clear_errors():
         options, asked = AnyEncoderOptions.among(values), ServerOptions.among(values)
+        k, radius = NeighbourOptions.among(values).model_dump().values()
         if asked.server is not None:
             if asked.name is None or options != AnyEncoderOptions() or index is not None:
                 raise typer.BadParameter(

@@ -10,7 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from export.cli.encoder_options import EncoderOptions
-from export.cli.litert_options import ConversionOptions, DataOptions, LimitOptions
+from export.cli.litert_options import (
+    ConversionOptions,
+    DataOptions,
+    LimitOptions,
+    WorkOptions,
+)
 from export.index.load_index import check_code_space, load_index
 from export.litert.checks import SEARCH_FILE, check_new_files, check_searchable
 from export.versions.version_folders import version_folder
@@ -39,7 +44,6 @@ _CLEAR = (ValueError, OSError, ImportError)
 
 _FILES = "Files"
 _SEARCH = "Search on the device"
-_WORK = "Work"
 _OUTPUT = "Output"
 
 _ADVICE = (
@@ -165,7 +169,13 @@ def _images(
     return ImagePool.of_run(run_data, part), database
 
 
-@with_options(*options_of(EncoderOptions), *options_of(DataOptions), *options_of(LimitOptions))
+@with_options(
+    *(
+        option
+        for group in (EncoderOptions, DataOptions, WorkOptions, LimitOptions)
+        for option in options_of(group)
+    )
+)
 def verify(
     context: typer.Context,
     litert: Annotated[Path, typer.Option(help="Folder of the encoder's .tflite files.")],
@@ -176,27 +186,6 @@ def verify(
             "them, of which the highest is taken. With --run, --model is the same. (default: none)"
         ),
     ] = None,
-    images: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Images to encode, of a run its queries, spread evenly; all of them if there are "
-            "fewer.",
-            rich_help_panel=_WORK,
-        ),
-    ] = 1000,
-    margin: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            help="Report bits with |u| above this share of the mean |u| on their own.",
-            rich_help_panel=_WORK,
-        ),
-    ] = 0.1,
-    latency_rounds: Annotated[
-        int,
-        typer.Option(min=1, help="Times that each file encodes one image.", rich_help_panel=_WORK),
-    ] = 50,
     json_file: Annotated[
         Path | None,
         typer.Option(
@@ -239,7 +228,7 @@ def verify(
         with out.status("Encoding"), notices_kept_back(_CLEAR):
             served = None if saved_model is None else ServedEncoder.load(saved_model)
             found = verify_encoders(
-                encoder, pool, litert, served, database, images, margin, latency_rounds
+                encoder, pool, litert, served, database, **WorkOptions.among(values).model_dump()
             )
         broken = limits.broken(found)
         if json_file is not None:

@@ -48,6 +48,27 @@ class DataOptions(Settings):
     )
 
 
+class WorkOptions(Settings):
+    """How much is measured."""
+
+    model_config = ConfigDict(title="Work")
+
+    images: int = Field(
+        default=1000,
+        ge=1,
+        description="Images to encode, of a run its queries, spread evenly; all of them if there "
+        "are fewer.",
+    )
+    margin: float = Field(
+        default=0.1,
+        ge=0,
+        description="Report bits with |u| above this share of the mean |u| on their own.",
+    )
+    latency_rounds: int = Field(
+        default=50, ge=1, description="Times that each file encodes one image."
+    )
+
+
 class LimitOptions(Settings):
     """What a device's codes must hold to; see `export.litert.verification.limits`."""
 

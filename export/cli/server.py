@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
+from pydantic import ConfigDict, Field
 
 from keras_hashing.command_line.errors import clear_errors
+from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import out, print_facts
 from keras_hashing.files.image_verdict import report, unreadable
+from keras_hashing.settings import Settings
 
 if TYPE_CHECKING:
     from keras_hashing.client import Client, ModelNotFoundError
@@ -20,11 +23,41 @@ _AT_ONCE = 64  # image files
 _HOST_PORT = re.compile(r"([^\s:/\[\]]+|\[[^\s\[\]]+\]):[0-9]+")  # brackets hold an IPv6 address
 
 _MODEL = "Model"
-_SERVER = "Server"
 _BATCHING = "Batching"
 _OUTPUT = "Output"
 
 
+class NetworkOptions(Settings):
+    """Where the server answers, and what it runs in."""
+
+    model_config = ConfigDict(title="Server")
+
+    grpc_port: int = Field(default=8500, description="Port of gRPC.")
+    rest_port: int = Field(default=8501, description="Port of REST and of the metrics.")
+    poll_seconds: int = Field(
+        default=1, description="How often the server looks for a new version, seconds."
+    )
+    image: str | None = Field(
+        default=None, description="The container's image. (default: the official one)"
+    )
+
+
+class BatchingOptions(Settings):
+    """Whether and how the server joins requests."""
+
+    model_config = ConfigDict(title="Batching")
+
+    batching: bool = Field(
+        default=False,
+        description="Have the server join requests to batches. Not where clients send pixels of "
+        "several sizes, or searches whose k is a scalar.",
+    )
+    batch_timeout_micros: int = Field(
+        default=2000, description="How long a request may wait for others, microseconds."
+    )
+
+
+@with_options(*options_of(NetworkOptions), *options_of(BatchingOptions))
 def server_config(
     model: Annotated[
         Path,
@@ -56,31 +89,6 @@ def server_config(
             rich_help_panel=_MODEL,
         ),
     ] = None,
-    grpc_port: Annotated[int, typer.Option(help="Port of gRPC.", rich_help_panel=_SERVER)] = 8500,
-    rest_port: Annotated[
-        int, typer.Option(help="Port of REST and of the metrics.", rich_help_panel=_SERVER)
-    ] = 8501,
-    poll_seconds: Annotated[
-        int,
-        typer.Option(
-            help="How often the server looks for a new version, seconds.", rich_help_panel=_SERVER
-        ),
-    ] = 1,
-    image: Annotated[
-        str | None,
-        typer.Option(
-            help="The container's image. (default: the official one)", rich_help_panel=_SERVER
-        ),
-    ] = None,
-    batching: Annotated[
-        bool,
-        typer.Option(
-            "--batching",
-            help="Have the server join requests to batches. Not where clients send pixels of "
-            "several sizes, or searches whose `k` is a scalar.",
-            rich_help_panel=_BATCHING,
-        ),
-    ] = False,
     max_execution_batch_size: Annotated[
         int,
         typer.Option(
@@ -90,12 +98,7 @@ def server_config(
             rich_help_panel=_BATCHING,
         ),
     ] = 64,
-    batch_timeout_micros: Annotated[
-        int,
-        typer.Option(
-            help="How long a request may wait for others, microseconds.", rich_help_panel=_BATCHING
-        ),
-    ] = 2000,
+    **values: Any,
 ) -> None:
     """Write what a stock TensorFlow Serving needs to serve a model.
 
@@ -108,17 +111,15 @@ def server_config(
         from export.server import server_config as configs
         from keras_hashing.encoder.card import Card
 
+        network = NetworkOptions.among(values).model_dump()
         config = configs.ServerConfig(
             model_folder=model,
             name=name,
             versions=tuple(version or ()),
-            batching=batching,
-            grpc_port=grpc_port,
-            rest_port=rest_port,
-            poll_seconds=poll_seconds,
             max_execution_batch_size=max_execution_batch_size,
-            batch_timeout_micros=batch_timeout_micros,
-            image=image or configs.IMAGE,
+            image=network.pop("image") or configs.IMAGE,
+            **network,
+            **BatchingOptions.among(values).model_dump(),
         )
         written = configs.write_server_config(config, output)
         print_facts({"written": ", ".join(path.name for path in written), "in": written[0].parent})

@@ -45,3 +45,16 @@ class ServerOptions(Settings):
             self.server, self.name, self.version, self.transport, self.tls, certificates,
             self.deadline,
         )  # fmt: skip
+
+
+class NeighbourOptions(Settings):
+    """Which neighbours are shown."""
+
+    model_config = ConfigDict(title="Search")
+
+    k: int = Field(default=10, ge=1, description="Database images to show.")
+    radius: int | None = Field(
+        default=None,
+        ge=0,
+        description="Show only what lies within this Hamming distance. (default: any distance)",
+    )

@@ -303,14 +303,15 @@ services:
       - "{config.rest_port}:8501"
     volumes:
       # The folder of versions, mounted whole: versions that are published later show up by
-      # themselves. Read-only: the server writes nothing.
+      # themselves. Read-only: the server writes nothing. A source is relative to this file, so both
+      # may move together; the target is a name inside the container alone.
       - type: bind
-        source: {_yaml(str(config.model_folder))}
+        source: {_yaml(_relative(config.model_folder, folder))}
         target: {_yaml(str(config.model_folder))}
         read_only: true
       # models.config, batching.config, monitoring.config.
       - type: bind
-        source: {_yaml(str(folder))}
+        source: {_yaml(".")}
         target: {_yaml(str(folder))}
         read_only: true
     healthcheck:
@@ -377,6 +378,12 @@ def _flags(config: ServerConfig, folder: Path) -> dict[str, str]:
 def _quoted(text: str) -> str:
     """A string in the text format of protobuf."""
     return f'"{text_format.text_encoding.CEscape(text, as_utf8=True)}"'
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """A path as seen from a folder, as compose takes it for one and for no volume's name."""
+    relative = Path(os.path.relpath(path, folder)).as_posix()
+    return relative if relative.startswith("..") else f"./{relative}"
 
 
 def _yaml(text: str) -> str:

@@ -215,7 +215,6 @@ def test_a_folder_without_images_is_one_line_of_error(
         ["saved-model", "--run", "r", "--output", "o", "--version", "0"],
         ["query", "--model", "m", "--index", "i"],
         ["query", "--model", "m", "--index", "i", "absent.png"],
-        ["query", "--model", "m", "--index", "i", "--k", "0", "."],
         ["query", "--model", "m", "--index", "i", "--on-bad-image", "ignore", "."],
         ["no-such-command"],
     ],

@@ -126,7 +126,8 @@ def test_names_need_no_care(tmp_path: Path, name: str) -> None:
     (parsed,) = parsed_models(config).model_config_list.config
     assert (parsed.name, parsed.base_path) == (name, str(folder))
     values = compose_strings(compose_file(config, tmp_path))
-    assert values["source"][0] == values["target"][0] == str(folder)
+    assert values["source"][0] == f"./{name}"
+    assert values["target"][0] == str(folder)
     assert shlex.split(shell_command(config, tmp_path)) == command_line(config, tmp_path)
 
 
@@ -161,7 +162,9 @@ def test_the_compose_file_mounts_serves_and_checks(model: Path, tmp_path: Path) 
     values = compose_strings(compose_file(config, tmp_path))
     assert values["image"] == ["tensorflow/serving:2.21.0"]
     assert values["ports"] == ["9500:8500", "9501:8501"]
-    assert values["source"] == values["target"] == [str(model), str(tmp_path)]
+    assert [(tmp_path / source).resolve() for source in values["source"]] == [model, tmp_path]
+    assert not any(Path(source).is_absolute() for source in values["source"])
+    assert values["target"] == [str(model), str(tmp_path)]
     assert values["read_only"] == ["true", "true"]
     assert values["command"] == command_line(config, tmp_path)[3:]
     assert values["test"] == ["CMD", "bash", "-c", health_command("fashion")]
