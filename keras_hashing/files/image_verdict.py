@@ -9,6 +9,7 @@ from pathlib import Path
 MOST_PIXELS = 2**26  # 200 MB of RGB; 8192×8192
 
 DAMAGED = "is damaged, or of a kind that TensorFlow cannot decode"
+TOO_LARGE = f"has more than {MOST_PIXELS:,} pixels: make it smaller"
 NO_IMAGE = "is no image (JPEG, PNG, WebP, BMP or GIF)"
 _NAMED_AT_MOST = 5
 
@@ -53,7 +54,7 @@ def verdict(content: bytes) -> str | None:
     else:
         return _of_another_format(content)
     if pixels > MOST_PIXELS:
-        return f"has more than {MOST_PIXELS:,} pixels: make it smaller"
+        return TOO_LARGE
     return None
 
 

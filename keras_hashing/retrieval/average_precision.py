@@ -60,8 +60,9 @@ def mean_average_precision(
 
     - `ties="expected"`: the exact expectation of AP@k over random orders inside each distance, also
       where the cut k falls inside a run. Independent of the database's order.
-    - `ties="stable"`: the published protocol, a stable sort by distance, so the database's order
-      decides. For comparison with papers only: shuffling the database moves it by 1-2 points.
+    - `ties="stable"`: a stable sort by distance, so the database's order decides. For comparison
+      with papers only: shuffling the database moves it by 1-2 points. Published code calls
+      `argsort` with its default, which is not stable, so its own ties may fall otherwise.
 
     The first takes O(QN) population counts and no sort; beyond a packed copy of the inputs, memory
     is 32 bytes × Q(K+1) and a constant. The second sorts, O(QN) by radix, in about

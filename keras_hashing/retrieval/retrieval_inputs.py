@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Self
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_hashing.retrieval.bit_words import Words, bit_words
@@ -53,6 +54,7 @@ class RetrievalInputs:
         Raises:
             ValueError: if an argument breaks one of these rules; the message names it.
         """
+        _refuse_another_order(query_labels, database_codes)
         queries = check_packed_codes("query_codes", query_codes)
         database = check_packed_codes("database_codes", database_codes)
         check_same_width(queries, database)
@@ -76,3 +78,16 @@ class RetrievalInputs:
     def items(self) -> int:
         """The number of items in the database, N."""
         return self.database_codes.shape[1]
+
+
+def _refuse_another_order(query_labels: ArrayLike, database_codes: ArrayLike) -> None:
+    """Raises `ValueError` where both codes were given first, and then both labels."""
+    second, third = np.asarray(query_labels), np.asarray(database_codes)
+    labels_third = third.dtype != np.uint8 or (third.size > 0 and third.max() <= 1)
+    codes_second = second.dtype == np.uint8 and second.size > 0 and second.max() > 1
+    if codes_second and labels_third:
+        raise ValueError(
+            "The order of the arguments is query_codes, query_labels, database_codes, "
+            "database_labels; by their names any order will do. Received: codes for "
+            "`query_labels` and labels for `database_codes`"
+        )

@@ -293,9 +293,7 @@ def test_what_is_no_image_is_an_invalid_argument(raw: Raw, signature: str, conte
 
 @pytest.mark.parametrize("content", BOMBS.values(), ids=BOMBS.keys())
 def test_bombs_are_refused_by_their_headers(client: Client, content: bytes) -> None:
-    with pytest.raises(
-        InvalidRequestError, match=r"image 1: The image is too large.*67108864 pixels"
-    ):
+    with pytest.raises(InvalidRequestError, match="image 1 has more than 67,108,864 pixels"):
         client.encode([png_of_zeros(3, 3), content])
     assert client.encode([png_of_zeros(3, 3)]).shape == (1, 2)
 
@@ -337,7 +335,7 @@ def test_limits_have_defaults(raw: Raw) -> None:
 
 
 def test_the_client_explains_bad_input(client: Client) -> None:
-    with pytest.raises(InvalidRequestError, match="image 0: "):
+    with pytest.raises(InvalidRequestError, match="image 0 is no image"):
         client.encode([b"Dear Sir or Madam"])
     for query in (CODE, [png_of_zeros(3, 3)] * 2):  # it is not the image's fault
         with pytest.raises(InvalidRequestError, match="^`k` must be an integer from 1 to 1000"):

@@ -157,9 +157,9 @@ def test_a_bad_image_is_named(client: Client, files: list[bytes], tmp_path: Path
     bad.write_bytes(b"no image")
     good = tmp_path / "good.png"
     good.write_bytes(files[0])
-    with pytest.raises(InvalidRequestError, match="image 5: "):
+    with pytest.raises(InvalidRequestError, match="image 5 is no image"):
         client.encode([*files[:5], b"no image", *files[5:]])
-    with pytest.raises(InvalidRequestError, match="notes.txt': "):
+    with pytest.raises(InvalidRequestError, match="notes.txt' is no image"):
         client.search([good, good, bad])
     with pytest.raises(FileNotFoundError, match="absent.png"):
         client.encode([tmp_path / "absent.png"])

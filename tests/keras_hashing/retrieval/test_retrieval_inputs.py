@@ -56,3 +56,14 @@ def test_labels_of_any_real_dtype_give_the_same_value(make_retrieval, dtype):
     q, ql, d, dl = make_retrieval()
     expected = mean_average_precision(q, ql, d, dl)
     assert mean_average_precision(q, ql.astype(dtype), d, dl.astype(dtype)) == expected
+
+
+def test_codes_first_and_labels_after_are_told_the_order() -> None:
+    codes = np.random.default_rng(0).integers(2, 256, (6, 2), dtype=np.uint8)
+    labels = np.eye(3, dtype=np.uint8)[[0, 1, 2, 0, 1, 2]]
+    with pytest.raises(ValueError, match="order of the arguments is query_codes, query_labels"):
+        mean_average_precision(codes, codes, labels, labels)
+    by_name = mean_average_precision(
+        database_labels=labels, query_labels=labels, database_codes=codes, query_codes=codes
+    )
+    assert by_name == mean_average_precision(codes, labels, codes, labels)
