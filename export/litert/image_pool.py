@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_hashing.files.image_verdict import DAMAGED, verdict
+
 if TYPE_CHECKING:
     from keras_hashing.encoder import HashEncoder
     from training.runs.run_data import RunData
@@ -64,7 +66,7 @@ class ImagePool:
             try:
                 return decode(tf.constant(content)).numpy()
             except tf.errors.InvalidArgumentError as error:
-                raise ValueError(f"{name!r} is no image that TensorFlow can decode") from error
+                raise ValueError(f"{name!r} {verdict(content) or DAMAGED}") from error
 
         return cls(pixels, items.read, np.arange(len(items)))
 

@@ -50,7 +50,7 @@ def verdict(content: bytes) -> str | None:
             return f"is an animated WebP: {_CONVERT}"
         pixels = _pixels_of_webp(content)
     elif content.startswith((b"GIF87a", b"GIF89a")):
-        pixels = 1  # those in its header bind nobody: the decoder looks at each frame
+        pixels = _pixels_of_gif(content)
     else:
         return _of_another_format(content)
     if pixels > MOST_PIXELS:
@@ -136,6 +136,30 @@ def _pixels_of_webp(content: bytes) -> int:
             return (little(21, 4) % 2**14 + 1) * (little(21, 4) // 2**14 % 2**14 + 1)
         case _:
             return (little(24, 3) + 1) * (little(27, 3) + 1)
+
+
+def _pixels_of_gif(content: bytes) -> int:
+    """As `keras_hashing.images.header` counts them: the decoder makes room for all frames."""
+
+    def table(flags: int) -> int:
+        return 6 << (flags & 7) if flags & 0x80 else 0
+
+    widest = highest = total = 0
+    at = 13 + table(content[10]) if len(content) > 10 else len(content)
+    while at + 10 < len(content) and content[at] in (0x2C, 0x21):
+        if content[at] == 0x2C:
+            width, height = (
+                int.from_bytes(content[at + place : at + place + 2], "little") for place in (5, 7)
+            )
+            widest, highest = max(widest, width), max(highest, height)
+            total += width * height
+            at += 11 + table(content[at + 9])
+        else:
+            at += 2
+        while at < len(content) and content[at]:  # a chain of blocks, with their lengths
+            at += content[at] + 1
+        at += 1
+    return total if total > 3 * MOST_PIXELS else widest * highest
 
 
 def _has_colour_palette(content: bytes) -> bool:

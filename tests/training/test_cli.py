@@ -116,11 +116,11 @@ def test_a_folder_of_images_trains(folder_with_notes: Path, tmp_path: Path) -> N
         "--width", "16", "--epochs", "2", "--bits", "8", "--batch-size", "20",
         "--query-per-class", "5", "--output", tmp_path / "run",
     ]  # fmt: skip
-    assert "notes.txt" in call(*arguments, code=1)
+    assert "notes.png" in call(*arguments, code=1)
     assert not (tmp_path / "run").exists()
     call(*arguments, "--on-bad-image", "skip")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert [Path(name).name for name in config["images"]["skipped"]] == ["notes.txt"]
+    assert [Path(name).name for name in config["images"]["skipped"]] == ["notes.png"]
     assert config["class_names"] == ["dark", "light"]
     # The data may move, but not change: another split would query with images trained on.
     folder_with_notes.rename(tmp_path / "moved")

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from keras_hashing.files.image_folder import RULE
 from keras_hashing.settings import Settings
 
 OnBadImage = Literal["error", "skip"]
@@ -22,7 +23,8 @@ class DataSettings(Settings):
     )
     data_dir: str | None = Field(
         default=None,
-        description="Folder of the images, of the list files, or of TFDS' prepared data.",
+        description="Folder of the images, of the list files, or of TFDS' prepared data. "
+        f"Of images: {RULE}",
     )
     image_root: str | None = Field(
         default=None,
