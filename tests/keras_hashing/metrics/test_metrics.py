@@ -60,6 +60,7 @@ def test_works_in_compile(metric, rng):
     assert np.isfinite(history[metric.name]).all()
 
 
-def test_correlation_of_one_bit_is_refused():
-    with pytest.raises(ValueError, match="`bits` must be at least 2"):
-        BitCorrelation(1)
+def test_one_bit_has_no_pair_and_no_correlation():
+    metric = BitCorrelation(1)
+    metric.update_state(None, np.array([[0.5], [-2.0], [1.0]], np.float32))
+    assert float(metric.result()) == 0
