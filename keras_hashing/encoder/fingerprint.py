@@ -58,6 +58,10 @@ _SETTINGS = frozenset(
 )
 
 
+# Settings of our own layers that came after the first fingerprint; none of them changes a code.
+_ADDED_SINCE = frozenset({"quantization_memory"})
+
+
 def code_space_fingerprint(
     encoder: keras.Model, preprocessing: "ImagePreprocessing | None" = None
 ) -> str:
@@ -140,5 +144,5 @@ def _whole_configuration(layer: keras.layers.Layer) -> list:
     config = layer.get_config()
     return [
         type(layer).__name__,
-        {key: repr(config[key]) for key in sorted(config) if key != "name"},
+        {key: repr(config[key]) for key in sorted(config) if key not in ("name", *_ADDED_SINCE)},
     ]

@@ -53,7 +53,8 @@ def test_a_run(made: Path, codes: np.ndarray, digits: np.ndarray) -> None:
     fingerprint = run.metrics["fingerprint"]
     assert run.encoder.fingerprint == loaded.fingerprint == fingerprint
     assert fingerprint != code_space_fingerprint(loaded.model, loaded.preprocessing)
-    assert HashEncoder.from_file(made / "run" / "model.keras").has_fingerprint(fingerprint)
+    unnamed = HashEncoder(loaded.model, loaded.preprocessing)
+    assert unnamed.has_fingerprint(fingerprint)
     data = run.data()  # the same data, the same split
     ids = [data.dataset.ids[position] for position in data.split.database]
     assert ids == list(CodeIndex.load(run.index_path).ids)
