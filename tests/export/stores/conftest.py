@@ -9,7 +9,7 @@ from export.stores import FaissStore, ParquetStore, PgvectorStore, Store
 from keras_hashing.retrieval import CodeIndex
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not for minutes: a server may end while other tests run
 def dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A PostgreSQL with pgvector of its own."""
     server = pytest.importorskip(
