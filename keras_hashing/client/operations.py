@@ -42,7 +42,7 @@ from keras_hashing.client.errors import (
 )
 from keras_hashing.client.rows import ArrayRows, Images, Rows, blocks, rows_of_images, strings
 from keras_hashing.encoder.card import LARGEST_REQUEST, Card
-from keras_hashing.files.image_verdict import DAMAGED, TOO_LARGE, verdict
+from keras_hashing.files.image_verdict import DAMAGED, verdict
 from keras_hashing.retrieval.packed_width import packed_width
 
 LARGEST_INT32 = 2**31 - 1
@@ -416,9 +416,7 @@ def _is_about_an_image(error: InvalidRequestError) -> bool:
 def _named(error: ServingError, rows: Rows, row: int, settings: Settings) -> ServingError:
     """The error with the name of the row that was refused by itself."""
     if isinstance(error, InvalidRequestError) and _is_about_an_image(error):
-        # The frames of a GIF are known to the server's decoder alone.
-        of_the_server = TOO_LARGE if "too large" in error.message else DAMAGED
-        problem = verdict(rows.take(row, row + 1)[0]) or of_the_server
+        problem = verdict(rows.take(row, row + 1)[0]) or DAMAGED
         return type(error)(f"{rows.name(row)} {problem}")
     limit = ""
     if isinstance(error, MessageTooLargeError):
