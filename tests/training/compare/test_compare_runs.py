@@ -166,7 +166,7 @@ def refused(*arguments: str | Path) -> str:
     ],
 )
 def test_a_mistake_is_one_message(options: list[str], message: str, tmp_path: Path) -> None:
-    rest = ["--protocol", "per-class", "--weights", "none"] if "digits" in options else []
+    rest = ["--protocol", "per-class", "--backbone", "small-cnn"] if "digits" in options else []
     output = refused("--output", tmp_path / "new", *options, *rest)
     assert message in " ".join(output.split())
 
@@ -221,8 +221,8 @@ def test_workers_that_fine_tune_leave_out_the_same_files(
 def test_output_must_be_given_and_be_a_folder(tmp_path: Path) -> None:
     assert "--output must be given" in refused()
     (tmp_path / "file").write_text("")
-    untrained = "--dataset", "digits", "--weights", "none"
-    assert "file" in refused("--output", tmp_path / "file", *untrained)
+    small = "--dataset", "digits", "--backbone", "small-cnn"
+    assert "file" in refused("--output", tmp_path / "file", *small)
     assert "Not the folder of a comparison" in refused("report", "--output", tmp_path)
 
 
