@@ -39,6 +39,7 @@ quickstart: $(READY)
 	@echo "  $(QUICKSTART)/run            the run: model.keras, metrics.json, history, TensorBoard logs"
 	@echo "  $(QUICKSTART)/saved_model    for TensorFlow Serving; its card: 1/assets.extra/card.json"
 	@echo "What to do next:"
+	@echo "  see it in the browser: $(PY) -m export page --model $(QUICKSTART)/saved_model --index $(QUICKSTART)/run"
 	@echo "  your own images, one subfolder a class:"
 	@echo "    $(PY) -m training fit --dataset folder --data-dir IMAGES --height 64 --width 64 --channels 3 --output runs/mine"
 	@echo "    $(PY) -m export saved-model --run runs/mine --output exported/mine"

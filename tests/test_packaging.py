@@ -115,3 +115,11 @@ def test_an_application_without_its_extra_says_which_it_needs(wheel, tmp_path, s
     assert ran.returncode == 1
     assert f"pip install 'keras-hashing[{script}]'" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_the_page_without_its_extra_says_which_it_needs(wheel, tmp_path):
+    ran = InstalledWheel(wheel, tmp_path, "export").run(
+        "from export.__main__ import main; main()", "page", "--run", "r", "--index", "i"
+    )
+    assert ran.returncode == 1
+    assert "pip install 'keras-hashing[page]'" in ran.stderr

@@ -11,6 +11,7 @@ from rich.text import Text
 from export.cli import duplicates, stores
 from export.cli import index as index_cli
 from export.cli import litert as litert_cli
+from export.cli import page as page_cli
 from export.cli import server as server_cli
 from export.cli.encoder_options import AnyEncoderOptions, EncoderOptions
 from export.cli.server_options import NeighbourOptions, ServerOptions
@@ -46,6 +47,10 @@ app.command(
 app.command(
     name="litert", epilog="Example: python -m export litert --run runs/shop --output exported/phone"
 )(litert_cli.litert)
+app.command(
+    name="page",
+    epilog="Example: python -m export page --model exported/shop --index shop.npz --images SHOP",
+)(page_cli.page)
 app.command(name="tflite", help="The same as litert.", hidden=True)(litert_cli.litert)
 app.command(
     name="verify", epilog="Example: python -m export verify --run runs/shop --litert exported/phone"

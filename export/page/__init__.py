@@ -1,0 +1,1 @@
+"""A search page: an index with its pictures, in a browser."""

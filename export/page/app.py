@@ -1,0 +1,178 @@
+"""The page's answers over HTTP."""
+
+import secrets
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from export.page.collection import LARGEST_K, Collection
+from export.page.guard import LARGEST_UPLOAD, Guard, UploadError, upload
+from keras_hashing.files.thumbnail import Picture
+
+_STATIC = {"": ("page.html", "text/html"), "page.css": ("page.css", "text/css"),
+           "page.js": ("page.js", "text/javascript")}  # fmt: skip
+_CLUSTERS, _OF_A_CLUSTER = 20, 24  # shown at a time
+_KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
+
+
+def make_app(collection: Collection, title: str, host: str = "127.0.0.1") -> Starlette:
+    """The page of a collection, as an ASGI application.
+
+    Args:
+        collection: what is searched.
+        title: what the page is headed by, such as the name of the folder of images.
+        host: the name or address that it is reached by.
+    """
+    page = _Page(collection, title)
+    routes = [
+        *(Route(f"/{path}", _static(*of), methods=["GET"]) for path, of in _STATIC.items()),
+        Route("/about", page.about),
+        Route("/search", page.search_code, methods=["GET"]),
+        Route("/search", page.search_picture, methods=["POST"]),
+        Route("/thumbnail/{item:int}", page.thumbnail),
+        Route("/picture/{item:int}", page.picture),
+        Route("/duplicates", page.duplicates),
+        Route("/duplicates.txt", page.removable),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, host=host)],
+        exception_handlers={
+            HTTPException: lambda _, error: _refused(error.status_code, error.detail),
+            UploadError: lambda _, error: _refused(error.status, str(error)),
+            ValueError: lambda _, error: _refused(400, str(error)),
+        },
+    )
+
+
+def _static(name: str, media_type: str) -> Any:
+    content = (resources.files("export.page") / "static" / name).read_bytes()
+
+    def answer(request: Request) -> Response:
+        return Response(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
+
+    return answer
+
+
+def _refused(status: int, problem: str) -> JSONResponse:
+    # What is left of a body that was not read would be taken for the next request.
+    return JSONResponse({"error": problem}, status, {"Connection": "close"})
+
+
+class _Page:
+    def __init__(self, collection: Collection, title: str) -> None:
+        self._collection = collection
+        index = collection.index
+        self._about = {
+            "title": title,
+            "items": len(index),
+            "bits": index.bits,
+            "labels": index.labels is not None,
+            "fingerprint": index.fingerprint,
+            "largest_k": LARGEST_K,
+            "largest_radius": collection.largest_radius,
+            "largest_upload": LARGEST_UPLOAD,
+            # Pictures are kept by the browser, but not for another index at the same address.
+            "key": secrets.token_hex(4),
+        }
+
+    def about(self, request: Request) -> Response:
+        return JSONResponse(self._about)
+
+    async def search_picture(self, request: Request) -> Response:
+        limits = self._limits(request)
+        content = await upload(request)
+        code = await run_in_threadpool(self._collection.encode, content)
+        return await run_in_threadpool(self._found, code, *limits)
+
+    def search_code(self, request: Request) -> Response:
+        limits = self._limits(request)
+        if "item" in request.query_params:
+            item = self._item(request.query_params["item"])
+            return self._found(self._collection.index.codes[item], *limits, item)
+        try:
+            code = bytes.fromhex(request.query_params.get("code", ""))
+        except ValueError:
+            code = b""
+        if len(code) != self._collection.index.codes.shape[1]:
+            raise ValueError(f"`code` must be {self._about['bits']} bits in hexadecimal")
+        return self._found(np.frombuffer(code, np.uint8), *limits)
+
+    def _found(
+        self, code: np.ndarray, k: int, radius: int | None, item: int | None = None
+    ) -> Response:
+        found = self._collection.search(code, k, radius, leave_out=item)
+        answer: dict[str, Any] = {"code": code.tobytes().hex()}
+        if item is not None:
+            (itself,) = self._collection.compared(code, [item])
+            answer["query"] = itself._asdict()
+        return JSONResponse({**answer, "results": [one._asdict() for one in found]})
+
+    def thumbnail(self, request: Request) -> Response:
+        return self._shown(request, self._collection.thumbnail)
+
+    def picture(self, request: Request) -> Response:
+        return self._shown(request, self._collection.picture)
+
+    def _shown(self, request: Request, of: Any) -> Response:
+        try:
+            picture: Picture = of(self._item(request.path_params["item"]))
+        except (OSError, ValueError) as error:
+            raise HTTPException(404, f"There is no picture: {error}") from None
+        return Response(picture.content, media_type=picture.media_type, headers=_KEPT)
+
+    def duplicates(self, request: Request) -> Response:
+        radius, start = self._radius(request), _number(request, "start", 0, 0, None)
+        found = self._collection.duplicates(radius)
+        shown = []
+        for cluster in found.clusters[start : start + _CLUSTERS]:
+            items = cluster[:_OF_A_CLUSTER].tolist()
+            first = self._collection.index.codes[items[0]]
+            compared = self._collection.compared(first, items)
+            shown.append({"size": len(cluster), "items": [one._asdict() for one in compared]})
+        return JSONResponse(
+            {
+                "clusters": len(found.clusters),
+                "items": sum(map(len, found.clusters)),
+                "removable": len(found.removable),
+                "shown": shown,
+            }
+        )
+
+    def removable(self, request: Request) -> Response:
+        """The ids of all items of a cluster but the first, one a line."""
+        ids = self._collection.index.ids
+        removable = self._collection.duplicates(self._radius(request)).removable
+        return PlainTextResponse("".join(f"{ids[item]}\n" for item in removable.tolist()))
+
+    def _limits(self, request: Request) -> tuple[int, int | None]:
+        k = _number(request, "k", 24, 1, LARGEST_K)
+        bits = self._collection.index.bits
+        radius = _number(request, "distance", bits, 0, bits)
+        return k, None if radius == bits else radius
+
+    def _radius(self, request: Request) -> int:
+        return _number(request, "distance", 0, 0, self._collection.largest_radius)
+
+    def _item(self, text: str | int) -> int:
+        items = len(self._collection.index)
+        if not str(text).isdecimal() or int(text) >= items:
+            raise HTTPException(404, f"There are {items:,} items. Received: item={text}")
+        return int(text)
+
+
+def _number(request: Request, name: str, default: int, least: int, most: int | None) -> int:
+    text = request.query_params.get(name, str(default))
+    number = int(text) if text.isdecimal() and len(text) < 10 else -1
+    if number < least or (most is not None and number > most):
+        bound = "" if most is None else f" and at most {most}"
+        raise ValueError(f"`{name}` must be at least {least}{bound}. Received: {text}")
+    return number

@@ -1,0 +1,78 @@
+"""Where the pictures of an index are: in a folder, or in the data of a run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from keras_hashing.files.image_folder import image_files
+
+_LOOKED_FOR = 100  # ids, to find out whether they are paths
+
+
+class Pictures(Protocol):
+    """The pictures of an index, by their ids."""
+
+    def content(self, name: str) -> bytes:
+        """The image file of an item; `OSError` if there is none."""
+
+
+class FolderPictures:
+    """Image files in a folder; ids are their paths or, as `--id-from stem` makes them, stems.
+
+    Args:
+        folder: the folder.
+        ids: the ids of the index.
+
+    Raises:
+        NotADirectoryError: if there is no such folder.
+        ValueError: if no id that was looked for is a file in it.
+    """
+
+    def __init__(self, folder: Path, ids: Sequence[str]) -> None:
+        if not folder.is_dir():
+            raise NotADirectoryError(f"`--images` must be a folder. Received: {folder}")
+        self._folder = folder
+        self._by_stem: dict[str, Path] | None = None
+        some = [ids[at] for at in range(0, len(ids), -(-len(ids) // _LOOKED_FOR))] if ids else []
+        if any(self._path(name).is_file() for name in some):
+            return
+        self._by_stem = {path.stem: path for path in image_files(folder)}
+        if not any(name in self._by_stem for name in some):
+            raise ValueError(
+                f"`--images` must be the folder of the images that the index was made of. None of "
+                f"{len(some)} ids is a file in {str(folder)!r}, such as {', '.join(some[:3])}"
+            )
+
+    def content(self, name: str) -> bytes:
+        """The file of an item; an id that leads out of the folder has none."""
+        return self._path(name).read_bytes()
+
+    def _path(self, name: str) -> Path:
+        if self._by_stem is not None:
+            return self._by_stem.get(name, self._folder / "\N{REPLACEMENT CHARACTER}")
+        path = Path(name)
+        if path.is_absolute() or path.drive or ".." in path.parts or "\0" in name:
+            raise FileNotFoundError(f"No path in the folder of the images: {name}")
+        return self._folder / path
+
+
+class RunPictures:
+    """The images of a finished run's data set, as `training` finds them again."""
+
+    def __init__(self, run: Path, data_dir: str | None = None) -> None:
+        from training.runs.run_data import RunData
+        from training.runs.run_folder import RunFolder
+        from training.settings import FitSettings
+
+        folder = RunFolder(run)
+        begun = folder.read_json(folder.config)
+        settings = FitSettings.check(begun["settings"])
+        self._dataset = RunData.load(settings, data_dir, begun=begun).dataset
+        self._positions = {name: at for at, name in enumerate(self._dataset.ids)}
+
+    def content(self, name: str) -> bytes:
+        """The image of an item as a file."""
+        if name not in self._positions:
+            raise FileNotFoundError(f"No image of the run: {name}")
+        content, _ = self._dataset.images.encoded_image(self._positions[name])
+        return content
