@@ -17,13 +17,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from training.data.pipeline import evaluation_batches
-from training.runs.run_data import RunData
 from training.runs.run_folder import Run, load_run
 
 
 def query_codes(run: Run) -> np.ndarray:
     """Continuous codes of the run's query images, float32 [Q, bits]."""
-    data = RunData.load(run.config)
+    data = run.data()
     batches = evaluation_batches(data.dataset, data.split.query, run.preprocessing, 256)
     return run.model.encoder.predict(batches.map(lambda images, _: images), verbose=0)
 

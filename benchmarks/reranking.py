@@ -31,7 +31,6 @@ from numpy.typing import NDArray
 from keras_hashing.layers import HammingSearch
 from keras_hashing.retrieval import CodeIndex, mean_average_precision, pack_codes, unpack_codes
 from training.data.pipeline import evaluation_batches
-from training.runs.run_data import RunData
 from training.runs.run_folder import load_run
 
 BATCH = 250
@@ -88,7 +87,7 @@ def relevance(
 def compare(run_folder: Path, data_dir: str | None, shuffles: int) -> None:
     """Prints the figures of a run."""
     run = load_run(run_folder)
-    data = RunData.load(run.config, data_dir)
+    data = run.data(data_dir)
     batches = evaluation_batches(data.dataset, data.split.query, run.preprocessing, 256)
     continuous = run.model.encoder.predict(batches.map(lambda images, _: images), verbose=0)
     packed = pack_codes(continuous)

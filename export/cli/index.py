@@ -10,9 +10,8 @@ from export.cli.encoder_options import AnyEncoderOptions
 from keras_hashing.command_line.errors import clear_errors, warn
 from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import print_facts
-from keras_hashing.files.atomic_write import write_text
 from keras_hashing.files.image_folder import RULE
-from keras_hashing.files.image_verdict import report
+from keras_hashing.files.image_verdict import report, write_verdicts
 from keras_hashing.files.list_lines import text_lines
 
 if TYPE_CHECKING:
@@ -313,7 +312,7 @@ def _report(path: Path, built: "BuiltIndex", before: int | None = None) -> None:
     index = built.index
     if built.skipped:
         file = path.with_name(f"{path.name}.skipped.txt")
-        write_text(file, "".join(f"{name}\t{why}\n" for name, why in built.skipped.items()))
+        write_verdicts(file, built.skipped)
         total = len(built.skipped) + len(index) - (before or 0)
         message = report(built.skipped, f"{total:,} images", left_out=True)
         warn("[bold yellow]Warning:[/]", f"{message}\nAll of them are in {file}")

@@ -6,6 +6,8 @@ Nothing is decoded here: what passes may still be damaged, which the decoder fin
 from collections.abc import Mapping
 from pathlib import Path
 
+from keras_hashing.files.atomic_write import write_text
+
 MOST_PIXELS = 2**26  # 200 MB of RGB; 8192×8192
 
 DAMAGED = "is damaged, or of a kind that TensorFlow cannot decode"
@@ -91,6 +93,11 @@ def report(problems: Mapping[str, str], of: str, left_out: bool = False) -> str:
         shown = ", ".join(map(repr, names[:_NAMED_AT_MOST])) + (f" and {more} more" * (more > 0))
         lines.append(f"  {len(names):5,}  {problem}: {shown}")
     return "\n".join(lines)
+
+
+def write_verdicts(path: Path, problems: Mapping[str, str]) -> None:
+    """Writes a line for each file that cannot be used: its name, a tab, the verdict."""
+    write_text(path, "".join(f"{name}\t{problem}\n" for name, problem in problems.items()))
 
 
 def _of_another_format(content: bytes) -> str:

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from typer.testing import CliRunner
 
+from keras_hashing.files.image_verdict import NO_IMAGE
 from training.cli import app
 
 RUNNER = CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1"})
@@ -118,14 +119,22 @@ def test_a_folder_of_images_trains(folder_with_notes: Path, tmp_path: Path) -> N
     ]  # fmt: skip
     assert "notes.png" in call(*arguments, code=1)
     assert not (tmp_path / "run").exists()
-    call(*arguments, "--on-bad-image", "skip")
+    with pytest.warns(UserWarning, match="left out") as told:
+        call(*arguments, "--on-bad-image", "skip")
+    first, second = (str(one.message) for one in told if one.category is UserWarning)
+    assert first.startswith("1 of 81 files")
+    assert second == f"The files left out are listed in {tmp_path / 'run' / 'skipped.txt'}"
+    (line,) = (tmp_path / "run" / "skipped.txt").read_text().splitlines()
+    assert line == f"dark/notes.png\t{NO_IMAGE}"
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert [Path(name).name for name in config["images"]["skipped"]] == ["notes.png"]
     assert config["class_names"] == ["dark", "light"]
     # The data may move, but not change: another split would query with images trained on.
     folder_with_notes.rename(tmp_path / "moved")
     moved = ["evaluate", "--run", tmp_path / "run", "--data-dir", tmp_path / "moved"]
-    assert "mAP" in call(*moved)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # they were told of
+        assert "mAP" in call(*moved)
     extra = tmp_path / "moved" / "dark" / "0.png"
     (tmp_path / "moved" / "dark" / "extra.png").write_bytes(extra.read_bytes())
     assert "data set has changed" in call(*moved, code=1)

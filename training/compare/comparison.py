@@ -34,7 +34,7 @@ from training.data.augmentation import augment
 from training.data.epoch_order import steps_per_epoch
 from training.data.feature_cache import cached_features, features_key
 from training.data.protocols import make_split
-from training.data.sources.image_probe import OnBadImage
+from training.data.sources.image_probe import OnBadImage, list_skipped
 from training.data.split import Split
 from training.settings import Augmentation
 
@@ -78,6 +78,7 @@ class Comparison:
                     download=download,
                     on_bad_image=on_bad_image,
                     image_root=image_root,
+                    warn=not self.folder.settings.exists(),
                 )
             splits = self._splits(dataset)
             self.single_label = dataset.single_label
@@ -122,6 +123,7 @@ class Comparison:
         data.write(self.folder.work, Path(features_dir) / f"{key}.npy")
 
     def _keep_settings(self, about: dict[str, Any], dataset: ImageDataset) -> None:
+        new = not self.folder.settings.exists()
         self.digest = self.folder.keep_settings(
             {
                 "recipe": self.recipe.model_dump(mode="json"),
@@ -135,6 +137,8 @@ class Comparison:
                 },
             }
         )
+        if new:
+            list_skipped(self.folder.skipped, dataset.skipped)
 
     def tune(self) -> dict[Column, tuple[Choice, float]]:
         """Chooses weight and place of each column on the validation split, and writes them.

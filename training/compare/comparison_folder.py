@@ -19,6 +19,7 @@ class ComparisonFolder:
     """The files of a comparison.
 
         settings.json    recipe, data, versions; results of another recipe are refused
+        skipped.txt      the image files that were left out, and why; only if there are any
         results.jsonl    a line a run of the grid
         tuning.jsonl     a line a run of the tuning
         choices.json     weight and place by method and quantization, once tuning has ended
@@ -34,6 +35,7 @@ class ComparisonFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.settings = path / "settings.json"
+        self.skipped = path / "skipped.txt"
         self.results = path / "results.jsonl"
         self.tuning = path / "tuning.jsonl"
         self.choices = path / "choices.json"

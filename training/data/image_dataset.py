@@ -1,7 +1,8 @@
 """A data set of labelled images."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class ImageDataset:
         class_names: The C names, in the order of the columns of `labels`.
         part: The original split of each image, str [n], such as "train" or "test".
         image_shape: (height, width, channels) of the originals; None where they differ.
-        skipped: Files that could not be read and were left out.
+        skipped: The files that were left out, and why each is no usable image.
         given_split: The split that came with the data, if it says one: an image may be in both
             its training set and its database, which `part` cannot say.
 
@@ -38,7 +39,7 @@ class ImageDataset:
     class_names: list[str]
     part: np.ndarray
     image_shape: tuple[int | None, int | None, int | None] = (None, None, None)
-    skipped: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
     given_split: Split | None = None
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ def load_dataset(
     download: bool = False,
     on_bad_image: OnBadImage = "error",
     image_root: str | os.PathLike[str] | None = None,
+    warn: bool = True,
 ) -> ImageDataset:
     """Load a data set by its name.
 
@@ -31,6 +32,8 @@ def load_dataset(
         on_bad_image: For a folder and for list files: "error" to fail on a file that is not a
             readable image, "skip" to leave it out with a warning.
         image_root: For list files: where their relative paths start; `data_dir` when None.
+        warn: Whether to warn of files that are left out or passed over; a command that goes on with
+            what another began does not tell of them again.
 
     Returns:
         The data set, with every part it has.
@@ -45,7 +48,7 @@ def load_dataset(
     if name == "digits":
         return load_digits()
     if data_dir is not None and name == "folder":
-        return load_image_folder(data_dir, on_bad_image=on_bad_image)
+        return load_image_folder(data_dir, on_bad_image=on_bad_image, warn=warn)
     if data_dir is not None and name == "lists":
-        return load_list_files(data_dir, image_root, on_bad_image=on_bad_image)
+        return load_list_files(data_dir, image_root, on_bad_image=on_bad_image, warn=warn)
     return load_tfds(name, data_dir, download=download)

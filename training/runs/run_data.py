@@ -52,6 +52,7 @@ class RunData:
                 download=settings.download,
                 on_bad_image=settings.on_bad_image,
                 image_root=settings.image_root if image_root is None else image_root,
+                warn=begun is None,
             )
         preprocessing = dataset.preprocessing(settings.height, settings.width, settings.channels)
         split = make_split(dataset, settings.protocol, settings.seed, **settings.protocol_options)

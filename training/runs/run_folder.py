@@ -22,6 +22,7 @@ class RunFolder:
 
         config.json      settings, preprocessing, class names, versions
         checkpoints/     the model after the latest epoch, while the run is not finished
+        skipped.txt      the image files that were left out, and why; only if there are any
         history.jsonl    one line an epoch
         logs/            TensorBoard
         model.keras      the trained model
@@ -37,6 +38,7 @@ class RunFolder:
         self.path = Path(path)
         self.config = self.path / "config.json"
         self.checkpoints = self.path / "checkpoints"
+        self.skipped = self.path / "skipped.txt"
         self.history = self.path / "history.jsonl"
         self.logs = self.path / "logs"
         self.model = self.path / "model.keras"

@@ -16,6 +16,7 @@ from keras_hashing.models import HashingModel
 from keras_hashing.retrieval import CodeIndex
 from training.callbacks.checkpoint import latest_checkpoint
 from training.callbacks.history_log import read_history
+from training.data.sources.image_probe import list_skipped
 from training.runs.query_overlap import check_queries_unseen
 from training.runs.run_data import RunData
 from training.runs.run_folder import RunFolder
@@ -52,6 +53,7 @@ def fit(settings: FitSettings, output: str | Path, verbose: int = 1) -> dict[str
     trainer = Trainer(prepared, folder, checkpoint=None, verbose=verbose)
     folder.create()
     folder.write_json(folder.config, prepared.configuration())
+    list_skipped(folder.skipped, prepared.dataset.skipped)
     return _train_and_measure(trainer, folder, verbose)
 
 

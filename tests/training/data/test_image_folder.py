@@ -44,7 +44,7 @@ def test_classes_are_the_subfolders_and_ids_the_relative_paths(folder: Path) -> 
     assert dataset.ids == ["cats/c.bmp", "cats/indoors/d.gif", "dogs/a.png", "dogs/b.jpg"]
     np.testing.assert_array_equal(dataset.labels, [[1, 0], [1, 0], [0, 1], [0, 1]])
     assert dataset.part.tolist() == ["train"] * 4
-    assert dataset.skipped == ()
+    assert dataset.skipped == {}
 
 
 def test_images_are_read_from_their_files(folder: Path) -> None:
@@ -127,14 +127,18 @@ def test_bad_files_can_be_skipped_and_are_listed(folder: Path) -> None:
         UserWarning, match=r"(?s)2 of 6 files .* are left out.*bad-empty.*bad-truncated"
     ):
         dataset = load_dataset("folder", folder, on_bad_image="skip")
-    assert dataset.skipped == tuple(bad)
+    assert list(dataset.skipped) == bad
+    assert [why.split(",")[0] for why in dataset.skipped.values()] == ["is empty", "is damaged"]
     assert len(dataset) == len(list(dataset.images.images(range(4), ImagePreprocessing(2, 2, 1))))
 
 
-def test_skipping_without_a_bad_file_warns_of_nothing(folder: Path) -> None:
+def test_a_command_that_goes_on_with_a_run_warns_of_nothing(folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        load_dataset("folder", folder, on_bad_image="skip")
+        load_dataset("folder", folder, on_bad_image="skip")  # nor where no file is bad
+        spoil(folder, "empty")
+        (folder / "cats" / "notes.txt").write_text("no image")
+        load_dataset("folder", folder, on_bad_image="skip", warn=False)
 
 
 def test_the_error_names_only_the_first_of_many_bad_files(folder: Path) -> None:

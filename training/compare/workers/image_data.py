@@ -84,6 +84,7 @@ class ImageData:
             about["data_dir"],
             on_bad_image=about["on_bad_image"],
             image_root=about["image_root"],
+            warn=False,
         )
         if dataset.digest != about["digest"]:
             raise ValueError(

@@ -23,6 +23,7 @@ def load_image_folder(
     *,
     on_bad_image: OnBadImage = "error",
     labels: Literal["subfolders", "none"] = "subfolders",
+    warn: bool = True,
 ) -> ImageDataset:
     """Load a folder of images, one subfolder a class.
 
@@ -39,6 +40,7 @@ def load_image_folder(
         on_bad_image: "error", or "skip" to leave bad files out with a warning that names some.
         labels: "subfolders", or "none" for a data set without labels (and without classes): all
             images in the folder and its subfolders.
+        warn: Whether to warn of what is left out and passed over.
 
     Returns:
         The data set. Files are read again whenever they are used. `image_shape` holds the height
@@ -53,7 +55,8 @@ def load_image_folder(
     root = _existing(Path(folder))
     class_names = [] if labels == "none" else _class_names(root)
     found = [find_files(root / name) for name in class_names or ["."]]
-    warn_of_others([path for of_class in found for path in of_class.others], root)
+    if warn:
+        warn_of_others([path for of_class in found for path in of_class.others], root)
     files = [(path, label) for label, of_class in enumerate(found) for path in of_class.images]
     probes = probe_images([path for path, _ in files])
 
@@ -64,11 +67,8 @@ def load_image_folder(
         if probe.problem
     }
     if problems:
-        report_bad_images(
-            problems,
-            f"{len(files)} files of {str(root)!r}",
-            on_bad_image,
-        )
+        of = f"{len(files)} files of {str(root)!r}"
+        report_bad_images(problems, of, on_bad_image, warn)
 
     kept = [position for position, image_id in enumerate(ids) if image_id not in problems]
     targets = np.array([files[position][1] for position in kept], dtype=np.int64)
@@ -85,7 +85,7 @@ def load_image_folder(
         class_names=class_names,
         part=np.full(len(kept), "train"),
         image_shape=common_shape([shape for shape, _ in probes if shape is not None]),
-        skipped=tuple(problems),
+        skipped=problems,
     )
 
 

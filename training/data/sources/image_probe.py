@@ -10,7 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from keras_hashing.command_line.progress import loading_progress
-from keras_hashing.files.image_verdict import DAMAGED, report, unreadable, verdict
+from keras_hashing.files.image_verdict import DAMAGED, report, unreadable, verdict, write_verdicts
 from keras_hashing.images.header import check_size
 from keras_hashing.images.orientation import orientations
 from keras_hashing.images.preprocessing import decode_image
@@ -71,7 +71,11 @@ def _probe(path: Path) -> ImageProbe:
 
 
 def report_bad_images(
-    problems: Mapping[str, str], of: str, on_bad_image: OnBadImage, hint: str = ""
+    problems: Mapping[str, str],
+    of: str,
+    on_bad_image: OnBadImage,
+    warn: bool = True,
+    hint: str = "",
 ) -> None:
     """Tells of files that are no usable images, as an error or as a warning.
 
@@ -79,18 +83,27 @@ def report_bad_images(
         problems: What is wrong with each file, by its name.
         of: What they are some of, such as "5 files of 'images'".
         on_bad_image: "error" or "skip".
+        warn: Whether to warn of those that are left out.
         hint: A sentence more for the error.
 
     Raises:
         ValueError: when `on_bad_image` is "error".
     """
     if on_bad_image == "skip":
-        warnings.warn(report(problems, of, left_out=True), stacklevel=4)
+        if warn:
+            warnings.warn(report(problems, of, left_out=True), stacklevel=4)
         return
     raise ValueError(
         f"{report(problems, of)}\nMend or remove them, or leave them out with on_bad_image='skip' "
         f"(--on-bad-image skip).{hint}"
     )
+
+
+def list_skipped(path: Path, skipped: Mapping[str, str]) -> None:
+    """Writes down which files are left out and why, and says where; nothing if there are none."""
+    if skipped:
+        write_verdicts(path, skipped)
+        warnings.warn(f"The files left out are listed in {path}", stacklevel=3)
 
 
 def common_shape(

@@ -59,6 +59,7 @@ def load_list_files(
     image_root: str | os.PathLike[str] | None = None,
     *,
     on_bad_image: OnBadImage = "error",
+    warn: bool = True,
 ) -> ImageDataset:
     """Load the images that `test.txt`, `train.txt` and `database.txt` name, with that split.
 
@@ -74,7 +75,8 @@ def load_list_files(
         folder: The folder that holds the lists.
         image_root: Where relative paths start; `folder` when None.
         on_bad_image: "error", or "skip" to leave missing and bad image files out of all lists, with
-            a warning that names them.
+            a warning that names some.
+        warn: Whether to warn of what is left out.
 
     Returns:
         The data set. Files are read again whenever they are used.
@@ -94,15 +96,14 @@ def load_list_files(
     probes = probe_images([root / image_id for image_id in merged.ids])
 
     bad = np.array([probe.problem is not None for probe in probes])
-    if bad.any():
+    skipped = {merged.ids[at]: str(probes[at].problem) for at in np.flatnonzero(bad)}
+    if skipped:
+        places = dict(zip(merged.ids, merged.places, strict=True))
         report_bad_images(
-            {
-                f"{place}: {image_id}": probe.problem
-                for place, image_id, probe in zip(merged.places, merged.ids, probes, strict=True)
-                if probe.problem
-            },
+            {f"{places[image_id]}: {image_id}": why for image_id, why in skipped.items()},
             f"{len(probes)} images of the lists in {str(folder)!r}",
             on_bad_image,
+            warn,
             hint=f" Relative paths start at the image root, here {str(root)!r}.",
         )
     kept = np.flatnonzero(~bad)
@@ -120,7 +121,7 @@ def load_list_files(
         class_names=class_names,
         part=part,
         image_shape=common_shape([probe.shape for probe in probes if probe.shape is not None]),
-        skipped=tuple(merged.ids[position] for position in np.flatnonzero(bad)),
+        skipped=skipped,
         given_split=split,
     )
 
