@@ -4,7 +4,9 @@ The registries, `keras_hashing.methods.METHODS` and
 `keras_hashing.losses.quantization.QUANTIZATION_LOSSES`, are these tables with classes for names.
 """
 
+import json
 from collections.abc import Iterable
+from typing import Any
 
 PAIRWISE_METHODS = {
     "dch": "DCH",
@@ -39,6 +41,31 @@ def check_name(argument: str, name: str, known: Iterable[str]) -> str:
             f"`{argument}` must be one of {', '.join(known)}. Received: {argument}={name!r}"
         )
     return name
+
+
+def name_and_options(method: str) -> tuple[str, dict[str, Any]]:
+    """A method's name, and the options of its constructor that may follow it.
+
+    >>> name_and_options("dsdh:eta=3:window=1000")
+    ('dsdh', {'eta': 3, 'window': 1000})
+
+    Raises:
+        ValueError: where an option has no value or comes twice.
+    """
+    name, *parts = method.split(":")
+    options: dict[str, Any] = {}
+    for part in parts:
+        key, _, value = part.partition("=")
+        if not key or not value or key in options:
+            raise ValueError(
+                "`method` may be followed by options, as in 'dsdh:eta=3:window=1000', each once. "
+                f"Received: method={method!r}"
+            )
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return name, options
 
 
 def quoted(names: Iterable[str], last: str = "or") -> str:

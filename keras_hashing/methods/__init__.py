@@ -1,5 +1,6 @@
 """Methods: similarity objectives as layers, with the state they need."""
 
+import inspect
 from typing import Any
 
 import keras
@@ -46,24 +47,40 @@ def get(identifier: Any, **options: Any) -> HashingMethod:
     """A method by name, configuration or as it is.
 
     Args:
-        identifier: a name of `METHODS`, the dictionary that
-            `keras.saving.serialize_keras_object` makes, or a `HashingMethod`.
+        identifier: a name of `METHODS`, which may be followed by options, as in `"dsdh:eta=3"`;
+            the dictionary that `keras.saving.serialize_keras_object` makes; or a `HashingMethod`.
         **options: arguments of the method's constructor, for a name (`bits`, `num_classes`,
             `memory_size`, …).
 
     Raises:
-        ValueError: for anything else.
+        ValueError: for anything else, and for an option that the method does not have.
     """
     if isinstance(identifier, HashingMethod):
         return identifier
     if isinstance(identifier, dict):
         return get(keras.saving.deserialize_keras_object(identifier))
-    if isinstance(identifier, str) and identifier in METHODS:
-        return METHODS[identifier](**options)
+    if isinstance(identifier, str):
+        name, own_options = names.name_and_options(identifier)
+        if name in METHODS:
+            _check_options(identifier, own_options, METHODS[name])
+            return METHODS[name](**{**options, **own_options})
     raise ValueError(
         f"`method` must be one of {sorted(METHODS)} or a `keras_hashing.methods.HashingMethod`. "
         f"Received: method={identifier!r}"
     )
+
+
+def _check_options(identifier: str, options: dict[str, Any], kind: type[HashingMethod]) -> None:
+    arguments = inspect.signature(kind.__init__).parameters.values()
+    of_the_data = ("self", "bits", "num_classes")
+    known = [p.name for p in arguments if p.kind is not p.VAR_KEYWORD and p.name not in of_the_data]
+    for option in options:
+        if option not in known:
+            raise ValueError(
+                f"{kind.__name__} has no option `{option}`; "
+                f"it has {names.quoted(known, 'and') if known else 'none'}. "
+                f"Received: method={identifier!r}"
+            )
 
 
 __all__ = [

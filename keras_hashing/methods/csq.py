@@ -37,6 +37,8 @@ class CSQ(HashingMethod):
         bits: K, the length of the code.
         num_classes: number of classes.
         seed: integer seed of the centres and of the random code that decides ties.
+        random_rows: whether centres are random rows of a Hadamard matrix, or its first ones, which
+            is what widespread code takes: see `hash_centres`.
         **kwargs: as in `keras.layers.Layer`.
 
     Raises:
@@ -47,11 +49,17 @@ class CSQ(HashingMethod):
     needs_num_classes = True
 
     def __init__(
-        self, bits: int, num_classes: int | None = None, seed: int = 0, **kwargs: Any
+        self,
+        bits: int,
+        num_classes: int | None = None,
+        seed: int = 0,
+        random_rows: bool = True,
+        **kwargs: Any,
     ) -> None:
         super().__init__(bits=bits, num_classes=num_classes, **kwargs)
         self.seed = seed
-        centres = hash_centres(self.num_classes or 0, bits, seed)
+        self.random_rows = random_rows
+        centres = hash_centres(self.num_classes or 0, bits, seed, random_rows)
         tie_code = np.random.default_rng([seed, 1]).choice([-1.0, 1.0], bits)
 
         def add(name: str, value: np.ndarray) -> Any:
@@ -84,4 +92,4 @@ class CSQ(HashingMethod):
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal method."""
-        return {**super().get_config(), "seed": self.seed}
+        return {**super().get_config(), "seed": self.seed, "random_rows": self.random_rows}

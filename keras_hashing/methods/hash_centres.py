@@ -17,7 +17,9 @@ _HOPE = 2
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")  # see `keras_hashing.rotation.itq_rotation`
-def hash_centres(num_classes: int, bits: int, seed: int = 0) -> np.ndarray:
+def hash_centres(
+    num_classes: int, bits: int, seed: int = 0, random_rows: bool = True
+) -> np.ndarray:
     """One ±1 code for each class, far from all others.
 
     | classes | bits | centres | minimum distance |
@@ -28,8 +30,8 @@ def hash_centres(num_classes: int, bits: int, seed: int = 0) -> np.ndarray:
 
     No K-bit codes of more than 2K classes are K/2 apart (Plotkin). A Hadamard matrix is made by
     the constructions of Sylvester and Paley (over a prime), and doubling; of the multiples of 8
-    up to 256 they leave out 184 and 232. Random rows are taken, not the first: those of
-    Sylvester's matrix repeat the same columns, so that bits would be copies of each other. Every
+    up to 256 they leave out 184 and 232. Random rows are taken by default, not the first: those
+    of Sylvester's matrix repeat the same columns, so that bits are copies of each other. Every
     code is balanced (as many +1 as -1, one fewer where K is odd), but for the constant row that
     only K classes and more need. The result depends on the arguments alone.
 
@@ -40,6 +42,7 @@ def hash_centres(num_classes: int, bits: int, seed: int = 0) -> np.ndarray:
         num_classes: number of centres, at least 1.
         bits: K.
         seed: integer seed.
+        random_rows: with a Hadamard matrix, `False` takes its first rows as they are.
 
     Returns:
         float32 array of -1 and +1, shape (num_classes, bits).
@@ -52,9 +55,11 @@ def hash_centres(num_classes: int, bits: int, seed: int = 0) -> np.ndarray:
     matrix = hadamard_matrix(bits) if num_classes <= 2 * bits else None
     if matrix is None:
         return _random_centres(num_classes, bits, rng)
-    # The constant row comes last; rows are used up before their negatives.
-    order = np.append(1 + rng.permutation(bits - 1), 0)
-    rows = matrix[order] * rng.choice([-1.0, 1.0], (bits, 1))
+    rows = matrix
+    if random_rows:
+        # The constant row comes last; rows are used up before their negatives.
+        order = np.append(1 + rng.permutation(bits - 1), 0)
+        rows = matrix[order] * rng.choice([-1.0, 1.0], (bits, 1))
     return np.concatenate([rows, -rows])[:num_classes].astype("float32")
 
 

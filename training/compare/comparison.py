@@ -12,23 +12,21 @@ from keras_hashing.command_line.stages import stage
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from training.backbones import make_backbone
 from training.compare.comparison_folder import ComparisonFolder
+from training.compare.finish_runs import finish_runs
 from training.compare.grid import (
     Choice,
     Column,
     Grid,
-    by_cell,
     default_choice,
     grid_runs,
     reason_not_run,
     tuning_runs,
 )
 from training.compare.grid_run import GridRun
-from training.compare.progress import run_progress
 from training.compare.recipe import FineTuning, Recipe
 from training.compare.results_file import ResultsFile
 from training.compare.workers.frozen_data import FrozenData
 from training.compare.workers.image_data import ImageData
-from training.compare.workers.pool import run_all
 from training.data import ImageDataset, load_dataset
 from training.data.augmentation import augment
 from training.data.epoch_order import steps_per_epoch
@@ -70,6 +68,8 @@ class Comparison:
     ) -> None:
         self.recipe, self.grid, self.folder = recipe, grid, ComparisonFolder(output)
         self.workers, self.verbose = workers, verbose
+        for column in grid.columns:
+            reason_not_run(column, single_label=True)  # refuses options that a method lacks
         with self.folder.opened():
             with stage("Reading images"):
                 dataset = load_dataset(
@@ -150,7 +150,7 @@ class Comparison:
             ValueError: when no setting of a column could be trained.
         """
         runs = tuning_runs(self.grid, self.single_label)
-        found = self._finish(runs, ResultsFile(self.folder.tuning, self.digest), "Tuning")
+        found = self._finish(runs, self.folder.tuning, "Tuning")
         chosen = best_choices(runs, found)
         with self.folder.opened():
             self.folder.write_choices({**self.folder.read_choices(), **chosen})
@@ -164,7 +164,7 @@ class Comparison:
             for column in self.grid.columns
         }
         runs = grid_runs(self.grid, choices, self.single_label)
-        return self._finish(runs, ResultsFile(self.folder.results, self.digest), "Grid")
+        return self._finish(runs, self.folder.results, "Grid")
 
     def not_run(self) -> dict[Column, str]:
         """The cells that do not exist, and why."""
@@ -173,40 +173,13 @@ class Comparison:
         }
         return {column: reason for column, reason in reasons.items() if reason is not None}
 
-    def _finish(
-        self, runs: list[GridRun], results: ResultsFile, title: str
-    ) -> dict[GridRun, dict[str, Any]]:
-        """Trains the runs that have no result yet.
-
-        Raises:
-            ValueError: when no column of the grid exists.
-        """
+    def _finish(self, runs: list[GridRun], path: Path, title: str) -> dict[GridRun, dict[str, Any]]:
         if not runs:
             reasons = [f"{' '.join(column)}: {why}" for column, why in self.not_run().items()]
             raise ValueError("Nothing of the grid can be run. " + "; ".join(reasons))
-        with self.folder.opened():
-            found = results.read()
-            left = [run for run in runs if found.get(run, {}).get("status") != "done"]
-            for run in set(runs) - set(left):  # one may have ended just before it was cleared away
-                self.folder.drop_checkpoints(run)
-            with run_progress(title, runs, left, self.workers, self.verbose) as advance:
-
-                def finished(run: GridRun, result: dict[str, Any]) -> None:
-                    results.append(run, result)
-                    self.folder.drop_checkpoints(run)
-                    advance(run, result)
-
-                if left:
-                    run_all(
-                        by_cell(left),
-                        self.folder.work,
-                        self.folder.arrays,
-                        self.workers,
-                        finished,
-                        self.recipe.mode,
-                    )
-            found = results.read()
-        return {run: found[run] for run in runs}
+        results = ResultsFile(path, self.digest)
+        mode = self.recipe.mode
+        return finish_runs(runs, self.folder, results, self.workers, mode, title, self.verbose)
 
 
 def _check_augmentation(options: FineTuning, preprocessing: ImagePreprocessing) -> None:

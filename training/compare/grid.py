@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from typing import Annotated, Any, Self
 
@@ -10,7 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 import keras_hashing
 from keras_hashing.checks import DEFAULT_WEIGHT, check_bits
-from keras_hashing.names import METHODS, QUANTIZATIONS, quoted
+from keras_hashing.names import METHODS, QUANTIZATIONS, name_and_options, quoted
 from keras_hashing.settings import Settings
 from training.compare.grid_run import GridRun
 
@@ -52,7 +53,8 @@ class Grid(Settings):
     model_config = ConfigDict(title="Grid: lists separated by commas")
 
     methods: Annotated[tuple[str, ...], BeforeValidator(_method_names)] = Field(
-        default=tuple(sorted(METHODS)), description="Methods; 'all' for all of them."
+        default=tuple(sorted(METHODS)),
+        description="Methods; 'all' for all of them. Options may follow a name: dsdh:eta=3.",
     )
     quantizations: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
         default=DEFAULT_QUANTIZATIONS, description=f"Some of {quoted(QUANTIZATIONS, 'and')}."
@@ -70,10 +72,11 @@ class Grid(Settings):
 
     @model_validator(mode="after")
     def _is_a_grid(self) -> Self:
-        _check_names("methods", self.methods, sorted(METHODS))
-        _check_names("quantizations", self.quantizations, QUANTIZATIONS)
-        for name in ("bits", "seeds"):
+        for name in ("methods", "quantizations", "bits", "seeds"):
             _check_list(name, getattr(self, name))
+        names = [name_and_options(method)[0] for method in self.methods]
+        _check_names("methods", names, sorted(METHODS))
+        _check_names("quantizations", self.quantizations, QUANTIZATIONS)
         for bits in self.bits:
             check_bits(bits)
         for seed in self.seeds:
@@ -95,8 +98,7 @@ class Grid(Settings):
         return [(method, name) for method in self.methods for name in self.quantizations]
 
 
-def _check_names(name: str, received: tuple[str, ...], known: Iterable[str]) -> None:
-    _check_list(name, received)
+def _check_names(name: str, received: Iterable[str], known: Iterable[str]) -> None:
     unknown = [value for value in received if value not in known]
     if unknown:
         raise ValueError(
@@ -112,26 +114,31 @@ def _check_list(name: str, received: tuple) -> None:
 
 
 def reason_not_run(column: Column, single_label: bool) -> str | None:
-    """Why a cell does not exist, or None if it does."""
+    """Why a cell does not exist, or None if it does.
+
+    Raises:
+        ValueError: when the method does not have an option that follows its name.
+    """
     method, quantization = column
-    kind = keras_hashing.methods.METHODS[method]
-    if kind.single_label_only is not None and not single_label:
-        return f"one label an image only: {kind.single_label_only}"
-    if quantization == "native" and not has_native(method):
+    probe = _probe(method)
+    if probe.single_label_only is not None and not single_label:
+        return f"one label per image only: {probe.single_label_only}"
+    no_loss = probe.native_quantization() is None and not native_is_schedule(method)
+    if quantization == "native" and no_loss:
         return "the method's paper has no quantization term: native is none"
     return None
 
 
-def has_native(method: str) -> bool:
-    """Whether the method's paper has a quantization, as a loss or as a schedule."""
-    probe = keras_hashing.methods.get(method, bits=16, num_classes=2)
-    return probe.native_quantization() is not None or native_is_schedule(method)
-
-
 def native_is_schedule(method: str) -> bool:
     """Whether the native quantization is a schedule (HashNet's continuation)."""
-    probe = keras_hashing.methods.get(method, bits=16, num_classes=2)
+    probe = _probe(method)
     return probe.native_quantization() is None and bool(probe.native_callbacks())
+
+
+@cache
+def _probe(method: str) -> "keras_hashing.methods.HashingMethod":
+    """A small one, to ask what the method has."""
+    return keras_hashing.methods.get(method, bits=16, num_classes=2)
 
 
 def default_choice(column: Column) -> Choice:
@@ -143,7 +150,7 @@ def default_choice(column: Column) -> Choice:
         return Choice(DEFAULT_WEIGHT, "raw")
     if native_is_schedule(method):
         return Choice(1.0, "schedule")
-    return Choice(DEFAULT_WEIGHT, keras_hashing.methods.METHODS[method].native_place)
+    return Choice(DEFAULT_WEIGHT, _probe(method).native_place)
 
 
 def candidates(column: Column, tune_weights: tuple[float, ...] = TUNED_WEIGHTS) -> list[Choice]:

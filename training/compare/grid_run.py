@@ -1,5 +1,6 @@
 """One run of the grid: what is trained, and how it is named."""
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -9,7 +10,8 @@ class GridRun:
     """One training of the grid or of the tuning.
 
     Args:
-        method: A name of `keras_hashing.methods.available()`.
+        method: A name of `keras_hashing.methods.available()`, and perhaps options, as in
+            `dsdh:eta=3`: see `keras_hashing.methods.get`.
         quantization: "none", "native", "hswd", "swd", "ot" or "sign".
         bits: Length of the code.
         weight: Weight of the quantization loss; of a schedule, its growth as a multiple of the
@@ -45,8 +47,9 @@ class GridRun:
     @property
     def file_name(self) -> str:
         """Names the files of a run, without suffix."""
+        method = re.sub(r"[^\w.=+-]", "_", self.method)
         setting = f"{self.quantization}-{self.weight:g}{self.place}"
-        return f"{self.method}-{setting}-{self.bits}-seed{self.seed}"
+        return f"{method}-{setting}-{self.bits}-seed{self.seed}"
 
     def __str__(self) -> str:
         where = f" × {self.weight:g} {self.place}" if self.place else ""

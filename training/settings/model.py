@@ -16,16 +16,23 @@ from keras_hashing.names import (
     TWO_VIEW_METHODS,
     WITH_MEMORY,
     check_name,
+    name_and_options,
     quoted,
 )
 from keras_hashing.settings import Settings
 from training.backbones import BACKBONES, check_backbone
 
 _CLASS_NAMES = {**METHODS, **LABEL_FREE_METHODS}
+
+
+def _check_method(method: str) -> str:
+    name, options = name_and_options(method)
+    check_name("method", name, METHODS if options else _CLASS_NAMES)
+    return method
+
+
 Bits = Annotated[int, AfterValidator(check_bits)]
-Method = Annotated[
-    str, AfterValidator(lambda name: check_name("method", name, [*METHODS, *LABEL_FREE_METHODS]))
-]
+Method = Annotated[str, AfterValidator(_check_method)]
 Backbone = Annotated[str, AfterValidator(check_backbone)]
 Quantization = Annotated[
     str, AfterValidator(lambda name: check_name("quantization", name, QUANTIZATIONS))
@@ -76,7 +83,8 @@ class ModelSettings(Settings):
         f"or images with classes ({quoted(CLASS_METHODS)}). 'greedyhash' needs exactly one label "
         f"per image. With --frozen, {quoted(TWO_VIEW_METHODS, last='and')} learn without labels, "
         "from two dropouts of the features, and "
-        f"{quoted(CLOSED_FORM_METHODS, last='and')} compute the head from them without training.",
+        f"{quoted(CLOSED_FORM_METHODS, last='and')} compute the head from them without training. "
+        "Options of a method that learns from labels may follow its name: dsdh:eta=3:window=1000.",
     )
     memory_size: int = Field(
         default=0,
@@ -116,10 +124,16 @@ class ModelSettings(Settings):
 
     @model_validator(mode="after")
     def _memory_of_pairs(self) -> Self:
-        if self.memory_size and self.method not in PAIRWISE_METHODS:
+        name, options = name_and_options(self.method)
+        if self.memory_size and name not in PAIRWISE_METHODS:
             raise ValueError(
-                f"`memory_size` must be 0: {_CLASS_NAMES[self.method]} compares no pairs, so it "
+                f"`memory_size` must be 0: {_CLASS_NAMES[name]} compares no pairs, so it "
                 f"has no use for a memory of codes. Received: memory_size={self.memory_size}"
+            )
+        if self.memory_size and "memory_size" in options:
+            raise ValueError(
+                "`memory_size` must be given once, by itself or as an option of the method. "
+                f"Received: memory_size={self.memory_size}, method={self.method!r}"
             )
         return self
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from keras_hashing import methods
 from keras_hashing.methods.hash_centres import hadamard_matrix, hash_centres, minimum_distance
 
 
@@ -51,6 +52,13 @@ def test_seed_decides_the_centres(classes, bits):
 def test_bits_are_not_copies_of_each_other():
     # The first ten rows of Sylvester's matrix have 16 different columns only.
     assert len(np.unique(hash_centres(10, 64), axis=1).T) == 64
+
+
+def test_first_rows_of_the_matrix_can_be_asked_for():
+    np.testing.assert_array_equal(
+        methods.get("csq:random_rows=false", bits=16, num_classes=5).centres,
+        hadamard_matrix(16)[:5],
+    )
 
 
 def test_impossible_centres_are_refused():

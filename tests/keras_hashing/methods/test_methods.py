@@ -140,6 +140,24 @@ def test_every_method_serialises(name):
     assert again.get_config() == method.get_config()
 
 
+def test_options_may_follow_a_name():
+    method = methods.get("dsdh:eta=3:window=1000", bits=8, num_classes=4, memory_size=5)
+    assert (method.eta, method.window, method.memory_size) == (3, 1000, 5)
+    assert (
+        methods.get("hashnet:memory_size=7", bits=8, num_classes=4, memory_size=0).memory_size == 7
+    )
+    for text, message in {
+        "dsdh:etta=3": "DSDH has no option `etta`; it has 'memory_size', 'eta', .*'window' and",
+        "dsdh:bits=16": "no option `bits`",
+        "dsdh:eta": "as in 'dsdh:eta=3:window=1000'",
+        "dsdh:eta=1:eta=2": "each once",
+        "dsdh:eta=-1": "`eta` must",
+        "dsch:eta=1": "`method` must be one of",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            methods.get(text, bits=8, num_classes=4)
+
+
 def test_arguments_are_checked():
     for name in ("csq", "dsdh", "greedyhash", "orthohash"):
         with pytest.raises(ValueError, match="`num_classes` must be given"):

@@ -78,6 +78,17 @@ def test_hashnets_native_quantization_is_tuned_as_the_schedule_that_it_is() -> N
     assert default_choice(("csq", "native")) == Choice(0.3, "relaxed")
 
 
+def test_a_method_with_options_is_a_row_of_its_own() -> None:
+    grid = Grid.check({"methods": "dsdh,dsdh:eta=3", "quantizations": "native", "bits": "16"})
+    runs = grid_runs(grid, choices_of(grid), single_label=True)
+    assert len(runs) == len(set(runs)) == 2 * 3
+    assert len({run.file_name for run in runs}) == 6
+    assert all(GridRun.of(json.loads(json.dumps(run.to_json()))) == run for run in runs)
+    assert runs[-1].file_name == "dsdh_eta=3-native-0.3raw-16-seed2"
+    with pytest.raises(ValueError, match="DSDH has no option `etta`"):
+        reason_not_run(("dsdh:etta=3", "none"), single_label=True)
+
+
 def test_runs_of_a_cell_stay_together() -> None:
     groups = by_cell(grid_runs(ALL, choices_of(ALL), single_label=True))
     assert len(groups) == 39 * 3
@@ -88,6 +99,7 @@ def test_runs_of_a_cell_stay_together() -> None:
     ("changed", "message"),
     [
         ({"methods": ("dpsh", "dpsch")}, "`methods` must be among csq, dch.*Received: dpsch"),
+        ({"methods": ("dsdh:eta",)}, "as in 'dsdh:eta=3:window=1000'.*Received: method='dsdh:eta'"),
         ({"quantizations": ("hwsd",)}, "`quantizations` must be among none, native"),
         ({"bits": (0,)}, "`bits` must be a positive integer. Received: bits=0"),
         ({"bits": (16, 16)}, "`bits` must not repeat"),

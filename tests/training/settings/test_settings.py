@@ -51,6 +51,8 @@ def test_recipes_have_the_digests_of_the_first_version() -> None:
         ({"epochs": 0, "bits": 0}, r"`bits` must be a .*\n`epochs`: "),
         ({"radius": 33}, "`radius` must be at most `bits`. Received: radius=33, bits=32"),
         ({"method": "csq", "memory_size": 9}, "`memory_size` must be 0: CSQ compares no pairs"),
+        ({"method": "dpsh:memory_size=1", "memory_size": 9}, "`memory_size` must be given once"),
+        ({"method": "itq:seed=1", "frozen": True}, "`method` must be one of dch.*'itq'"),
         ({"protocol": "lists", "query_per_class": 5}, "takes no option query_per_class"),
     ],
 )

@@ -259,7 +259,7 @@ def test_retrieval_is_measured_every_so_many_epochs(tmp_path: Path) -> None:
         {"quantization": "native"},
         {"method": "dpsh", "quantization": "native"},
         {"method": "orthohash", "memory_size": 0},
-        {"method": "dsdh", "quantization": "native", "memory_size": 0},
+        {"method": "dsdh:eta=0.5", "quantization": "native", "memory_size": 0},
         {"precision": "mixed_bfloat16"},
         {"precision": "mixed_float16", "quantization": "native"},
         {"class_balanced": True},
