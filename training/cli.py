@@ -12,6 +12,7 @@ from rich.table import Table
 from keras_hashing.command_line.errors import clear_errors, start_tensorflow
 from keras_hashing.command_line.options import given, options_of, with_options
 from keras_hashing.command_line.stages import show_stages, stage
+from keras_hashing.names import LABEL_FREE_METHODS
 from keras_hashing.retrieval.figures import FIGURES
 from training.compare.cli import compare
 from training.data.dataset_place import check_place
@@ -115,7 +116,12 @@ def evaluate(
         from training.trainer.evaluate import evaluate_model
 
         loaded, data = _run_with_data(run, data_dir, image_root)
-        settings = loaded.config
+        settings, vectors = loaded.config, None
+        if settings.method in LABEL_FREE_METHODS:
+            from training.trainer.frozen_features import frozen_features
+
+            place = settings, data.dataset, loaded.preprocessing, RunFolder(run)
+            _, vectors = frozen_features(*place)
         evaluation = evaluate_model(
             loaded.model,
             data.dataset,
@@ -124,6 +130,7 @@ def evaluate(
             k=settings.k if k is None else k,
             radius=settings.radius if radius is None else radius,
             verbose=1 if _out.is_terminal and not as_json else 0,
+            vectors=vectors,
         )
     about = {name: loaded.metrics[name] for name in ("dataset", "protocol", "protocol_options")}
     metrics = {**about, "fingerprint": loaded.encoder.fingerprint, **evaluation.figures}

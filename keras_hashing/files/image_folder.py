@@ -49,6 +49,13 @@ def find_files(folder: Path) -> FoundFiles:
     return found
 
 
+def class_folders(folder: Path) -> list[str]:
+    """The names of the subfolders that are not hidden, sorted: the classes of labelled images."""
+    return sorted(
+        entry.name for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name)
+    )
+
+
 def image_files(folder: Path) -> list[Path]:
     """The images that `find_files` finds, sorted by their paths; a warning counts the others.
 

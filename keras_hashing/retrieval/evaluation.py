@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from keras_hashing.retrieval.figures import FIGURES, Measured
 from keras_hashing.retrieval.precision import PrecisionRecallCurve, check_radius
 from keras_hashing.retrieval.retrieval_inputs import RetrievalInputs
-from keras_hashing.retrieval.validation import check_cut, check_packed_codes
+from keras_hashing.retrieval.validation import check_cut, check_packed_codes, check_same_width
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -18,16 +18,17 @@ class RetrievalFigures:
 
     Attributes:
         values: each figure of `FIGURES` by its key; `None` where something that it needs was not
-            given: `k` for `map_at_k` and `precision_at_k`, `continuous` for `quantization_error`.
+            given: labels, `k` for `map_at_k` and `precision_at_k`, `continuous` for
+            `quantization_error`, vectors for neighbour recall.
         k: the cut, or `None`.
         radius: the Hamming radius of `precision_within_radius`.
-        curve: `precision_recall_curve`.
+        curve: `precision_recall_curve`, or `None` without labels.
     """
 
     values: dict[str, float | None]
     k: int | None
     radius: int
-    curve: PrecisionRecallCurve
+    curve: PrecisionRecallCurve | None
 
     def __getattr__(self, key: str) -> Any:
         try:
@@ -38,24 +39,30 @@ class RetrievalFigures:
 
 def evaluate_retrieval(
     query_codes: ArrayLike,
-    query_labels: ArrayLike,
+    query_labels: Any,
     database_codes: ArrayLike,
-    database_labels: ArrayLike,
+    database_labels: Any,
     k: int | None = None,
     radius: int = 2,
     continuous: ArrayLike | None = None,
+    query_vectors: Any = None,
+    database_vectors: Any = None,
 ) -> RetrievalFigures:
     """Returns all figures; the tie-aware ones take the time of one: they share their counts.
 
     Args:
         query_codes: packed codes, uint8, shape [Q, K/8], Q >= 1.
-        query_labels: one-hot or multi-hot labels, shape [Q, C].
+        query_labels: one-hot or multi-hot labels, shape [Q, C]. `None`, or C = 0, for data without
+            labels leaves out what labels decide.
         database_codes: packed codes, uint8, shape [N, K/8], N >= 1.
-        database_labels: one-hot or multi-hot labels, shape [N, C].
+        database_labels: likewise, shape [N, C].
         k: the cut of mAP@k and precision@k, 1 <= k <= N; `None` leaves both out.
         radius: the largest distance inside the Hamming ball, 0 <= radius <= K.
         continuous: continuous codes of the database, shape [N, K], for `quantization_error`;
             `None` leaves it out.
+        query_vectors: the float vectors of the queries, shape [Q, D], for neighbour recall: see
+            `neighbour_recall`. `None` leaves it out.
+        database_vectors: those of the database, shape [N, D].
 
     Returns:
         `RetrievalFigures`.
@@ -63,14 +70,37 @@ def evaluate_retrieval(
     Raises:
         ValueError: if an argument breaks one of these rules; the message names it.
     """
-    inputs = RetrievalInputs.check(query_codes, query_labels, database_codes, database_labels)
+    inputs = None
+    if _both("labels", query_labels, database_labels):
+        inputs = RetrievalInputs.check(query_codes, query_labels, database_codes, database_labels)
+    queries = check_packed_codes("query_codes", query_codes)
+    items = check_packed_codes("database_codes", database_codes)
+    check_same_width(queries, items)
+    both_vectors = _both("vectors", query_vectors, database_vectors)
     measured = Measured(
         inputs,
-        check_packed_codes("database_codes", database_codes),
-        radius=check_radius(radius, inputs.bits),
-        k=None if k is None else check_cut(k, inputs.items, beyond=False),
+        queries,
+        items,
+        radius=check_radius(radius, 8 * items.shape[1]),
+        k=None if k is None else check_cut(k, len(items), beyond=False),
         continuous=continuous,
         bits=None if continuous is None else np.shape(continuous)[1],
+        vectors=(query_vectors, database_vectors) if both_vectors else None,
     )
     values = {key: figure.value(measured) for key, figure in FIGURES.items()}
-    return RetrievalFigures(values, measured.k, measured.radius, measured.curve)
+    curve = None if inputs is None else measured.curve
+    return RetrievalFigures(values, measured.k, measured.radius, curve)
+
+
+def _both(what: str, of_queries: Any, of_database: Any) -> bool:
+    """Whether queries and database have labels, or vectors; without columns they have none."""
+    has = [
+        values is not None and np.shape(values)[1:] != (0,) for values in (of_queries, of_database)
+    ]
+    if has[0] != has[1]:
+        given, missing = ("query", "database") if has[0] else ("database", "query")
+        raise ValueError(
+            f"`query_{what}` and `database_{what}` must be given together. "
+            f"Received: `{given}_{what}` without `{missing}_{what}`"
+        )
+    return has[0]

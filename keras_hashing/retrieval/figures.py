@@ -25,6 +25,7 @@ from keras_hashing.retrieval.code_statistics import (
     unique_codes,
 )
 from keras_hashing.retrieval.distance_histogram import DistanceHistogram, distance_histogram
+from keras_hashing.retrieval.neighbour_recall import neighbour_recall
 from keras_hashing.retrieval.precision import (
     PrecisionRecallCurve,
     curve_by_radius,
@@ -32,31 +33,49 @@ from keras_hashing.retrieval.precision import (
 )
 from keras_hashing.retrieval.retrieval_inputs import RetrievalInputs
 
+NEIGHBOURS = 10  # the nearest vectors of a query that neighbour recall looks for
+NEIGHBOURS_WITHIN = (10, 100, 1000)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
     """What figures are computed from; all that several of them need is computed once.
 
     Attributes:
-        inputs: checked codes and labels of queries and database.
+        inputs: checked codes and labels of queries and database, or `None` without labels.
+        query_codes: packed codes, uint8, shape [Q, K/8].
         database_codes: packed codes, uint8, shape [N, K/8].
         radius: a Hamming radius.
         k: a cut, or `None`.
         continuous: continuous codes of the database, shape [N, K], or `None`.
         bits: K; `None` for all bits of the bytes.
+        vectors: the float vectors that were encoded, of queries and database, or `None`.
     """
 
-    inputs: RetrievalInputs
+    inputs: RetrievalInputs | None
+    query_codes: NDArray[np.uint8]
     database_codes: NDArray[np.uint8]
     radius: int
     k: int | None = None
     continuous: ArrayLike | None = None
     bits: int | None = None
+    vectors: tuple[ArrayLike, ArrayLike] | None = None
 
     @cached_property
     def histogram(self) -> DistanceHistogram:
         """How many items, and how many relevant ones, lie at each distance from each query."""
+        assert self.inputs is not None  # figures that use this need it
         return distance_histogram(self.inputs)
+
+    @cached_property
+    def neighbours_found(self) -> dict[int, float]:
+        """The share of the nearest vectors within R codes, by R: `neighbour_recall`."""
+        assert self.vectors is not None  # figures that use this need it
+        queries, database = self.vectors
+        true = min(NEIGHBOURS, len(self.database_codes))
+        return neighbour_recall(
+            queries, self.query_codes, database, self.database_codes, true, NEIGHBOURS_WITHIN
+        )
 
     @cached_property
     def curve(self) -> PrecisionRecallCurve:
@@ -96,7 +115,7 @@ class Figure:
 
 
 def _map(measured: Measured) -> float:
-    return _map_at(measured, measured.inputs.items)
+    return _map_at(measured, len(measured.database_codes))
 
 
 def _map_at_k(measured: Measured) -> float:
@@ -109,6 +128,7 @@ def _map_at(measured: Measured, cut: int) -> float:
 
 
 def _map_stable(measured: Measured) -> float:
+    assert measured.inputs is not None
     return float(stable_average_precision(measured.inputs, measured.inputs.items).mean())
 
 
@@ -132,6 +152,10 @@ def _of_codes(function: Callable[..., float]) -> Callable[[Measured], float]:
 
 def _of_bits(function: Callable[..., float]) -> Callable[[Measured], float]:
     return lambda measured: function(measured.database_codes, measured.bits)
+
+
+def _neighbours_within(within: int) -> Callable[[Measured], float]:
+    return lambda measured: measured.neighbours_found[within]
 
 
 FIGURES: dict[str, Figure] = {
@@ -158,5 +182,15 @@ FIGURES: dict[str, Figure] = {
         Figure("bit_correlation", "bit correlation", _of_bits(bit_correlation), "lower", needs=()),
         Figure("code_entropy", "code entropy, bits", _of_codes(code_entropy), digits=2, needs=()),
         Figure("unique_codes", "distinct codes", _of_codes(unique_codes), digits=0, needs=()),
+        *(
+            Figure(
+                f"neighbour_recall_at_{within}",
+                f"neighbour recall@{within}",
+                _neighbours_within(within),
+                "higher",
+                needs=("vectors",),
+            )
+            for within in NEIGHBOURS_WITHIN
+        ),
     )
 }

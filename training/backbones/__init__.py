@@ -21,6 +21,27 @@ BACKBONES = {
 # These have no pretrained weights: frozen, they give features of random weights.
 UNTRAINED = frozenset({"small-cnn"})
 
+# Height and width of the images that ImageNet weights were trained on, where not 224.
+_USUAL_SIZE = 224
+_NATIVE_SIZES = {
+    **{"efficientnet-lite1": 240, "efficientnet-lite2": 260},
+    **{"Xception": 299, "InceptionV3": 299, "InceptionResNetV2": 299, "NASNetLarge": 331},
+    **{"EfficientNetB1": 240, "EfficientNetB2": 260, "EfficientNetB3": 300, "EfficientNetB4": 380},
+    **{"EfficientNetB5": 456, "EfficientNetB6": 528, "EfficientNetB7": 600},
+    **{"EfficientNetV2B1": 240, "EfficientNetV2B2": 260, "EfficientNetV2B3": 300},
+    **{"EfficientNetV2S": 384, "EfficientNetV2M": 480, "EfficientNetV2L": 480},
+}
+
+
+def native_size(name: str, weights: str | None = None) -> int | None:
+    """Height and width of the images that a backbone was pretrained on.
+
+    None for a network of the user's own, and for random weights.
+    """
+    if name in UNTRAINED or _is_own(name) or weights == "none":
+        return None
+    return _NATIVE_SIZES.get(name, _USUAL_SIZE)
+
 
 def make_backbone(
     name: str, shape: tuple[int, int, int], dropout: float = 0.0, weights: str | None = None

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_hashing.command_line.stages import stage
 from keras_hashing.images.preprocessing import ImagePreprocessing
-from training.backbones import make_backbone
+from training.backbones import make_backbone, native_size
 from training.compare.comparison_folder import ComparisonFolder
 from training.compare.finish_runs import finish_runs
 from training.compare.grid import (
@@ -82,7 +82,9 @@ class Comparison:
                 )
             splits = self._splits(dataset)
             self.single_label = dataset.single_label
-            preprocessing = dataset.preprocessing(recipe.height, recipe.width, recipe.channels)
+            preprocessing = dataset.preprocessing(
+                recipe.height, recipe.width, recipe.channels, native_size(recipe.backbone)
+            )
             keras.utils.set_random_seed(0)  # of a backbone without pretrained weights
             with stage("Building the network"):
                 backbone = make_backbone(recipe.backbone, preprocessing.shape, dropout=0.0)

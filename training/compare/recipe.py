@@ -81,8 +81,9 @@ class Recipe(SplitSettings):
         values = dump(self)
         if self.fine_tuning is None:
             values.pop("fine_tuning", None)
-        if self.train_classes is None:
-            values.pop("train_classes", None)
+        for name in ("train_classes", "query_share"):
+            if values.get(name) is None:
+                values.pop(name, None)
         return values
 
     @property

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
-    """How many whole batches `count` training images give.
+    """How many batches it takes to visit `count` training images.
 
     Raises:
         ValueError: when there are fewer images than one batch holds.
@@ -16,7 +16,7 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
             f"The training set must hold at least one batch. Received: {count} training images, "
             f"batch_size={batch_size}"
         )
-    return count // batch_size
+    return -(-count // batch_size)
 
 
 def epoch_order(
@@ -24,7 +24,8 @@ def epoch_order(
 ) -> np.ndarray:
     """The positions one epoch visits; they depend on the arguments only, not on earlier epochs.
 
-    Without `class_balanced` it is a random order of all images, less what does not fill a batch.
+    Without `class_balanced` it is a random order of all images, and its first ones once more where
+    the last batch is not full: batches have one size, and no image is left out.
 
     With it, C being the number of classes that have images, each batch holds
     `batch_size // C` images of every class, and its `batch_size % C` other places go one each to
@@ -50,7 +51,7 @@ def epoch_order(
     steps = steps_per_epoch(len(labels), batch_size)
     random = np.random.default_rng([seed, epoch])
     if not class_balanced:
-        return random.permutation(len(labels))[: steps * batch_size].astype(np.int64)
+        return np.resize(random.permutation(len(labels)), steps * batch_size).astype(np.int64)
     require_single_label(labels)
     targets = labels.argmax(axis=1)
     return _class_balanced_order(targets, steps, batch_size, random)

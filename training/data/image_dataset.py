@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from keras_hashing.images.preprocessing import ImagePreprocessing
+from training.data.sources.image_files import ImageFiles
 from training.data.sources.image_source import ImageSource
 from training.data.split import Split
 
@@ -90,14 +91,19 @@ class ImageDataset:
         return bool((self.labels.sum(axis=1) == 1).all())
 
     def preprocessing(
-        self, height: int | None = None, width: int | None = None, channels: int | None = None
+        self,
+        height: int | None = None,
+        width: int | None = None,
+        channels: int | None = None,
+        native_size: int | None = None,
     ) -> ImagePreprocessing:
         """Preprocessing that keeps the originals' shape wherever nothing else is asked for.
 
         Args:
-            height: Height in pixels; the originals' when None.
-            width: Width in pixels; the originals' when None.
+            height: Height in pixels; when None, `native_size` for image files, else the originals'.
+            width: Width in pixels, likewise.
             channels: 1 or 3; the originals' without alpha when None.
+            native_size: Height and width that a pretrained backbone was trained on.
 
         Raises:
             ValueError: naming what must be given, because the originals differ in it.
@@ -106,6 +112,8 @@ class ImageDataset:
         originals = dict(zip(wanted, self.image_shape, strict=True))
         if originals["channels"] in (2, 4):
             originals["channels"] -= 1
+        if native_size is not None and isinstance(self.images, ImageFiles):
+            originals |= {"height": native_size, "width": native_size}
         chosen = {
             name: originals[name] if value is None else value for name, value in wanted.items()
         }

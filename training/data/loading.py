@@ -1,6 +1,7 @@
 """A data set by its name."""
 
 import os
+from typing import Literal
 
 from training.data.dataset_place import check_place
 from training.data.image_dataset import ImageDataset
@@ -19,6 +20,7 @@ def load_dataset(
     on_bad_image: OnBadImage = "error",
     image_root: str | os.PathLike[str] | None = None,
     warn: bool = True,
+    unlabelled: bool | None = None,
 ) -> ImageDataset:
     """Load a data set by its name.
 
@@ -31,6 +33,8 @@ def load_dataset(
         download: Whether TFDS may download and prepare a data set that is not in `data_dir`.
         on_bad_image: For a folder and for list files: "error" to fail on a file that is not a
             readable image, "skip" to leave it out with a warning.
+        unlabelled: For a folder: whether its images have no labels. True reads those in subfolders
+            too; None is for False.
         image_root: For list files: where their relative paths start; `data_dir` when None.
         warn: Whether to warn of files that are left out or passed over; a command that goes on with
             what another began does not tell of them again.
@@ -48,7 +52,8 @@ def load_dataset(
     if name == "digits":
         return load_digits()
     if data_dir is not None and name == "folder":
-        return load_image_folder(data_dir, on_bad_image=on_bad_image, warn=warn)
+        labels: Literal["subfolders", "none"] = "none" if unlabelled else "subfolders"
+        return load_image_folder(data_dir, on_bad_image=on_bad_image, labels=labels, warn=warn)
     if data_dir is not None and name == "lists":
         return load_list_files(data_dir, image_root, on_bad_image=on_bad_image, warn=warn)
     return load_tfds(name, data_dir, download=download)

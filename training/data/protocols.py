@@ -28,9 +28,12 @@ if TYPE_CHECKING:  # settings are checked without loading TensorFlow
 
 __all__ = ["MAP_AT", "PROTOCOLS", "Split", "check_protocol", "make_split"]
 
+QUERY_SHARE = 0.05
+MOST_QUERIES = 1000
+
 
 def make_split(
-    dataset: "ImageDataset", protocol: str, seed: int, **options: int | str | None
+    dataset: "ImageDataset", protocol: str, seed: int, **options: int | float | str | None
 ) -> Split:
     """Split a data set by a protocol of `PROTOCOLS`.
 
@@ -49,7 +52,7 @@ def make_split(
     return split
 
 
-def check_protocol(protocol: str, **options: int | str | None) -> None:
+def check_protocol(protocol: str, **options: int | float | str | None) -> None:
     """Refuses, by a `ValueError`, an unknown protocol or options that it does not take."""
     if protocol not in PROTOCOLS:
         raise ValueError(f"Unknown protocol {protocol!r}. Known: {', '.join(PROTOCOLS)}")
@@ -177,6 +180,43 @@ def unseen_classes(
     return Split(split.query, split.train[kept], split.database)
 
 
+def held_out_share(
+    dataset: "ImageDataset", seed: int, *, query_share: float = QUERY_SHARE
+) -> Split:
+    """A share of the images for the query; everything else trains and is the database.
+
+    With one label per image it is this share of each class, rounded, less where a class would have
+    nothing left; else of all images. There are at most `MOST_QUERIES` queries, or one per class.
+
+    Args:
+        dataset: Any data set, also one without labels.
+        seed: Seed of the draw, 0 or more.
+        query_share: Share of the images, between 0 and 1.
+
+    Raises:
+        ValueError: when the share is out of range, or there are fewer than 2 images.
+    """
+    if not 0 < query_share < 1:
+        raise ValueError(f"`query_share` must be between 0 and 1. Received: {query_share}")
+    if len(dataset) < 2:
+        raise ValueError(
+            "At least 2 images are needed: one to search with, one to find. "
+            f"Received: {len(dataset)}"
+        )
+    share = min(query_share, MOST_QUERIES / len(dataset))
+    order = _random_order(dataset, seed)
+    groups = [order]
+    if dataset.class_names and dataset.single_label:
+        classes = dataset.labels[order].argmax(axis=1)
+        groups = [order[classes == label] for label in np.unique(classes)]
+    counts = [min(round(share * len(group)), len(group) - 1) for group in groups]
+    if not any(counts):
+        counts[int(np.argmax([len(group) for group in groups]))] = 1
+    query = np.sort(np.concatenate([group[:n] for group, n in zip(groups, counts, strict=True)]))
+    rest = _others(dataset, query)
+    return Split(query, train=rest, database=rest)
+
+
 def lists(dataset: "ImageDataset", seed: int) -> Split:
     """The query, training and database images that list files name.
 
@@ -249,6 +289,7 @@ PROTOCOLS: dict[str, Callable[..., Split]] = {
     "cifar10-2": cifar10_2,
     "per-class": per_class,
     "unseen-classes": unseen_classes,
+    "held-out-share": held_out_share,
     "lists": lists,
     "nus-wide-21": nus_wide_21,
     "coco": coco,

@@ -1,10 +1,11 @@
 """The data of a run: what it was begun with, found again."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 from keras_hashing.command_line.stages import stage
 from keras_hashing.images.preprocessing import ImagePreprocessing
+from training.backbones import native_size
 from training.data import ImageDataset, load_dataset
 from training.data.protocols import Split, make_split
 from training.settings import FitSettings
@@ -39,7 +40,7 @@ class RunData:
             data_dir: Where the data is now; None for where the settings say.
             image_root: Where the images of list files are now; None for where the settings say.
             begun: The content of the `config.json` of a run that was begun: the data must be its
-                own, and images are turned by their EXIF data only if they were.
+                own, and images are preprocessed as they were.
 
         Raises:
             ValueError: when settings, data set and protocol do not fit each other.
@@ -53,13 +54,18 @@ class RunData:
                 on_bad_image=settings.on_bad_image,
                 image_root=settings.image_root if image_root is None else image_root,
                 warn=begun is None,
+                unlabelled=settings.unlabelled,
             )
-        preprocessing = dataset.preprocessing(settings.height, settings.width, settings.channels)
         split = make_split(dataset, settings.protocol, settings.seed, **settings.protocol_options)
         if begun is None:
+            preprocessing = dataset.preprocessing(
+                settings.height,
+                settings.width,
+                settings.channels,
+                native_size(settings.backbone, settings.weights),
+            )
             return cls(dataset, preprocessing, split)
-        orientation = ImagePreprocessing.from_config(begun["preprocessing"]).orientation
-        data = cls(dataset, replace(preprocessing, orientation=orientation), split)
+        data = cls(dataset, ImagePreprocessing.from_config(begun["preprocessing"]), split)
         data._check(begun)
         return data
 

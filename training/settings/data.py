@@ -1,13 +1,25 @@
 """Which images, and where they are."""
 
-from typing import Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from keras_hashing.files.image_folder import RULE
+from keras_hashing.files.image_folder import RULE, class_folders
 from keras_hashing.settings import Settings
 
 OnBadImage = Literal["error", "skip"]
+
+
+def is_unlabelled(values: Mapping[str, Any]) -> bool:
+    """Whether these settings are of images without labels, by themselves or by the folder."""
+    if values.get("unlabelled") is not None:
+        return bool(values["unlabelled"])
+    folder = values.get("data_dir")
+    if values.get("dataset") != "folder" or folder is None or not Path(folder).is_dir():
+        return False
+    return not class_folders(Path(folder))
 
 
 class DataSettings(Settings):
@@ -17,9 +29,9 @@ class DataSettings(Settings):
 
     dataset: str = Field(
         default="digits",
-        description="'digits' (no download), 'folder' (--data-dir holds one subfolder per class), "
-        "'lists' (--data-dir holds HashNet's test.txt, train.txt and database.txt), or the name "
-        "of a TFDS data set, such as cifar10.",
+        description="'digits' (no download), 'folder' (--data-dir holds one subfolder per class, "
+        "or images without labels), 'lists' (--data-dir holds HashNet's test.txt, train.txt and "
+        "database.txt), or the name of a TFDS data set, such as cifar10.",
     )
     data_dir: str | None = Field(
         default=None,
@@ -30,6 +42,11 @@ class DataSettings(Settings):
         default=None,
         description="With 'lists': folder that relative paths start from. (default: --data-dir)",
     )
+    unlabelled: bool | None = Field(
+        default=None,
+        description="With 'folder': the images have no labels; those in subfolders are read too. "
+        "(default: if the folder has no subfolders)",
+    )
     download: bool = Field(default=False, description="Let TFDS download and prepare the data set.")
     on_bad_image: OnBadImage = Field(
         default="error",
@@ -39,12 +56,13 @@ class DataSettings(Settings):
     height: int | None = Field(
         default=None,
         ge=1,
-        description="Height that images are resized to. (default: the originals')",
+        description="Height that images are resized to. (default: that of the pretrained backbone "
+        "for photographs in files, else the originals')",
     )
     width: int | None = Field(
         default=None,
         ge=1,
-        description="Width that images are resized to. (default: the originals')",
+        description="Width that images are resized to. (default: as for --height)",
     )
     channels: Literal[1, 3] | None = Field(
         default=None, description="1 (grey) or 3 (RGB). (default: the originals')"

@@ -4,18 +4,26 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
+from keras_hashing.names import LABEL_FREE_METHODS, quoted
 from training.data.protocols import MAP_AT
 from training.settings.augmentation import Augmentation
-from training.settings.data import DataSettings
+from training.settings.data import DataSettings, is_unlabelled
 from training.settings.measuring import MeasuringSettings
 from training.settings.model import ModelSettings
+from training.settings.recipes import RecipeSettings, with_recipe
 from training.settings.split import SplitSettings
 from training.settings.training import TrainingSettings
 
 
 # Pydantic puts the fields of the last base first.
 class FitSettings(
-    MeasuringSettings, Augmentation, TrainingSettings, ModelSettings, SplitSettings, DataSettings
+    MeasuringSettings,
+    Augmentation,
+    TrainingSettings,
+    ModelSettings,
+    SplitSettings,
+    DataSettings,
+    RecipeSettings,
 ):
     """All settings of `python -m training fit`.
 
@@ -26,8 +34,12 @@ class FitSettings(
 
     @model_validator(mode="before")
     @classmethod
-    def _cutoff_of_the_protocol(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """`k` where it is not given: the cutoff that papers use with the protocol."""
+    def _defaults_of_others(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """What the recipe says, and `k`: the cutoff that papers use with the protocol."""
+        if is_unlabelled(values):
+            values = {**values, "unlabelled": True}
+            values["recipe"] = values.get("recipe") or "unlabelled"
+        values = with_recipe(values)
         if values.get("k") is None and values.get("protocol") in MAP_AT:
             return {**values, "k": MAP_AT[values["protocol"]]}
         return values
@@ -52,6 +64,27 @@ class FitSettings(
             raise ValueError(
                 "`frozen` leaves the backbone as it is: it has no learning rate. "
                 f"Received: backbone_rate={self.backbone_rate}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _needs_no_labels(self) -> Self:
+        if not self.unlabelled:
+            return self
+        if self.dataset != "folder":
+            raise ValueError(
+                f"`unlabelled` goes with data set 'folder' only. Received: {self.dataset!r}"
+            )
+        if self.method not in LABEL_FREE_METHODS:
+            raise ValueError(
+                f"`method` must be one that needs no labels, {quoted(LABEL_FREE_METHODS)}, for "
+                f"images without labels. Received: {self.method!r}. If the images have labels, put "
+                "those of each class in a subfolder of its own"
+            )
+        if self.protocol != "held-out-share":
+            raise ValueError(
+                "`protocol` must be 'held-out-share' for images without labels; the others draw "
+                f"images by their classes. Received: {self.protocol!r}"
             )
         return self
 

@@ -20,6 +20,11 @@ class MeasuringSettings(Settings):
         ge=1,
         description="Cutoff k of mAP@k and precision@k. (default: the protocol's, else no cutoff)",
     )
+    index_all: bool = Field(
+        default=False,
+        description="Put all images into the run's index, queries and others as well, once they "
+        "are measured.",
+    )
     radius: int = Field(
         default=2, ge=0, description="Hamming radius of the precision within a radius."
     )

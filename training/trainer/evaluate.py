@@ -23,10 +23,12 @@ class Evaluation:
 
     Args:
         figures: The content of `metrics.json` that the model and the split decide.
+        query_codes: packed codes, uint8 [Q, bits / 8].
         database_codes: packed codes, uint8 [N, bits / 8].
     """
 
     figures: dict[str, Any]
+    query_codes: np.ndarray
     database_codes: np.ndarray
 
 
@@ -38,6 +40,7 @@ def evaluate_model(
     k: int | None = None,
     radius: int = 2,
     verbose: int = 0,
+    vectors: np.ndarray | None = None,
 ) -> Evaluation:
     """Encodes query and database by a model and measures retrieval and the codes themselves.
 
@@ -49,6 +52,7 @@ def evaluate_model(
         k: Cut of mAP@k and precision@k; None leaves both out.
         radius: Hamming radius of the precision within a radius.
         verbose: 1 shows a progress bar while images are encoded.
+        vectors: As in `evaluate`.
 
     Raises:
         ValueError: when codes are not finite, or `k` or `radius` does not fit.
@@ -58,7 +62,7 @@ def evaluate_model(
         batches = evaluation_batches(dataset, indices, preprocessing, _BATCH)
         return model.encoder.predict(batches.map(lambda images, _: images), verbose=verbose)
 
-    return evaluate(encode, dataset.labels, split, k, radius)
+    return evaluate(encode, dataset.labels, split, k, radius, vectors)
 
 
 def evaluate(
@@ -67,6 +71,7 @@ def evaluate(
     split: Split,
     k: int | None = None,
     radius: int = 2,
+    vectors: np.ndarray | None = None,
 ) -> Evaluation:
     """As `evaluate_model`, by any encoder.
 
@@ -77,6 +82,7 @@ def evaluate(
             is given beside that of all, as `map_of_unseen_classes`.
         k: Cut of mAP@k and precision@k; None leaves both out.
         radius: Hamming radius of the precision within a radius.
+        vectors: The vectors of all images whose neighbours the codes should keep, [N, D].
 
     Raises:
         ValueError: when codes are not finite, or `k` or `radius` does not fit.
@@ -92,6 +98,8 @@ def evaluate(
         k=k,
         radius=radius,
         continuous=database,
+        query_vectors=None if vectors is None else vectors[split.query],
+        database_vectors=None if vectors is None else vectors[split.database],
     )
     figures = {
         "bits": database.shape[1],
@@ -100,11 +108,7 @@ def evaluate(
         **found.values,
         "queries": len(split.query),
         "database": len(split.database),
-        "precision_recall_curve": {
-            "radius": found.curve.radius.tolist(),
-            "precision": found.curve.precision.tolist(),
-            "recall": found.curve.recall.tolist(),
-        },
+        **({} if found.curve is None else {"precision_recall_curve": _as_lists(found.curve)}),
         "evaluation_seconds": round(time.perf_counter() - started, 3),
     }
     trained = labels[split.train].any(axis=0)
@@ -115,4 +119,8 @@ def evaluate(
         figures["map_of_unseen_classes"] = retrieval.mean_average_precision(
             query_codes[unseen], query_labels[unseen], database_codes, labels[split.database]
         )
-    return Evaluation(figures, database_codes)
+    return Evaluation(figures, query_codes, database_codes)
+
+
+def _as_lists(curve: retrieval.PrecisionRecallCurve) -> dict[str, list[float]]:
+    return {name: getattr(curve, name).tolist() for name in ("radius", "precision", "recall")}

@@ -2,29 +2,36 @@
 
 import json
 import shutil
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_hashing.command_line.stages import stage
 from keras_hashing.encoder import HashEncoder
 from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.models import HashingModel
-from keras_hashing.retrieval import CodeIndex
+from keras_hashing.names import LABEL_FREE_METHODS
+from keras_hashing.retrieval import CodeIndex, pack_codes
 from training.callbacks.checkpoint import latest_checkpoint
 from training.callbacks.history_log import read_history
+from training.data import ImageDataset
 from training.data.sources.image_probe import list_skipped
+from training.data.split import Split
 from training.runs.query_overlap import check_queries_unseen
 from training.runs.run_data import RunData
 from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
 from training.trainer.early_checks import check_new_run, check_resumed_run
-from training.trainer.evaluate import evaluate
+from training.trainer.evaluate import Evaluation, evaluate
 from training.trainer.preparation import Preparation
 from training.trainer.trainer import Trainer
+
+_FEWEST_DIFFERENT_CODES = 0.2  # of those that there could be
 
 
 def fit(settings: FitSettings, output: str | Path, verbose: int = 1) -> dict[str, Any]:
@@ -147,22 +154,26 @@ def _measure(
             split,
             k=settings.k,
             radius=settings.radius,
+            vectors=trainer.features if settings.method in LABEL_FREE_METHODS else None,
         )
+    _warn_of_collapse(evaluation.figures)
     encoder = HashEncoder(
         model.encoder,
         prepared.preprocessing,
         dataset.class_names,
         settings.model_dump(mode="json"),
     )
-    names = [
-        ", ".join(name for name, has in zip(dataset.class_names, row, strict=True) if has)
-        for row in dataset.labels[split.database]
-    ]
+    if settings.index_all:
+        with stage("Encoding all images for the index"):
+            codes = _codes_of_all(trainer, split, evaluation, verbose)
+        indexed = np.arange(len(dataset))
+    else:
+        codes, indexed = evaluation.database_codes, split.database
     index = CodeIndex(
-        evaluation.database_codes,
-        [dataset.ids[position] for position in split.database],
+        codes,
+        [dataset.ids[position] for position in indexed],
         fingerprint=encoder.fingerprint,
-        labels=names,
+        labels=_label_texts(dataset, indexed) if dataset.class_names else None,
         bits=settings.bits,
     )
     index.save(folder.database)
@@ -183,3 +194,37 @@ def _measure(
         path.unlink()
     folder.checkpoints.rmdir()
     return metrics
+
+
+def _codes_of_all(
+    trainer: Trainer, split: Split, evaluation: Evaluation, verbose: int
+) -> np.ndarray:
+    """Packed codes of all images, [N, bits / 8]; those that were measured are not made again."""
+    codes = np.empty((len(trainer.prepared.dataset), evaluation.query_codes.shape[1]), np.uint8)
+    codes[split.query], codes[split.database] = evaluation.query_codes, evaluation.database_codes
+    measured = np.concatenate([split.query, split.database])
+    others = np.setdiff1d(np.arange(len(codes)), measured)
+    if len(others):
+        codes[others] = pack_codes(trainer.codes(others, verbose))
+    return codes
+
+
+def _label_texts(dataset: ImageDataset, positions: np.ndarray) -> list[str]:
+    return [
+        ", ".join(name for name, has in zip(dataset.class_names, row, strict=True) if has)
+        for row in dataset.labels[positions]
+    ]
+
+
+def _warn_of_collapse(figures: dict[str, Any]) -> None:
+    """Warns where many images share a code: search then has no order among them."""
+    different, images = int(figures["unique_codes"]), figures["database"]
+    possible = min(images, 2.0 ** figures["bits"])
+    if different < _FEWEST_DIFFERENT_CODES * possible:
+        warnings.warn(
+            f"{images:,} images of the database have {different:,} different codes: images that "
+            "share one cannot be told apart, and a search gives them in no order. Train for fewer "
+            "epochs, use more bits, or take a method that keeps images of a class apart (the "
+            "recipe 'shop' does)",
+            stacklevel=4,
+        )

@@ -20,7 +20,7 @@ def new_method(settings: FitSettings, num_classes: int) -> methods.HashingMethod
     return methods.get(
         settings.method,
         bits=settings.bits,
-        num_classes=num_classes,
+        num_classes=num_classes or None,
         memory_size=settings.memory_size,
     )
 

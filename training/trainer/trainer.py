@@ -16,7 +16,6 @@ from training.callbacks.checkpoint import Checkpoint
 from training.callbacks.compiling_stage import CompilingStage
 from training.callbacks.history_log import HistoryLog
 from training.callbacks.seed_each_epoch import SeedEachEpoch
-from training.data.feature_cache import cached_features
 from training.data.pipeline import (
     TrainingBatches,
     evaluation_batches,
@@ -25,7 +24,8 @@ from training.data.pipeline import (
     training_feature_batches,
 )
 from training.runs.run_folder import RunFolder
-from training.trainer.model import model_of_images, new_backbone, new_model
+from training.trainer.frozen_features import frozen_features
+from training.trainer.model import model_of_images, new_model
 from training.trainer.preparation import Preparation
 
 
@@ -56,9 +56,11 @@ class Trainer:
         self.settings = settings = prepared.settings
         self.first_epoch = 0 if checkpoint is None else checkpoint[1]
         self._backbone: keras.Model | None = None
-        self._features: np.ndarray | None = None
+        self.features: np.ndarray | None = None  # of all images, of a frozen backbone
         if settings.frozen:
-            self._make_features(settings.feature_cache or folder.path.parent / "features", verbose)
+            self._backbone, self.features = frozen_features(
+                settings, prepared.dataset, prepared.preprocessing, folder, verbose
+            )
         with stage("Preparing training images"):
             self.batches, self.steps_per_epoch = self._training_batches()
         with stage("Building the network"):
@@ -66,32 +68,18 @@ class Trainer:
                 self._new_model() if checkpoint is None else keras.saving.load_model(checkpoint[0])
             )
 
-    def _make_features(self, cache: str | Path, verbose: int) -> None:
-        prepared = self.prepared
-        with stage("Building the backbone"):
-            self._backbone = new_backbone(self.settings, prepared.preprocessing.shape, dropout=0.0)
-            self._backbone.trainable = False
-        self._features = cached_features(
-            prepared.dataset,
-            prepared.preprocessing,
-            self._backbone,
-            cache,
-            verbose=verbose,
-            dtype="float32",
-        )
-
     def _training_batches(self) -> TrainingBatches:
         settings, prepared = self.settings, self.prepared
         train, labels = prepared.split.train, prepared.dataset.labels
         options: dict[str, Any] = {
-            "batch_size": settings.batch_size,
+            "batch_size": min(settings.batch_size, len(train)),
             "epochs": settings.epochs,
             "seed": settings.seed,
             "first_epoch": self.first_epoch,
             "class_balanced": settings.class_balanced,
         }
-        if self._features is not None:
-            features = training_feature_batches(self._features[train], labels[train], **options)
+        if self.features is not None:
+            features = training_feature_batches(self.features[train], labels[train], **options)
             return features if settings.method not in TWO_VIEW_METHODS else _in_pairs(features)
         return training_batches(
             prepared.dataset,
@@ -103,7 +91,7 @@ class Trainer:
         )
 
     def _new_model(self) -> HashingModel:
-        prepared, features = self.prepared, self._features
+        prepared, features = self.prepared, self.features
         return new_model(
             self.settings,
             prepared.preprocessing.shape,
@@ -115,9 +103,9 @@ class Trainer:
     def batches_of(self, positions: np.ndarray) -> tf.data.Dataset:
         """What `model` sees of the images at these positions, with their labels, in order."""
         prepared = self.prepared
-        if self._features is not None:
+        if self.features is not None:
             labels = prepared.dataset.labels[positions]
-            return evaluation_feature_batches(self._features[positions], labels, 256)
+            return evaluation_feature_batches(self.features[positions], labels, 256)
         return evaluation_batches(prepared.dataset, positions, prepared.preprocessing, 256)
 
     def codes(self, positions: np.ndarray, verbose: int = 0) -> np.ndarray:
@@ -135,8 +123,8 @@ class Trainer:
         """Trains the epochs that are left."""
         if self.settings.method in CLOSED_FORM_METHODS:
             folder.checkpoints.mkdir(exist_ok=True)
-            assert self._features is not None  # the settings see to it
-            features = self._features[self.prepared.split.train]
+            assert self.features is not None  # the settings see to it
+            features = self.features[self.prepared.split.train]
             self.model.solve_head(
                 self.model.backbone.predict(features, verbose=0), self.settings.seed
             )

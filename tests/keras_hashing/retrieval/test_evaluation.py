@@ -4,6 +4,7 @@ import pytest
 from keras_hashing.retrieval import (
     evaluate_retrieval,
     mean_average_precision,
+    neighbour_recall,
     precision_at_k,
     precision_recall_curve,
     precision_within_radius,
@@ -33,3 +34,22 @@ def test_without_a_cut_there_are_no_figures_at_one(make_retrieval):
 def test_a_cut_or_radius_out_of_range_is_refused(make_retrieval, k, radius, name):
     with pytest.raises(ValueError, match=f"`{name}` must be .* Received: {name}="):
         evaluate_retrieval(*make_retrieval(), k=k, radius=radius)
+
+
+def test_without_labels_codes_are_judged_by_the_neighbours_of_their_vectors(make_retrieval):
+    queries, labels, database, _ = make_retrieval()
+    random = np.random.default_rng(0)
+    vectors = [random.normal(size=(len(codes), 5)) for codes in (queries, database)]
+    sides = {"query_vectors": vectors[0], "database_vectors": vectors[1]}
+    figures = evaluate_retrieval(queries, None, database, None, **sides)
+    recall = neighbour_recall(vectors[0], queries, vectors[1], database)
+    for within in (10, 100, 1000):
+        assert figures.values[f"neighbour_recall_at_{within}"] == recall[within]
+    assert figures.map is figures.precision_within_radius is figures.curve is None
+    columns = np.zeros((len(queries), 0)), np.zeros((len(database), 0))
+    none = evaluate_retrieval(queries, columns[0], database, columns[1], **sides)
+    assert none.values == figures.values
+    with pytest.raises(ValueError, match="`query_labels` without `database_labels`"):
+        evaluate_retrieval(queries, labels, database, None)
+    with pytest.raises(ValueError, match="`database_vectors` without `query_vectors`"):
+        evaluate_retrieval(queries, None, database, None, database_vectors=vectors[1])

@@ -46,7 +46,7 @@ def test_training_batches_are_whole_and_count_their_steps(
     batches, steps = training_batches(
         dataset, INDICES, PREPROCESSING, batch_size=8, epochs=3, seed=0, cache=cache
     )
-    assert steps == 28 // 8
+    assert steps == -(-28 // 8)
     assert batches.cardinality() == 3 * steps
     assert batches.element_spec == (
         tf.TensorSpec([8, 6, 5, 3], tf.uint8),
@@ -67,8 +67,7 @@ def test_each_image_keeps_its_own_label(dataset: ImageDataset, cache: str) -> No
             position = preprocessed.index(image.tobytes())
             np.testing.assert_array_equal(label, dataset.labels[position])
             seen.append(position)
-    assert len(set(seen)) == 24
-    assert set(seen) <= set(INDICES.tolist())
+    assert set(seen) == set(INDICES.tolist())
 
 
 @pytest.mark.parametrize("class_balanced", [False, True])
@@ -77,11 +76,11 @@ def test_a_resumed_run_sees_the_rest_of_an_uninterrupted_one(
     dataset: ImageDataset, cache: str, class_balanced: bool
 ) -> None:
     settings = {"cache": cache, "class_balanced": class_balanced}
-    assert_same(train(dataset, first_epoch=2, **settings), train(dataset, **settings)[2 * 3 :])
+    assert_same(train(dataset, first_epoch=2, **settings), train(dataset, **settings)[2 * 4 :])
 
 
 def test_the_number_of_epochs_does_not_change_those_before(dataset: ImageDataset) -> None:
-    assert_same(train(dataset, epochs=1), train(dataset, epochs=2)[:3])
+    assert_same(train(dataset, epochs=1), train(dataset, epochs=2)[:4])
 
 
 def test_the_cache_does_not_change_the_batches(dataset: ImageDataset) -> None:
@@ -102,7 +101,7 @@ def test_another_seed_gives_other_batches(dataset: ImageDataset) -> None:
 
 def test_epochs_differ_in_order_and_augmentation(dataset: ImageDataset) -> None:
     plain = [images for images, _ in train(dataset, augment=None)]
-    assert not np.array_equal(plain[0], plain[3])
+    assert not np.array_equal(plain[0], plain[4])
 
     whole = {"batch_size": 28, "epochs": 2}
     augmented = [{image.tobytes() for image in images} for images, _ in train(dataset, **whole)]

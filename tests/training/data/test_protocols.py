@@ -340,3 +340,21 @@ def test_an_inconsistent_split_cannot_be_made(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         Split(np.array(query), np.array(train), np.array(database))
+
+
+def test_a_share_of_each_class_is_held_out_and_something_of_each_is_left(
+    labelled: MakeDataset,
+) -> None:
+    dataset = labelled(np.repeat([0, 1, 2, 3], [100, 30, 4, 1]))
+    split = make_split(dataset, "held-out-share", seed=0, query_share=0.2)
+    assert class_counts(dataset, split.query) == [20, 6, 1, 0]
+    assert_partition(dataset, split.query, split.database)
+    np.testing.assert_array_equal(split.train, split.database)
+    tiny = make_split(labelled([0, 0, 1]), "held-out-share", seed=0)
+    assert (len(tiny.query), len(tiny.database)) == (1, 2)
+    large = labelled(np.arange(60_000) % 7)
+    assert len(make_split(large, "held-out-share", seed=0).query) == pytest.approx(1000, abs=7)
+    without = replace(dataset, labels=np.zeros((135, 0), np.uint8), class_names=[])
+    assert len(make_split(without, "held-out-share", seed=1).query) == round(0.05 * 135)
+    with pytest.raises(ValueError, match="`query_share` must be between 0 and 1"):
+        make_split(dataset, "held-out-share", seed=0, query_share=1.0)

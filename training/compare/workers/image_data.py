@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.backbones import native_size
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
 from training.compare.workers.frozen_data import validation_split
@@ -32,7 +33,9 @@ class ImageData:
         A run of the tuning sees the training images only: see `validation_split`.
         """
         recipe = self.recipe
-        preprocessing = self.dataset.preprocessing(recipe.height, recipe.width, recipe.channels)
+        preprocessing = self.dataset.preprocessing(
+            recipe.height, recipe.width, recipe.channels, native_size(recipe.backbone)
+        )
         return RunData(self.dataset, preprocessing, self._split(run))
 
     def _split(self, run: GridRun) -> Split:

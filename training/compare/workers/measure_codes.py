@@ -43,6 +43,7 @@ def measure_codes(
     found = retrieval.evaluate_retrieval(
         *sides, k=k, radius=min(recipe.radius, run.bits), continuous=database
     )
+    assert found.curve is not None  # there are labels
     figures: dict[str, Any] = {
         **found.values,
         "k": k,

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from keras_hashing.files.image_folder import find_files, is_hidden, warn_of_others
+from keras_hashing.files.image_folder import class_folders, find_files, warn_of_others
 from training.data.image_dataset import ImageDataset
 from training.data.sources.image_files import ImageFiles
 from training.data.sources.image_probe import (
@@ -98,18 +98,16 @@ def _existing(root: Path) -> Path:
 
 
 def _class_names(root: Path) -> list[str]:
-    names = sorted(
-        entry.name for entry in root.iterdir() if entry.is_dir() and not is_hidden(entry.name)
-    )
+    names = class_folders(root)
     if not names:
         raise ValueError(
             f"The folder {str(root)!r} has no class folder: put the images of each class in a "
-            "subfolder named after it"
+            "subfolder named after it, or use it `unlabelled`"
         )
     if len(names) < 2:
         raise ValueError(
-            f"The folder {str(root)!r} has one class folder, {names[0]!r}; "
-            "retrieval needs at least 2 classes"
+            f"The folder {str(root)!r} has one class folder, {names[0]!r}; labels need at least 2 "
+            "classes. Use the images without labels (`unlabelled`), or give the folder above"
         )
     return names
 

@@ -1,0 +1,39 @@
+"""Recipes: settings that go together under one name."""
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from keras_hashing.settings import Settings
+
+RecipeName = Literal["unlabelled"]
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "unlabelled": {
+        "backbone": "efficientnet-lite0",
+        "frozen": True,
+        "method": "crovca",
+        "bits": 64,
+        "protocol": "held-out-share",
+        "index_all": True,
+    },
+}
+
+
+class RecipeSettings(Settings):
+    """The recipe that gives the defaults of the other settings."""
+
+    model_config = ConfigDict(title="Recipe")
+
+    recipe: RecipeName | None = Field(
+        default=None,
+        description="Take the defaults of the other options from a recipe. 'unlabelled' is for "
+        "images without labels: a hash head on the features of a pretrained network, and an index "
+        "of all images. (default: 'unlabelled' for a folder without subfolders)",
+    )
+
+
+def with_recipe(values: dict[str, Any]) -> dict[str, Any]:
+    """The values, and those of the recipe that they name where there is no other."""
+    recipe = values.get("recipe")
+    return {**RECIPES[recipe], **values} if recipe in RECIPES else values
