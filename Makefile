@@ -71,6 +71,7 @@ benchmark: $(READY)
 	$(PY) -m benchmarks.mean_average_precision
 	$(PY) -m benchmarks.hamming_search
 	$(PY) -m benchmarks.code_memory
+	$(PY) -m benchmarks.search_page
 	KERAS_BACKEND=jax $(PY) -m benchmarks.code_memory
 
 wheel: $(READY)

@@ -2,6 +2,8 @@
 
 import shlex
 import socket
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,14 +11,15 @@ import typer
 from pydantic import ConfigDict, Field
 
 from export.cli.encoder_options import AnyEncoderOptions
+from export.cli.server import Server, client_of, not_served
+from export.cli.server_options import ServerOptions
 from keras_hashing.command_line.errors import clear_errors, start_tensorflow
 from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import out
 from keras_hashing.settings import Settings
 
 if TYPE_CHECKING:
-    from export.page.pictures import Pictures
-    from keras_hashing.retrieval import CodeIndex
+    from export.page.collection import Collection
 
 
 class PageOptions(Settings):
@@ -41,15 +44,16 @@ class PageOptions(Settings):
     port: int = Field(default=8600, ge=0, le=65535, description="Port; 0 takes a free one.")
 
 
-@with_options(*options_of(AnyEncoderOptions), *options_of(PageOptions))
+@with_options(*options_of(AnyEncoderOptions), *options_of(PageOptions), *options_of(ServerOptions))
 def page(
     index: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             help="What to search in: an index file (.npz), or the folder of a finished run (its "
             "database). It must be of the model's code space.",
+            rich_help_panel="What encodes (one of)",
         ),
-    ],
+    ] = None,
     open_browser: Annotated[
         bool, typer.Option("--open", help="Open the page in the browser.", rich_help_panel="Page")
     ] = False,
@@ -57,7 +61,8 @@ def page(
 ) -> None:
     """Search by pictures in the browser: drop one, and see the nearest of an index.
 
-    Needs no network. Ctrl+C ends it.
+    With --server, a running TensorFlow Serving encodes and searches. Needs no network. Ctrl+C ends
+    it.
     """
     with clear_errors():
         try:
@@ -68,17 +73,11 @@ def page(
             raise ImportError(
                 f"{error.name} is not installed: pip install 'keras-hashing[page]'"
             ) from None
-        options = AnyEncoderOptions.among(values).refuse_early()
+        options, server = AnyEncoderOptions.among(values), ServerOptions.among(values)
         asked = PageOptions.among(values)
-        from export.index.load_index import check_code_space, load_index
-        from export.page.collection import Collection
-
+        collection_of = _choose(options, index, server, asked)
         with _listening(asked.host, asked.port) as listening:
-            database = load_index(index)
-            pictures = _pictures(asked, index, database)
-            encoder = options.load_any()
-            check_code_space(database, index, encoder)
-            collection = Collection(encoder, database, pictures)
+            collection = collection_of()
             app = make_app(collection, str(asked.images or index), asked.host)
             address = f"http://{_in_url(asked.host)}:{listening.getsockname()[1]}/"
             out.print(f"Search page: {address}  (Ctrl+C ends it)", markup=False)
@@ -88,20 +87,55 @@ def page(
             uvicorn.Server(config).run(sockets=[listening])
 
 
-def _pictures(asked: PageOptions, index: Path, database: "CodeIndex") -> "Pictures":
-    from export.page.pictures import FolderPictures, RunPictures
-
-    if asked.images is not None:
-        if asked.data_dir is not None:
+def _choose(
+    options: AnyEncoderOptions, index: Path | None, server: ServerOptions, asked: PageOptions
+) -> Callable[[], "Collection"]:
+    """What makes the collection, once the options are known to fit each other."""
+    if server.server is None:
+        options.refuse_early()
+        if index is None:
+            raise ValueError("Name what to search in: --index, or --server")
+        if asked.images is None and not index.is_dir():
+            raise ValueError(
+                f"Name the folder of the images: --images FOLDER. {shlex.quote(str(index))} has "
+                "codes only"
+            )
+        if asked.images is not None and asked.data_dir is not None:
             raise ValueError("--data-dir goes with the data of a run, not with --images")
-        return FolderPictures(asked.images, database.ids)
-    if not index.is_dir():
-        raise ValueError(
-            f"Name the folder of the images: --images FOLDER. {shlex.quote(str(index))} has codes "
-            "only"
-        )
-    start_tensorflow()
-    return RunPictures(index, asked.data_dir)
+        return partial(_indexed, options, index, asked)
+    if options != AnyEncoderOptions() or index is not None:
+        raise ValueError("--server goes without --model, --run and --index")
+    if server.name is None or asked.images is None:
+        raise ValueError("--server needs --name, and --images FOLDER for the pictures")
+    return partial(_served, server.to_server(), asked.images)
+
+
+def _indexed(options: AnyEncoderOptions, index: Path, asked: PageOptions) -> "Collection":
+    from export.index.load_index import check_code_space, load_index
+    from export.page.index_collection import IndexCollection
+    from export.page.pictures import FolderPictures, Pictures, RunPictures
+
+    database = load_index(index)
+    pictures: Pictures
+    if asked.images is None:
+        start_tensorflow()
+        pictures = RunPictures(index, asked.data_dir)
+    else:
+        pictures = FolderPictures(asked.images)
+        pictures.check(database.ids)
+    encoder = options.load_any()
+    check_code_space(database, index, encoder)
+    return IndexCollection(encoder, database, pictures)
+
+
+def _served(server: Server, images: Path) -> "Collection":
+    from export.page.served_collection import ServedCollection
+    from keras_hashing.client import ModelNotFoundError
+
+    try:
+        return ServedCollection(client_of(server), images)
+    except ModelNotFoundError as error:
+        raise not_served(server, error) from error
 
 
 def _listening(host: str, port: int) -> socket.socket:

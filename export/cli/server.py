@@ -201,12 +201,23 @@ def ask_server(
         ValueError: if the address is not of the transport's form, a file cannot be read or is no
             image (it is named), the model has no index, or `k` is more than it allows.
     """
-    from keras_hashing.client import Client, ModelNotFoundError, Tls
+    from keras_hashing.client import ModelNotFoundError
+
+    try:
+        with client_of(server) as client:
+            return _answers(client, server.name, files, k, radius, on_bad_image)
+    except ModelNotFoundError as error:
+        raise not_served(server, error) from error
+
+
+def client_of(server: Server) -> "Client":
+    """A client of a server; `ValueError` if the address is not of the transport's form."""
+    from keras_hashing.client import Client, Tls
 
     if server.transport == "grpc":
         check_host_port("--server", server.target, "; a URL needs --transport rest")
     encrypted = server.tls or server.root_certificates is not None
-    client = Client(
+    return Client(
         server.target,
         server.name,
         server.version,
@@ -214,14 +225,9 @@ def ask_server(
         deadline=server.deadline,
         credentials=Tls(server.root_certificates) if encrypted else None,
     )
-    try:
-        with client:
-            return _answers(client, server.name, files, k, radius, on_bad_image)
-    except ModelNotFoundError as error:
-        raise _not_served(server, error) from error
 
 
-def _not_served(server: Server, error: "ModelNotFoundError") -> "ModelNotFoundError":
+def not_served(server: Server, error: "ModelNotFoundError") -> "ModelNotFoundError":
     """The server's answer, with what it was asked for and how to ask for another."""
     of_version, and_version = "", ""
     if server.version is not None:

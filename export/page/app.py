@@ -13,9 +13,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from export.page.collection import LARGEST_K, Collection
+from export.index.duplicates import Duplicates
+from export.page.collection import Code, Collection, Found
 from export.page.guard import LARGEST_UPLOAD, Guard, UploadError, upload
+from export.page.index_collection import IndexCollection
 from keras_hashing.files.thumbnail import Picture
+from keras_hashing.retrieval.packed_width import packed_width
 
 _STATIC = {"": ("page.html", "text/html"), "page.css": ("page.css", "text/css"),
            "page.js": ("page.js", "text/javascript")}  # fmt: skip
@@ -48,6 +51,7 @@ def make_app(collection: Collection, title: str, host: str = "127.0.0.1") -> Sta
         exception_handlers={
             HTTPException: lambda _, error: _refused(error.status_code, error.detail),
             UploadError: lambda _, error: _refused(error.status, str(error)),
+            OSError: lambda _, error: _refused(502, str(error)),  # of the server that is asked
             ValueError: lambda _, error: _refused(400, str(error)),
         },
     )
@@ -70,14 +74,11 @@ def _refused(status: int, problem: str) -> JSONResponse:
 class _Page:
     def __init__(self, collection: Collection, title: str) -> None:
         self._collection = collection
-        index = collection.index
         self._about = {
             "title": title,
-            "items": len(index),
-            "bits": index.bits,
-            "labels": index.labels is not None,
-            "fingerprint": index.fingerprint,
-            "largest_k": LARGEST_K,
+            "items": collection.size,
+            "bits": collection.bits,
+            "largest_k": collection.largest_k,
             "largest_radius": collection.largest_radius,
             "largest_upload": LARGEST_UPLOAD,
             # Pictures are kept by the browser, but not for another index at the same address.
@@ -95,26 +96,31 @@ class _Page:
 
     def search_code(self, request: Request) -> Response:
         limits = self._limits(request)
-        if "item" in request.query_params:
-            item = self._item(request.query_params["item"])
-            return self._found(self._collection.index.codes[item], *limits, item)
+        asked = request.query_params.get("item")
+        if asked is not None:
+            item = self._collection.random() if asked == "random" else self._item(asked)
+            code, itself = self._collection.itself(item)
+            return self._found(code, *limits, itself)
         try:
-            code = bytes.fromhex(request.query_params.get("code", ""))
+            packed = bytes.fromhex(request.query_params.get("code", ""))
         except ValueError:
-            code = b""
-        if len(code) != self._collection.index.codes.shape[1]:
-            raise ValueError(f"`code` must be {self._about['bits']} bits in hexadecimal")
-        return self._found(np.frombuffer(code, np.uint8), *limits)
+            packed = b""
+        if len(packed) != packed_width(self._collection.bits):
+            raise ValueError(f"`code` must be {self._collection.bits} bits in hexadecimal")
+        return self._found(np.frombuffer(packed, np.uint8), *limits)
 
     def _found(
-        self, code: np.ndarray, k: int, radius: int | None, item: int | None = None
+        self, code: Code, k: int, radius: int | None, itself: Found | None = None
     ) -> Response:
+        item = None if itself is None else itself.item
         found = self._collection.search(code, k, radius, leave_out=item)
-        answer: dict[str, Any] = {"code": code.tobytes().hex()}
-        if item is not None:
-            (itself,) = self._collection.compared(code, [item])
-            answer["query"] = itself._asdict()
-        return JSONResponse({**answer, "results": [one._asdict() for one in found]})
+        return JSONResponse(
+            {
+                "code": code.tobytes().hex(),
+                "query": itself and itself._asdict(),
+                "results": [one._asdict() for one in found],
+            }
+        )
 
     def thumbnail(self, request: Request) -> Response:
         return self._shown(request, self._collection.thumbnail)
@@ -130,13 +136,12 @@ class _Page:
         return Response(picture.content, media_type=picture.media_type, headers=_KEPT)
 
     def duplicates(self, request: Request) -> Response:
-        radius, start = self._radius(request), _number(request, "start", 0, 0, None)
-        found = self._collection.duplicates(radius)
+        collection, found = self._duplicates(request)
+        start = _number(request, "start", 0, 0, None)
         shown = []
         for cluster in found.clusters[start : start + _CLUSTERS]:
             items = cluster[:_OF_A_CLUSTER].tolist()
-            first = self._collection.index.codes[items[0]]
-            compared = self._collection.compared(first, items)
+            compared = collection.compared(collection.index.codes[items[0]], items)
             shown.append({"size": len(cluster), "items": [one._asdict() for one in compared]})
         return JSONResponse(
             {
@@ -149,24 +154,30 @@ class _Page:
 
     def removable(self, request: Request) -> Response:
         """The ids of all items of a cluster but the first, one a line."""
-        ids = self._collection.index.ids
-        removable = self._collection.duplicates(self._radius(request)).removable
-        return PlainTextResponse("".join(f"{ids[item]}\n" for item in removable.tolist()))
+        collection, found = self._duplicates(request)
+        ids = collection.index.ids
+        return PlainTextResponse("".join(f"{ids[item]}\n" for item in found.removable.tolist()))
+
+    def _duplicates(self, request: Request) -> tuple[IndexCollection, Duplicates]:
+        collection = self._collection
+        if not isinstance(collection, IndexCollection):
+            raise HTTPException(404, "Near-duplicates are found in an index file, not by a server")
+        radius = _number(request, "distance", 0, 0, collection.largest_radius)
+        return collection, collection.duplicates(radius)
 
     def _limits(self, request: Request) -> tuple[int, int | None]:
-        k = _number(request, "k", 24, 1, LARGEST_K)
-        bits = self._collection.index.bits
+        bits = self._collection.bits
+        k = _number(request, "k", 24, 1, self._collection.largest_k)
         radius = _number(request, "distance", bits, 0, bits)
         return k, None if radius == bits else radius
 
-    def _radius(self, request: Request) -> int:
-        return _number(request, "distance", 0, 0, self._collection.largest_radius)
-
     def _item(self, text: str | int) -> int:
-        items = len(self._collection.index)
-        if not str(text).isdecimal() or int(text) >= items:
-            raise HTTPException(404, f"There are {items:,} items. Received: item={text}")
-        return int(text)
+        try:
+            item = int(text) if str(text).isdecimal() else self._collection.size
+            self._collection.name(item)
+        except IndexError:
+            raise HTTPException(404, f"There is no such item. Received: item={text}") from None
+        return item
 
 
 def _number(request: Request, name: str, default: int, least: int, most: int | None) -> int:

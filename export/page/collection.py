@@ -1,104 +1,88 @@
-"""What the page shows: an index, the encoder of its code space, and the pictures of its items."""
+"""What the page shows: items with pictures, that can be searched by a code."""
 
-import tempfile
 import threading
+from abc import ABC, abstractmethod
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from export.index.duplicates import Duplicates, find_duplicates
-from export.index.file_encoder import FileEncoder
 from export.page.pictures import Pictures
-from keras_hashing.files.image_verdict import DAMAGED, verdict
 from keras_hashing.files.thumbnail import Picture, picture, thumbnail
-from keras_hashing.retrieval import CodeIndex
 
-LARGEST_K = 200
 _DECODED_AT_ONCE = 4  # pictures: one of 64 million pixels takes 200 MB
 _THUMBNAILS = 2000  # kept
-_LARGEST_RADIUS = 8
+
+Code = NDArray[np.uint8]
 
 
 class Found(NamedTuple):
     """An item near to a code.
 
     Attributes:
-        item: its position in the index.
+        item: its number, from 0.
         id: its name.
         label: what to show as its label, or `None`.
         distance: its Hamming distance from the code.
-        differs: the bits that differ, from 0.
+        differs: the bits that differ, from 0; `None` where its code is not known.
     """
 
     item: int
     id: str
     label: str | None
     distance: int
-    differs: list[int]
+    differs: list[int] | None
 
 
-class Collection:
-    """An index that can be searched by pictures.
+class Collection(ABC):
+    """Items with pictures, that can be searched by a code.
 
     Args:
-        encoder: what encodes; of the index's code space.
-        index: what is searched.
-        pictures: the pictures of its items.
+        pictures: the pictures of the items.
+
+    Attributes:
+        size: the number of items.
+        bits: K, the length of their codes.
+        largest_k: how many may be asked for.
+        largest_radius: up to which distance near-duplicates are looked for; `None` for not at all.
     """
 
-    def __init__(self, encoder: FileEncoder, index: CodeIndex, pictures: Pictures) -> None:
-        self.index = index
-        self._encoder = encoder
+    size: int
+    bits: int
+    largest_k: int
+    largest_radius: int | None
+
+    def __init__(self, pictures: Pictures) -> None:
         self._pictures = pictures
-        self._encoding, self._comparing = threading.Lock(), threading.Lock()
         self._decoding = threading.BoundedSemaphore(_DECODED_AT_ONCE)
-        self._found: dict[int, Duplicates] = {}
         self.thumbnail = lru_cache(_THUMBNAILS)(self._thumbnail)
 
-    def encode(self, content: bytes) -> NDArray[np.uint8]:
+    @abstractmethod
+    def name(self, item: int) -> str:
+        """The id of an item; `IndexError` if there is none of this number."""
+
+    @abstractmethod
+    def random(self) -> int:
+        """Any item."""
+
+    @abstractmethod
+    def encode(self, content: bytes) -> Code:
         """The packed code, uint8 [K/8], of an image file.
 
         Raises:
-            ValueError: if it is no image that a server would take, in the same words.
+            ValueError: if it is none that a server would take, in the same words.
         """
-        if problem := verdict(content):
-            raise ValueError(f"The picture {problem}")
-        try:
-            with self._encoding:
-                return self._encoder.encode_bytes([content])[0]
-        except ValueError:
-            raise ValueError(f"The picture {DAMAGED}") from None
 
+    @abstractmethod
+    def itself(self, item: int) -> tuple[Code, Found]:
+        """The code of an item, and what is to be shown of it."""
+
+    @abstractmethod
     def search(
-        self, code: NDArray[np.uint8], k: int, radius: int | None, leave_out: int | None = None
+        self, code: Code, k: int, radius: int | None, leave_out: int | None = None
     ) -> list[Found]:
         """The items nearest to a code, nearest first, without one that may be left out."""
-        more = k + (leave_out is not None)
-        positions, distances = self.index.search(code, k=more, radius=radius)
-        near = [
-            int(position)
-            for position, distance in zip(positions[0], distances[0], strict=True)
-            if distance >= 0 and position != leave_out
-        ]
-        return self.compared(code, near[:k])
-
-    def compared(self, code: NDArray[np.uint8], items: list[int]) -> list[Found]:
-        """Items, with what their codes have different from a code."""
-        index = self.index
-        differing = np.unpackbits(index.codes[items] ^ code, axis=1)
-        bits = [np.flatnonzero(row).tolist() for row in differing]
-        return [
-            Found(
-                item,
-                index.ids[item],
-                None if index.labels is None else index.labels[item],
-                len(differs),
-                differs,
-            )
-            for item, differs in zip(items, bits, strict=True)
-        ]
 
     def picture(self, item: int) -> Picture:
         """The picture of an item as it is.
@@ -107,27 +91,9 @@ class Collection:
             OSError: if there is none.
             ValueError: if it is no image.
         """
-        return picture(self._pictures.content(self.index.ids[item]))
+        return picture(self._pictures.content(self.name(item)))
 
     def _thumbnail(self, item: int) -> Picture:
-        content = self._pictures.content(self.index.ids[item])
+        content = self._pictures.content(self.name(item))
         with self._decoding:
             return thumbnail(content)
-
-    @property
-    def largest_radius(self) -> int:
-        """Up to which near-duplicates are looked for in a time that a person waits.
-
-        The search compares the codes that agree in one of radius + 1 parts of their bits
-        (`near_pairs`): there should be no more than some hundred to a part.
-        """
-        part = max(1, len(self.index).bit_length() - 6)
-        return max(1, min(_LARGEST_RADIUS, self.index.bits // part - 1, self.index.bits - 1))
-
-    def duplicates(self, radius: int) -> Duplicates:
-        """The clusters of near-duplicates; of a radius that was asked before, at once."""
-        with self._comparing:
-            if radius not in self._found:
-                with tempfile.TemporaryDirectory() as folder:
-                    self._found[radius] = find_duplicates(self.index, radius, folder)
-            return self._found[radius]

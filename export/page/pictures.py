@@ -1,6 +1,7 @@
 """Where the pictures of an index are: in a folder, or in the data of a run."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -21,39 +22,42 @@ class FolderPictures:
 
     Args:
         folder: the folder.
-        ids: the ids of the index.
 
     Raises:
         NotADirectoryError: if there is no such folder.
-        ValueError: if no id that was looked for is a file in it.
     """
 
-    def __init__(self, folder: Path, ids: Sequence[str]) -> None:
+    def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise NotADirectoryError(f"`--images` must be a folder. Received: {folder}")
         self._folder = folder
-        self._by_stem: dict[str, Path] | None = None
-        some = [ids[at] for at in range(0, len(ids), -(-len(ids) // _LOOKED_FOR))] if ids else []
-        if any(self._path(name).is_file() for name in some):
-            return
-        self._by_stem = {path.stem: path for path in image_files(folder)}
-        if not any(name in self._by_stem for name in some):
+
+    def check(self, ids: Sequence[str]) -> None:
+        """Refuses a folder that has none of some of the ids of an index, by a `ValueError`."""
+        some = [ids[at] for at in range(0, len(ids), max(1, len(ids) // _LOOKED_FOR))]
+        if some and not any(self._find(name) for name in some):
             raise ValueError(
-                f"`--images` must be the folder of the images that the index was made of. None of "
-                f"{len(some)} ids is a file in {str(folder)!r}, such as {', '.join(some[:3])}"
+                "`--images` must be the folder of the images that the index was made of. None of "
+                f"{len(some)} ids is a file in {str(self._folder)!r}, such as {', '.join(some[:3])}"
             )
 
     def content(self, name: str) -> bytes:
         """The file of an item; an id that leads out of the folder has none."""
-        return self._path(name).read_bytes()
+        path = self._find(name)
+        if path is None:
+            raise FileNotFoundError(f"no file of the folder has the name {name!r}")
+        return path.read_bytes()
 
-    def _path(self, name: str) -> Path:
-        if self._by_stem is not None:
-            return self._by_stem.get(name, self._folder / "\N{REPLACEMENT CHARACTER}")
+    def _find(self, name: str) -> Path | None:
         path = Path(name)
-        if path.is_absolute() or path.drive or ".." in path.parts or "\0" in name:
-            raise FileNotFoundError(f"No path in the folder of the images: {name}")
-        return self._folder / path
+        leads_out = path.is_absolute() or path.drive or ".." in path.parts or "\0" in name
+        if not leads_out and (self._folder / path).is_file():
+            return self._folder / path
+        return self._by_stem.get(name)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, Path]:
+        return {path.stem: path for path in image_files(self._folder)}
 
 
 class RunPictures:

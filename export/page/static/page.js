@@ -85,7 +85,7 @@ function card(found, onClick, action) {
   const id = element("span", { className: "id", textContent: found.id });
   const label = found.label && element("span", { className: "label", textContent: found.label });
   const texts = element("span", { className: "about" }, ...(label ? [label, distance, id] : [id, distance]));
-  const button = element("button", { type: "button", onclick: () => onClick(found) }, image, strip(found.differs), texts);
+  const button = element("button", { type: "button", onclick: () => onClick(found) }, image, ...(found.differs ? [strip(found.differs)] : []), texts);
   button.setAttribute("aria-label", `${nameOf(found)}, distance ${found.distance}: ${action}`);
   return element("li", { className: "card" }, button);
 }
@@ -148,7 +148,8 @@ function searchPicture(file) {
 function searchItem(item, push = true) {
   return attempt(async (signal) => {
     const found = await (await ask(`search?item=${item}&${limits()}`, { signal })).json();
-    go({ code: found.code, item, name: nameOf(found.query), picture: thumbnailOf(item) }, found, push);
+    const { item: number } = found.query;
+    go({ code: found.code, item: number, name: nameOf(found.query), picture: thumbnailOf(number) }, found, push);
   });
 }
 
@@ -180,7 +181,7 @@ function show(found) {
   const cards = found.results.map((one) => {
     const made = card(one, (chosen) => searchItem(chosen.item).then(toTop), "search with this picture");
     const button = made.firstChild;
-    for (const event of ["pointerenter", "focus"])
+    for (const event of one.differs ? ["pointerenter", "focus"] : [])
       button.addEventListener(event, () => drawCode(one.differs, nameOf(one)));
     for (const event of ["pointerleave", "blur"]) button.addEventListener(event, () => drawCode());
     made.append(
@@ -299,10 +300,8 @@ function follow() {
     query = history.state?.code === value ? history.state : { code: value, name: `Code ${value}` };
     return searchAgain();
   }
-  if (!query && about.items) return searchItem(anyItem(), false);
+  if (!query && about.items) return searchItem("random", false);
 }
-
-const anyItem = () => Math.floor(Math.random() * about.items);
 
 function slider(name, text, then) {
   let waiting;
@@ -327,6 +326,7 @@ async function start() {
   $("k").max = Math.min(about.largest_k, Math.max(1, about.items - 1));
   $("k-value").textContent = $("k").value;
   $("distance").max = $("distance").value = about.bits;
+  $("to-duplicates").hidden = about.largest_radius === null;
   $("radius").max = about.largest_radius;
   $("radius-value").textContent = $("radius").value;
 
@@ -334,7 +334,7 @@ async function start() {
   slider("distance", (value) => (Number(value) === about.bits ? "any" : value), searchAgain);
   slider("radius", (value) => value, showDuplicates.bind(null, 0));
   $("choose").onclick = () => $("file").click();
-  $("random").onclick = () => searchItem(anyItem());
+  $("random").onclick = () => searchItem("random");
   $("random").disabled = !about.items;
   $("download").onclick = download;
   $("results").onkeydown = moveByArrow;

@@ -7,7 +7,7 @@ from bright_parts import COLOURS, BrightParts, picture
 from starlette.applications import Starlette
 
 from export.page.app import make_app
-from export.page.collection import Collection
+from export.page.index_collection import IndexCollection
 from export.page.pictures import FolderPictures
 from keras_hashing.retrieval import CodeIndex
 
@@ -35,4 +35,4 @@ def index(shop: Path) -> CodeIndex:
 
 @pytest.fixture(scope="session")
 def app(shop: Path, index: CodeIndex) -> Starlette:
-    return make_app(Collection(BrightParts(), index, FolderPictures(shop, index.ids)), "shop")
+    return make_app(IndexCollection(BrightParts(), index, FolderPictures(shop)), "shop")

@@ -18,9 +18,9 @@ from starlette.testclient import TestClient
 
 from export.index.duplicates import find_duplicates
 from export.page.app import make_app
-from export.page.collection import Collection
 from export.page.guard import LARGEST_UPLOAD, UploadError
 from export.page.guard import upload as read_upload
+from export.page.index_collection import IndexCollection
 from export.page.pictures import FolderPictures
 from keras_hashing.files.image_verdict import DAMAGED, verdict
 from keras_hashing.retrieval import CodeIndex, hamming_distance
@@ -92,7 +92,7 @@ def test_an_item_is_searched_with_and_left_out(page: TestClient, index: CodeInde
         ("item=0&k=1000000", "`k` must be at least 1 and at most 200"),
         ("item=0&distance=17", "`distance` must be at least 0 and at most 16"),
         ("item=0&k=many", "Received: many"),
-        ("item=99", "There are 18 items"),
+        ("item=99", "There is no such item. Received: item=99"),
         ("item=-1", "Received: item=-1"),
     ],
 )
@@ -188,7 +188,7 @@ def test_nothing_outside_the_folder_is_reached(shop: Path, tmp_path: Path) -> No
     (shop / "notes.jpg").write_text("no picture")
     ids = ["red/0.jpg", "../secret.jpg", str(secret), "red/../../secret.jpg", "notes.jpg", "a\0b"]
     index = CodeIndex(np.zeros((6, 2), np.uint8), ids, BrightParts.fingerprint)
-    collection = Collection(BrightParts(), index, FolderPictures(shop, ids))
+    collection = IndexCollection(BrightParts(), index, FolderPictures(shop))
     page = TestClient(make_app(collection, "shop"), base_url=ADDRESS)
     for kind in ("thumbnail", "picture"):
         assert [page.get(f"/{kind}/{at}").status_code for at in range(6)] == [200] + [404] * 5
@@ -197,15 +197,16 @@ def test_nothing_outside_the_folder_is_reached(shop: Path, tmp_path: Path) -> No
         assert page.get(httpx2.URL(ADDRESS + path)).status_code == 404
 
 
-def test_ids_may_be_stems(shop: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "stems"
-    (folder / "more").mkdir(parents=True)
-    (folder / "more" / "17.jpg").write_bytes(picture((9, 9, 9)))
-    assert FolderPictures(folder, ["17", "18"]).content("17") == picture((9, 9, 9))
-    with pytest.raises(OSError, match="No such file"):
-        FolderPictures(folder, ["17", "18"]).content("18")
-    with pytest.raises(ValueError, match="None of 1 ids is a file in .*such as 18"):
-        FolderPictures(folder, ["18"])
+def test_ids_may_be_stems(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir(parents=True)
+    (tmp_path / "more" / "17.jpg").write_bytes(picture((9, 9, 9)))
+    pictures = FolderPictures(tmp_path)
+    pictures.check(["17", "18"])
+    assert pictures.content("17") == picture((9, 9, 9))
+    with pytest.raises(FileNotFoundError, match="no file of the folder has the name '18'"):
+        pictures.content("18")
+    with pytest.raises(ValueError, match=r"None of 1 ids is a file in .*such as 18"):
+        pictures.check(["18"])
 
 
 def test_near_duplicates_are_those_of_the_command(

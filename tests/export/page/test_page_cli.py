@@ -68,6 +68,9 @@ def test_a_wrong_command_is_one_line_of_error(
             ((*model, *index, "--images", tmp_path / "none"), "`--images` must be a folder"),
             ((*model, *index, "--images", tmp_path / "some"), "holds no image file"),
             ((*index, "--images", tmp_path), "Name what encodes"),
+            ((*model, "--images", tmp_path), "Name what to search in: --index, or --server"),
+            ((*model, "--server", "localhost:1"), "--server goes without --model"),
+            (("--server", "localhost:1", "--name", "shop"), "--server needs .* --images FOLDER"),
             ((*model, "--index", run_folder, "--port", port), "name another --port"),
         ):
             result = call(*arguments)

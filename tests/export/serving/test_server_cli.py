@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import uvicorn
 from PIL import Image
 from prediction_server import Batching, LoadedVersion, ModelServer
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from export.cli.app import app
@@ -108,6 +110,43 @@ def test_a_table_is_printed(server: ModelServer, photos: Path) -> None:
     rows = [line.strip("│ ").split("│") for line in result.stdout.splitlines() if "train/" in line]
     assert [cell.strip() for cell in rows[0]] == ["1", "train/3", "0"]
     assert len(rows) == 2
+
+
+def test_the_search_page_asks_a_server(
+    server: ModelServer,
+    digits: np.ndarray,
+    encode_image: Callable[..., bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "train").mkdir()
+    for position in range(60):
+        (tmp_path / "train" / str(position)).write_bytes(encode_image(digits[position][..., 0]))
+    pages: list[Any] = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: pages.append(self.config.app))
+    at = ("page", "--server", server.target, "--name", NAME, "--images", tmp_path, "--port", 0)
+    result = call(*at)
+    assert result.exit_code == 0, result.output
+    page = TestClient(pages[0], base_url="http://127.0.0.1")
+    sent = {"content": encode_image(digits[5][..., 0]), "headers": {"content-type": "image/png"}}
+    found = page.post("/search?k=60", **sent).json()
+    with Client(server.target, NAME) as client:
+        ids, distances = client.search([sent["content"]], k=60)
+    assert [one["id"] for one in found["results"]] == ids[0].tolist()
+    assert [one["distance"] for one in found["results"]] == distances[0].tolist()
+    first = found["results"][0]
+    assert page.get(f"/picture/{first['item']}").content.startswith(b"\x89PNG")
+    on = page.get(f"/search?item={first['item']}&k=7").json()
+    assert (on["query"]["id"], on["code"]) == (first["id"], found["code"])
+    assert first["id"] not in [one["id"] for one in on["results"]]
+    assert page.get("/search?item=random").json()["query"]["id"].startswith("train/")
+    assert page.post("/search", **(sent | {"content": b"<svg/>"})).json() == {
+        "error": "The picture is an SVG file: convert it to JPEG or PNG"
+    }
+    assert page.get("/duplicates").status_code == 404
+    assert_one_line_of_error(
+        call(*at[:3], "--name", "none", *at[5:]), "serves no model 'none'.*by --name"
+    )
 
 
 def test_a_bad_image_stops_the_query_or_is_skipped(server: ModelServer, photos: Path) -> None:
