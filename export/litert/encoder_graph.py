@@ -49,7 +49,7 @@ def write_encoder_graph(
             outputs["continuous"] = codes
         return outputs
 
-    shape = [None if free_batch else 1, *encoder.preprocessing.shape]
+    shape = [None if free_batch else 1, *encoder.of_images.shape]
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(SIGNATURE, encode, [tf.TensorSpec(shape, tf.uint8, name="image")])

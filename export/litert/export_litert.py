@@ -69,7 +69,7 @@ def export_litert(
     wanted = check_kinds(kinds)
     check_exportable(encoder, index=None, rerank=False)
     if "int8" in wanted:
-        _check_images(calibration, encoder.preprocessing.shape)
+        _check_images(calibration, encoder.of_images.shape)
     paths = check_new_files(output, [file_name(kind) for kind in wanted], replace)
     contents = []
     with tempfile.TemporaryDirectory() as graph:

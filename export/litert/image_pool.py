@@ -59,7 +59,7 @@ class ImagePool:
         items = folder_items(folder)
 
         def pixels(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-            decode = encoder.preprocessing.decode
+            decode = encoder.of_images.decode
             return np.stack([_decoded(decode, items.ids[at], items.read(at)) for at in positions])
 
         def _decoded(decode: Callable, name: str, content: bytes) -> NDArray[np.uint8]:

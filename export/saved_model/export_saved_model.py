@@ -159,7 +159,7 @@ def _write_graph(
     encoder: "HashEncoder", folder: Path, card: Card, index: "CodeIndex | None"
 ) -> None:
     """Writes the SavedModel, and nothing that lies beside it."""
-    model, preprocessing = encoder.model, encoder.preprocessing
+    model, preprocessing = encoder.model, encoder.of_images
     input_dtype = model.inputs[0].dtype
     pack = PackBits()
 

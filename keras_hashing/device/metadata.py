@@ -82,7 +82,7 @@ class LiteRTMetadata(BaseModel):
 
         import keras_hashing
 
-        height, width, channels = encoder.preprocessing.shape
+        height, width, channels = encoder.of_images.shape
         return cls.model_validate(
             {
                 "kind": kind,

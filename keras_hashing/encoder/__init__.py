@@ -1,4 +1,7 @@
-"""The encoder: from images to codes, with the name of its code space. The card loads no Keras."""
+"""The encoder: from images or vectors to codes, with the name of its code space.
+
+The card and the width of vectors load no Keras.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -6,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keras_hashing.encoder.card import Card
     from keras_hashing.encoder.hash_encoder import HashEncoder
+    from keras_hashing.encoder.vector_input import VectorInput
 
-__all__ = ["Card", "HashEncoder"]
+__all__ = ["Card", "HashEncoder", "VectorInput"]
 
-_ROOMS = {"Card": "card", "HashEncoder": "hash_encoder"}
+_ROOMS = {"Card": "card", "HashEncoder": "hash_encoder", "VectorInput": "vector_input"}
 
 
 def __getattr__(name: str) -> Any:

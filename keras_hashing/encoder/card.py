@@ -158,8 +158,8 @@ class Card(BaseModel):
 
 
 def _description(encoder: "HashEncoder") -> str:
-    height, width, channels = encoder.preprocessing.shape
-    applied = "ignored" if encoder.preprocessing.orientation == "ignored" else "applied"
+    height, width, channels = encoder.of_images.shape
+    applied = "ignored" if encoder.of_images.orientation == "ignored" else "applied"
     colours = "grey (ITU-R 601 luma)" if channels == 1 else "RGB"
     return (
         "decode JPEG, PNG, WebP, BMP or GIF (first frame; alpha dropped, 16 bits cut to 8, EXIF "

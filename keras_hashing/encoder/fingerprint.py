@@ -11,6 +11,7 @@ import numpy as np
 from keras_hashing.encoder.leaf_layers import leaf_layers
 
 if TYPE_CHECKING:
+    from keras_hashing.encoder.vector_input import VectorInput
     from keras_hashing.images.preprocessing import ImagePreprocessing
 
 # The settings by which Keras' own layers compute, beside their weights. Others (names,
@@ -63,7 +64,7 @@ _ADDED_SINCE = frozenset({"quantization_memory"})
 
 
 def code_space_fingerprint(
-    encoder: keras.Model, preprocessing: "ImagePreprocessing | None" = None
+    encoder: keras.Model, preprocessing: "ImagePreprocessing | VectorInput | None" = None
 ) -> str:
     """A name that two models share only if they give the same codes.
 
@@ -82,7 +83,9 @@ def code_space_fingerprint(
     return _fingerprint(encoder, preprocessing, _signature)
 
 
-def first_fingerprint(encoder: keras.Model, preprocessing: "ImagePreprocessing") -> str:
+def first_fingerprint(
+    encoder: keras.Model, preprocessing: "ImagePreprocessing | VectorInput"
+) -> str:
     """The name that version 0.1 gave to a code space until it was kept in `encoder.json`.
 
     It takes in the `repr` of every layer's whole configuration, which changes with Keras. It is
@@ -93,7 +96,7 @@ def first_fingerprint(encoder: keras.Model, preprocessing: "ImagePreprocessing")
 
 def _fingerprint(
     encoder: keras.Model,
-    preprocessing: "ImagePreprocessing | None",
+    preprocessing: "ImagePreprocessing | VectorInput | None",
     describe: Callable[[keras.layers.Layer], list],
 ) -> str:
     digest = hashlib.sha256()

@@ -23,6 +23,7 @@ from keras_hashing.encoder.folder import (
     read_description,
 )
 from keras_hashing.encoder.leaf_layers import leaf_layers
+from keras_hashing.encoder.vector_input import VectorInput
 from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.layers import HashHead
@@ -31,14 +32,15 @@ from keras_hashing.retrieval import pack_codes
 
 @dataclass(frozen=True, eq=False)
 class HashEncoder:
-    """A Keras model from images to raw continuous codes, and what is needed to use it.
+    """A Keras model from images or vectors to raw continuous codes, and what is needed to use it.
 
-    The model gets pixels from 0 to 255 in the dtype of its input, and scales them itself.
+    The model gets pixels from 0 to 255, or vectors, in the dtype of its input, and scales them
+    itself.
 
     Args:
-        model: images [n, height, width, channels] → raw continuous codes [n, K]. Bit k of a code is
-            1 when u_k > 0.
-        preprocessing: what makes the model's input of an image file.
+        model: images [n, height, width, channels], or vectors [n, D], → raw continuous codes
+            [n, K]. Bit k of a code is 1 when u_k > 0.
+        preprocessing: what makes the model's input of an image file; of vectors, their width.
         class_names: the classes trained on, in the order of the label columns.
         training: the configuration of the training, as JSON has it.
         metrics: what was measured, as JSON has it.
@@ -52,7 +54,7 @@ class HashEncoder:
     """
 
     model: keras.Model
-    preprocessing: ImagePreprocessing
+    preprocessing: ImagePreprocessing | VectorInput
     class_names: list[str] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -63,6 +65,25 @@ class HashEncoder:
     def bits(self) -> int:
         """K, the length of a code."""
         return int(self.model.output_shape[-1])
+
+    @property
+    def takes_vectors(self) -> bool:
+        """Whether it encodes vectors, not images."""
+        return isinstance(self.preprocessing, VectorInput)
+
+    @property
+    def of_images(self) -> ImagePreprocessing:
+        """What makes the model's input of an image file.
+
+        Raises:
+            ValueError: if the encoder takes vectors.
+        """
+        if isinstance(self.preprocessing, VectorInput):
+            raise ValueError(
+                "This needs an encoder of images. Received: one of vectors of width "
+                f"{self.preprocessing.width}"
+            )
+        return self.preprocessing
 
     @cached_property
     def fingerprint(self) -> str:
@@ -82,16 +103,21 @@ class HashEncoder:
         )
 
     def continuous(self, images: Any, batch_size: int = 256) -> NDArray[np.float32]:
-        """Raw continuous codes of preprocessed images.
+        """Raw continuous codes of preprocessed images, or of vectors.
 
         Args:
-            images: pixels from 0 to 255, [n, height, width, channels], or a `tf.data.Dataset` of
-                batches of them.
+            images: pixels from 0 to 255, [n, height, width, channels], or vectors, [n, D]; or a
+                `tf.data.Dataset` of batches of them.
             batch_size: batch size for arrays.
 
         Returns:
             float32 [n, K].
+
+        Raises:
+            ValueError: if vectors are not finite or have another width.
         """
+        if isinstance(self.preprocessing, VectorInput) and not hasattr(images, "element_spec"):
+            images = self.preprocessing.check(images)
         if hasattr(images, "__len__") and len(images) == 0:
             return np.zeros((0, self.bits), np.float32)
         codes = self.model.predict(images, batch_size=batch_size, verbose=0)
@@ -109,12 +135,13 @@ class HashEncoder:
         """Packed codes, uint8 [n, K/8], of the contents of image files of any sizes.
 
         Raises:
-            ValueError: if one of them is no image that TensorFlow can decode.
+            ValueError: if one of them is no image that TensorFlow can decode, or the encoder takes
+                vectors.
         """
         import tensorflow as tf
 
         try:
-            images = self.preprocessing.decode_batch(tf.constant(list(encoded), tf.string))
+            images = self.of_images.decode_batch(tf.constant(list(encoded), tf.string))
         except tf.errors.InvalidArgumentError as error:
             raise ValueError("`encoded` must hold images that TensorFlow can decode") from error
         return self.encode(images.numpy())
@@ -160,7 +187,7 @@ class HashEncoder:
         about = read_description(folder)
         return cls(
             model=encoder_of(load_model(folder / MODEL)),
-            preprocessing=ImagePreprocessing.from_config(about["preprocessing"]),
+            preprocessing=preprocessing_of(about["preprocessing"]),
             class_names=about["class_names"],
             training=about["training"],
             metrics=about["metrics"],
@@ -180,18 +207,26 @@ class HashEncoder:
         Args:
             path: the file.
             height: height of the images that the model gets, in pixels; `None` for that of the
-                model's input.
+                model's input, and for a model of vectors.
             width: width, likewise.
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if it cannot be read, is no encoder of images, or `height` or `width` is
-                missing or not that of the model's input.
+            ValueError: if it cannot be read, is no encoder, or `height` or `width` is missing or
+                not that of the model's input.
         """
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"There is no Keras model {str(path)!r}")
         model = encoder_of(load_model(path))
+        source = f"--model {shlex.quote(str(path))}"
+        if len(model.input_shape) == 2:
+            for name, given in (("height", height), ("width", width)):
+                if given is not None:
+                    raise ValueError(
+                        f"`{name}` must be left out: the model takes vectors. Received: {given}"
+                    )
+            return cls(model, VectorInput(model.input_shape[1]), source=source)
         _, *size, channels = model.input_shape
         wanted = {"height": height, "width": width}
         for (name, given), own in zip(list(wanted.items()), size, strict=True):
@@ -201,9 +236,15 @@ class HashEncoder:
                 )
             wanted[name] = own if given is None else given
         check_model_file(path, height, width)
-        source = f"--model {shlex.quote(str(path))} --height {{height}} --width {{width}}"
         preprocessing = ImagePreprocessing(**wanted, channels=channels)  # type: ignore[arg-type]
-        return cls(model, preprocessing, source=source.format(**wanted))
+        source += f" --height {wanted['height']} --width {wanted['width']}"
+        return cls(model, preprocessing, source=source)
+
+
+def preprocessing_of(config: dict[str, Any]) -> ImagePreprocessing | VectorInput:
+    """What `to_config` of either class described."""
+    kind = VectorInput if "vector_width" in config else ImagePreprocessing
+    return kind.from_config(config)
 
 
 def load_model(path: Path) -> keras.Model:
@@ -224,7 +265,7 @@ def load_model(path: Path) -> keras.Model:
 
 
 def encoder_of(model: keras.Model) -> keras.Model:
-    """The part of a model that maps one image to one continuous code.
+    """The part of a model that maps one image, or one vector, to one continuous code.
 
     Of a `HashingModel`, its encoder; of a model with one `HashHead`, the part up to that; of any
     other, the model itself, whose output must be codes [n, K].
@@ -248,10 +289,12 @@ def encoder_of(model: keras.Model) -> keras.Model:
             f"output. Received: {type(model).__name__} {model.name!r}"
         )
     image, code = inputs[0], outputs[0]
-    if len(image.shape) != 4 or image.shape[-1] not in (1, 3):
+    of_images = len(image.shape) == 4 and image.shape[-1] in (1, 3)
+    of_vectors = len(image.shape) == 2 and image.shape[-1] is not None and "float" in image.dtype
+    if not (of_images or of_vectors):
         raise ValueError(
-            "An encoder takes images [n, height, width, channels] with 1 or 3 channels. "
-            f"Received: an input of shape {tuple(image.shape)}"
+            "An encoder takes images [n, height, width, channels] with 1 or 3 channels, or float "
+            f"vectors [n, D]. Received: an input of shape {tuple(image.shape)}, {image.dtype}"
         )
     if len(code.shape) != 2 or code.shape[-1] is None or "float" not in code.dtype:
         raise ValueError(

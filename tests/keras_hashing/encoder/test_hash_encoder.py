@@ -121,8 +121,8 @@ def two_heads() -> keras.Model:
     return keras.Model(inputs, [HashHead(8)(features), HashHead(8)(features)])
 
 
-def of_vectors() -> keras.Model:
-    return keras.Sequential([keras.Input((5,)), HashHead(8)])
+def of_sequences() -> keras.Model:
+    return keras.Sequential([keras.Input((5, 7)), keras.layers.Flatten(), HashHead(8)])
 
 
 def of_feature_maps() -> keras.Model:
@@ -133,7 +133,7 @@ def of_feature_maps() -> keras.Model:
     ("make", "message"),
     [
         (two_heads, "must have one HashHead"),
-        (of_vectors, r"takes images.*shape \(None, 5\)"),
+        (of_sequences, r"takes images.*vectors.*shape \(None, 5, 7\)"),
         (of_feature_maps, r"gives continuous codes.*\(None, 3, 3, 8\)"),
     ],
 )

@@ -1,0 +1,62 @@
+"""What an encoder of vectors takes, in place of images."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from keras_hashing.checks import check_integer
+
+
+@dataclass(frozen=True)
+class VectorInput:
+    """Float vectors of one width; whatever is done to them is in the model.
+
+    Args:
+        width: D, the number of values of a vector.
+
+    Raises:
+        ValueError: if `width` is not a positive integer.
+    """
+
+    width: int
+
+    def __post_init__(self) -> None:
+        check_integer("width", self.width, 1, None, "a positive integer")
+
+    @property
+    def shape(self) -> tuple[int]:
+        """The shape of one vector, (D,)."""
+        return (self.width,)
+
+    def to_config(self) -> dict[str, Any]:
+        """A dictionary that `from_config` reads."""
+        return {"vector_width": self.width}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "VectorInput":
+        """What `to_config` described."""
+        return cls(config["vector_width"])
+
+    def check(self, vectors: ArrayLike) -> NDArray[np.float32]:
+        """The vectors as float32 [n, D], if that is what they are.
+
+        Raises:
+            ValueError: if they have another shape, are no numbers, or are not finite.
+        """
+        array = np.asarray(vectors)
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"`vectors` must hold real numbers. Received: dtype={array.dtype}")
+        if array.ndim != 2 or array.shape[1] != self.width:
+            raise ValueError(
+                f"`vectors` must have shape [n, {self.width}]. Received: shape={array.shape}"
+            )
+        array = array.astype(np.float32, copy=False)
+        finite = np.isfinite(array).all(axis=1)
+        if not finite.all():
+            raise ValueError(
+                "`vectors` must be finite. Received: a value that is not, in row "
+                f"{int(finite.argmin())}"
+            )
+        return array
