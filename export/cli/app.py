@@ -14,6 +14,7 @@ from export.cli import litert as litert_cli
 from export.cli import page as page_cli
 from export.cli import server as server_cli
 from export.cli.encoder_options import AnyEncoderOptions, EncoderOptions
+from export.cli.page import SheetOptions
 from export.cli.server_options import NeighbourOptions, ServerOptions
 from export.versions.version_folders import check_no_version, new_version
 from keras_hashing.command_line.errors import clear_errors, warn
@@ -279,7 +280,10 @@ def _print_version(folder: Path) -> None:
     "coat.png photos/",
 )
 @with_options(
-    *options_of(AnyEncoderOptions), *options_of(NeighbourOptions), *options_of(ServerOptions)
+    *options_of(AnyEncoderOptions),
+    *options_of(NeighbourOptions),
+    *options_of(ServerOptions),
+    *options_of(SheetOptions),
 )
 def query(
     images: Annotated[
@@ -324,13 +328,15 @@ def query(
     with clear_errors():
         options, asked = AnyEncoderOptions.among(values), ServerOptions.among(values)
         k, radius = NeighbourOptions.among(values).model_dump().values()
+        sheet = SheetOptions.among(values).refuse_early(index)
         if asked.server is not None:
             if asked.name is None or options != AnyEncoderOptions() or index is not None:
                 raise typer.BadParameter(
                     "--server needs --name, and none of --model, --run and --index"
                 )
             files = _image_files(images)
-            _query_server(asked.to_server(), files, k, radius, on_bad_image, as_json)
+            found = _query_server(asked.to_server(), files, k, radius, on_bad_image, as_json)
+            sheet.write(found, None, f"model {asked.name!r} at {asked.server}")
             return
         if options == AnyEncoderOptions() or index is None or asked.name is not None:
             raise typer.BadParameter(
@@ -353,6 +359,7 @@ def query(
         else:
             for answer in answers:
                 _print_answer(answer)
+        sheet.write(answers, index, repr(str(index)))
 
 
 def _query_server(
@@ -362,7 +369,7 @@ def _query_server(
     radius: int | None,
     on_bad_image: Literal["error", "skip"],
     as_json: bool,
-) -> None:
+) -> list[dict[str, Any]]:
     found = server_cli.ask_server(server, files, k, radius, on_bad_image)
     _warn_of_skipped(found.skipped, len(files))
     if as_json:
@@ -373,9 +380,10 @@ def _query_server(
             "skipped": _skipped_as_json(found.skipped),
         }
         print(json.dumps(document, indent=2))
-        return
-    for answer in found.answers:
-        _print_answer(answer)
+    else:
+        for answer in found.answers:
+            _print_answer(answer)
+    return found.answers
 
 
 def _warn_of_skipped(skipped: dict[Path, str], files: int) -> None:

@@ -1,11 +1,10 @@
 """`python -m export page`."""
 
-import shlex
 import socket
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 from pydantic import ConfigDict, Field
@@ -13,7 +12,7 @@ from pydantic import ConfigDict, Field
 from export.cli.encoder_options import AnyEncoderOptions
 from export.cli.server import Server, client_of, not_served
 from export.cli.server_options import ServerOptions
-from keras_hashing.command_line.errors import clear_errors, start_tensorflow
+from keras_hashing.command_line.errors import clear_errors
 from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import out
 from keras_hashing.settings import Settings
@@ -42,6 +41,40 @@ class PageOptions(Settings):
         description="Address to answer at. Others than 127.0.0.1 show the page to the network.",
     )
     port: int = Field(default=8600, ge=0, le=65535, description="Port; 0 takes a free one.")
+
+
+class SheetOptions(Settings):
+    """A sheet of what `query` found."""
+
+    model_config = ConfigDict(title="Output")
+
+    html: Path | None = Field(
+        default=None, description="Write the pictures that were found as one HTML file, too."
+    )
+    pictures: Path | None = Field(
+        default=None,
+        description="Where --html finds them: the folder that was given to `index build --images`. "
+        "(default: the data of the run, if --index is one)",
+    )
+
+    def refuse_early(self, index: Path | None) -> Self:
+        """Refuses what does not fit, before any work; `ValueError`."""
+        if self.pictures is not None and self.html is None:
+            raise ValueError("--pictures goes with --html")
+        if self.html is not None and self.pictures is None and (index is None or index.is_file()):
+            raise ValueError("--html needs --pictures, the folder of the images of the index")
+        return self
+
+    def write(self, answers: list[dict[str, Any]], index: Path | None, searched: str) -> None:
+        """Writes the sheet, if there is to be one."""
+        if self.html is None:
+            return
+        from export.page.pictures import open_pictures
+        from export.page.query_sheet import write_query_sheet
+
+        found = [str(one["id"]) for answer in answers for one in answer["neighbours"]]
+        pictures = open_pictures(self.pictures, index, found)
+        write_query_sheet(self.html, answers, pictures, searched)
 
 
 @with_options(*options_of(AnyEncoderOptions), *options_of(PageOptions), *options_of(ServerOptions))
@@ -97,8 +130,7 @@ def _choose(
             raise ValueError("Name what to search in: --index, or --server")
         if asked.images is None and not index.is_dir():
             raise ValueError(
-                f"Name the folder of the images: --images FOLDER. {shlex.quote(str(index))} has "
-                "codes only"
+                f"Name the folder of the images: --images FOLDER. {str(index)!r} has codes only"
             )
         if asked.images is not None and asked.data_dir is not None:
             raise ValueError("--data-dir goes with the data of a run, not with --images")
@@ -113,16 +145,10 @@ def _choose(
 def _indexed(options: AnyEncoderOptions, index: Path, asked: PageOptions) -> "Collection":
     from export.index.load_index import check_code_space, load_index
     from export.page.index_collection import IndexCollection
-    from export.page.pictures import FolderPictures, Pictures, RunPictures
+    from export.page.pictures import open_pictures
 
     database = load_index(index)
-    pictures: Pictures
-    if asked.images is None:
-        start_tensorflow()
-        pictures = RunPictures(index, asked.data_dir)
-    else:
-        pictures = FolderPictures(asked.images)
-        pictures.check(database.ids)
+    pictures = open_pictures(asked.images, index, database.ids, asked.data_dir)
     encoder = options.load_any()
     check_code_space(database, index, encoder)
     return IndexCollection(encoder, database, pictures)

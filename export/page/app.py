@@ -1,5 +1,6 @@
 """The page's answers over HTTP."""
 
+import json
 import secrets
 from importlib import resources
 from typing import Any
@@ -10,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from export.index.duplicates import Duplicates
@@ -23,6 +24,17 @@ from keras_hashing.retrieval.packed_width import packed_width
 _STATIC = {"": ("page.html", "text/html"), "page.css": ("page.css", "text/css"),
            "page.js": ("page.js", "text/javascript")}  # fmt: skip
 _CLUSTERS, _OF_A_CLUSTER = 20, 24  # shown at a time
+
+
+class _Json(Response):
+    """JSON in ASCII: ids that are no UTF-8 reach Python as lone surrogates."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode()
+
+
 _KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
 
 
@@ -66,9 +78,9 @@ def _static(name: str, media_type: str) -> Any:
     return answer
 
 
-def _refused(status: int, problem: str) -> JSONResponse:
+def _refused(status: int, problem: str) -> Response:
     # What is left of a body that was not read would be taken for the next request.
-    return JSONResponse({"error": problem}, status, {"Connection": "close"})
+    return _Json({"error": problem}, status, {"Connection": "close"})
 
 
 class _Page:
@@ -86,7 +98,7 @@ class _Page:
         }
 
     def about(self, request: Request) -> Response:
-        return JSONResponse(self._about)
+        return _Json(self._about)
 
     async def search_picture(self, request: Request) -> Response:
         limits = self._limits(request)
@@ -114,7 +126,7 @@ class _Page:
     ) -> Response:
         item = None if itself is None else itself.item
         found = self._collection.search(code, k, radius, leave_out=item)
-        return JSONResponse(
+        return _Json(
             {
                 "code": code.tobytes().hex(),
                 "query": itself and itself._asdict(),
@@ -143,7 +155,7 @@ class _Page:
             items = cluster[:_OF_A_CLUSTER].tolist()
             compared = collection.compared(collection.index.codes[items[0]], items)
             shown.append({"size": len(cluster), "items": [one._asdict() for one in compared]})
-        return JSONResponse(
+        return _Json(
             {
                 "clusters": len(found.clusters),
                 "items": sum(map(len, found.clusters)),
@@ -156,7 +168,9 @@ class _Page:
         """The ids of all items of a cluster but the first, one a line."""
         collection, found = self._duplicates(request)
         ids = collection.index.ids
-        return PlainTextResponse("".join(f"{ids[item]}\n" for item in found.removable.tolist()))
+        return PlainTextResponse(
+            "".join(f"{ids[item]}\n" for item in found.removable.tolist()).encode(errors="replace")
+        )
 
     def _duplicates(self, request: Request) -> tuple[IndexCollection, Duplicates]:
         collection = self._collection

@@ -5,9 +5,29 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from keras_hashing.command_line.errors import start_tensorflow
 from keras_hashing.files.image_folder import image_files
 
 _LOOKED_FOR = 100  # ids, to find out whether they are paths
+
+
+def open_pictures(
+    images: Path | None, index: Path | None, ids: Sequence[str], data_dir: str | None = None
+) -> "Pictures":
+    """The pictures of an index: in the folder `images`, or of the run whose database it is.
+
+    Raises:
+        NotADirectoryError: if there is no such folder.
+        FileNotFoundError: if the run or its data is not there.
+        ValueError: if the folder has other images, or the run's data has changed.
+    """
+    if images is None:
+        assert index is not None
+        start_tensorflow()
+        return RunPictures(index, data_dir)
+    pictures = FolderPictures(images)
+    pictures.check(ids)
+    return pictures
 
 
 class Pictures(Protocol):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SIZE = 256  # of the longer side, pixels
+_TINY = 72
 _AS_IT_IS = 1 << 14  # bytes: what is as small as a thumbnail is not made again
 
 _MEDIA_TYPES = (
@@ -24,10 +25,17 @@ _MEDIA_TYPES = (
 
 
 class Picture(NamedTuple):
-    """The content of an image file, with its media type, such as "image/png"."""
+    """An image file.
+
+    Attributes:
+        content: its content.
+        media_type: such as "image/png".
+        tiny: whether its pixels are to be seen as squares where it is enlarged.
+    """
 
     content: bytes
     media_type: str
+    tiny: bool = False
 
 
 def picture(content: bytes) -> Picture:
@@ -61,7 +69,7 @@ def thumbnail(content: bytes, size: int = SIZE) -> Picture:
             io.BytesIO(content), formats=("JPEG", "PNG", "WEBP", "BMP", "GIF")
         ) as opened:
             if max(opened.size) <= size and len(content) <= _AS_IT_IS:
-                return original
+                return original._replace(tiny=max(opened.size) < _TINY)
             return _smaller(opened, size)
     except (OSError, SyntaxError, ValueError, struct.error, pillow.DecompressionBombError):
         raise ValueError(DAMAGED) from None

@@ -108,6 +108,28 @@ def test_query_finds_the_images_themselves(
         assert query["neighbours"][0]["distance"] == 0
 
 
+def test_query_writes_a_sheet_of_pictures(
+    exports: dict[str, Path], run_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    index = run_folder / "database.npz"
+    common = ("query", "--model", exports["grey"], "--index", index, "--k", 4)
+    assert_one_line_of_error(call(*common, "--html", tmp_path / "s.html", photos), "--pictures")
+    assert_one_line_of_error(call(*common, "--pictures", photos, photos), "goes with --html")
+    pictures = tmp_path / "pictures"
+    (pictures / "train").mkdir(parents=True)
+    (pictures / "train" / "3").write_bytes((photos / "3.png").read_bytes())
+    sheet = tmp_path / "sheet.html"
+    result = call(*common, "--html", sheet, "--pictures", pictures, photos)
+    assert result.exit_code == 0, result.output
+    written = sheet.read_text()
+    for answer in json.loads(call(*common, "--json", photos).stdout)["queries"]:
+        for one in answer["neighbours"]:
+            assert f"<span>{one['id']}</span>" in written
+    assert "[red]cat[/], dog, 0 bits" in written
+    assert written.count("data:image/png;base64") == 2 + written.count("<span>train/3</span>")
+    assert written.count("no picture") == 8 - written.count("<span>train/3</span>")
+
+
 def test_query_prints_code_and_table(
     run_folder: Path, exports: dict[str, Path], photos: Path, grey_run: Run, digits: np.ndarray
 ) -> None:

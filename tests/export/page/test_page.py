@@ -186,12 +186,20 @@ def test_nothing_outside_the_folder_is_reached(shop: Path, tmp_path: Path) -> No
     secret = shop.parent / "secret.jpg"
     secret.write_bytes(picture((1, 2, 3)))
     (shop / "notes.jpg").write_text("no picture")
-    ids = ["red/0.jpg", "../secret.jpg", str(secret), "red/../../secret.jpg", "notes.jpg", "a\0b"]
+    ids = [
+        "red/0.jpg",
+        "../secret.jpg",
+        str(secret),
+        "red/../../secret.jpg",
+        "notes.jpg",
+        "a\0\udcff",
+    ]
     index = CodeIndex(np.zeros((6, 2), np.uint8), ids, BrightParts.fingerprint)
     collection = IndexCollection(BrightParts(), index, FolderPictures(shop))
     page = TestClient(make_app(collection, "shop"), base_url=ADDRESS)
     for kind in ("thumbnail", "picture"):
         assert [page.get(f"/{kind}/{at}").status_code for at in range(6)] == [200] + [404] * 5
+    assert len(page.get("/search?item=0").json()["results"]) == 5
     (shop / "notes.jpg").unlink()
     for path in ("/picture/../secret.jpg", "/picture/%2e%2e%2fsecret.jpg", "/../pyproject.toml"):
         assert page.get(httpx2.URL(ADDRESS + path)).status_code == 404

@@ -50,4 +50,4 @@ def test_a_damaged_picture_has_no_thumbnail() -> None:
 def test_what_is_small_stays_as_it_is() -> None:
     buffer = io.BytesIO()
     Image.new("L", (8, 8)).save(buffer, "PNG")
-    assert thumbnail(buffer.getvalue()) == (buffer.getvalue(), "image/png")
+    assert thumbnail(buffer.getvalue()) == (buffer.getvalue(), "image/png", True)

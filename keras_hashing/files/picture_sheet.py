@@ -1,0 +1,112 @@
+"""A sheet of pictures in one HTML file that needs nothing else: queries and what they found."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib import resources
+from typing import NamedTuple
+
+from keras_hashing.files.thumbnail import thumbnail
+
+MOST_BYTES = 5_000_000
+_SIZE = 144  # of a picture's longer side
+
+_STYLE = (resources.files("keras_hashing.files") / "picture_sheet.css").read_text("utf-8")
+
+
+class Shown(NamedTuple):
+    """A picture on the sheet.
+
+    Attributes:
+        name: its name.
+        note: what else to say, such as its label and distance.
+        content: the image file, or `None` if there is none.
+        relevant: whether it is a hit or a miss; `None` where nobody knows.
+    """
+
+    name: str
+    note: str
+    content: bytes | None
+    relevant: bool | None = None
+
+
+class PictureSheet:
+    """A sheet that grows by its parts, up to a size.
+
+    Args:
+        title: its heading.
+        about: a sentence on it.
+        most_bytes: the size of the file at most, as far as its rows decide it.
+    """
+
+    def __init__(self, title: str, about: str, most_bytes: int = MOST_BYTES) -> None:
+        self._title = title
+        self._parts = [f"<h1>{escape(title)}</h1>", f"<p>{escape(about)}</p>"]
+        self._left = most_bytes - len(_STYLE) - 10_000
+
+    def facts(self, facts: Mapping[str, str]) -> None:
+        """Adds a table of names and values."""
+        rows = (f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
+        self._add(f"<dl>{''.join(rows)}</dl>")
+
+    def section(self, heading: str, about: str = "") -> None:
+        """Adds a heading, and a sentence under it."""
+        self._add(f"<h2>{escape(heading)}</h2>" + (f"<p>{escape(about)}</p>" if about else ""))
+
+    def row(self, query: Shown, found: Sequence[Shown]) -> bool:
+        """Adds a query and what it found, unless it does not fit; returns whether it did."""
+        pictures = [_picture(query, "query"), *(_picture(one) for one in found)]
+        row = f"<ol>{''.join(pictures)}</ol>"
+        if len(row) > self._left:
+            return False
+        self._add(row)
+        return True
+
+    def rows(self, rows: Sequence[tuple[Shown, Sequence[Shown]]]) -> None:
+        """Adds as many rows as fit, and says how many do not."""
+        for number, (query, found) in enumerate(rows):
+            if not self.row(query, found):
+                self._add(
+                    f"<p>{len(rows) - number:,} more of {len(rows):,} queries would make this file "
+                    "larger than 5 MB.</p>"
+                )
+                return
+
+    def figure(self, png: bytes, caption: str) -> None:
+        """Adds a drawing."""
+        source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+        self._add(
+            f'<figure><img alt="{escape(caption)}" src="{source}">'
+            f"<figcaption>{escape(caption)}</figcaption></figure>"
+        )
+
+    def html(self) -> str:
+        """The file."""
+        text = (
+            '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{escape(self._title)}</title>\n<style>\n{_STYLE}</style>\n<main>\n"
+            + "\n".join(self._parts)
+            + "\n</main>\n</html>\n"
+        )
+        return text.encode(errors="replace").decode()  # of names that are no UTF-8
+
+    def _add(self, part: str) -> None:
+        self._parts.append(part)
+        self._left -= len(part)
+
+
+def _picture(shown: Shown, kind: str = "") -> str:
+    judged = "" if shown.relevant is None else "hit" if shown.relevant else "miss"
+    alt = escape(f"{shown.name}: {shown.note}" if shown.note else shown.name)
+    try:
+        if shown.content is None:
+            raise ValueError("no picture")
+        small = thumbnail(shown.content, _SIZE)
+        source = f"data:{small.media_type};base64,{base64.b64encode(small.content).decode()}"
+        tiny = ' class="tiny"' if small.tiny else ""
+        image = f'<img{tiny} alt="{alt}" src="{source}">'
+    except ValueError as error:
+        image = f'<span class="none">{escape(str(error))}</span>'
+    note = f"<b>{escape(shown.note)}</b>" if shown.note else ""
+    return f'<li class="{kind or judged}">{image}{note}<span>{escape(shown.name)}</span></li>'
