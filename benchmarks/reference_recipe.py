@@ -56,7 +56,7 @@ def columns_of(name: str) -> tuple[Column, list[Column], list[Column]]:
 def with_training_images(data: FrozenData) -> FrozenData:
     """The data, with the training images in the database."""
     splits = {
-        seed: Split(one.query, one.train, np.sort(np.concatenate([one.database, one.train])))
+        seed: Split(one.query, one.train, np.union1d(one.database, one.train))
         for seed, one in data.splits.items()
     }
     return dataclasses.replace(data, splits=splits)

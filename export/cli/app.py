@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from pydantic import ConfigDict, Field
 from rich.table import Table
 from rich.text import Text
 
@@ -16,17 +17,20 @@ from export.cli import server as server_cli
 from export.cli.encoder_options import AnyEncoderOptions, EncoderOptions
 from export.cli.page import SheetOptions
 from export.cli.server_options import NeighbourOptions, ServerOptions
+from export.index.load_index import check_code_space, load_index
 from export.versions.version_folders import check_no_version, new_version
 from keras_hashing.command_line.errors import clear_errors, warn
 from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import out, print_facts, print_whole
 from keras_hashing.files.image_folder import RULE, image_files
 from keras_hashing.files.image_verdict import report
+from keras_hashing.settings import Settings
 
 if TYPE_CHECKING:
     from export.index.encode_files import EncodedFiles
     from export.versions.publish import Published
     from keras_hashing.encoder import HashEncoder
+    from keras_hashing.encoder.card import Card
     from keras_hashing.retrieval import CodeIndex
 
 app = typer.Typer(
@@ -58,50 +62,53 @@ app.command(
 )(litert_cli.verify)
 
 _MODEL = "Model"
-_SEARCH = "Search"
 _OUTPUT = "Output"
-_WAITING = "Running server"
 
 
-IndexOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--index",
-        help="What `search` and `search_code` search in: an index file (.npz) of `python -m export "
-        "index`, or the folder of the run (its database). It must be of the run's code space. "
-        "(default: no search)",
-        rich_help_panel=_SEARCH,
-    ),
-]
-RerankOption = Annotated[
-    bool,
-    typer.Option(
-        "--rerank",
-        help="`search` orders the nearest 100 (or k) by the query's continuous code, which knows "
-        "more than its bits.",
-        rich_help_panel=_SEARCH,
-    ),
-]
-WaitUntilServingOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="HOST:PORT",
-        help="Wait until TensorFlow Serving there (gRPC) has loaded the version and warmed it up; "
-        "exit with 1 and its reason if it cannot.",
-        rich_help_panel=_WAITING,
-    ),
-]
-NameOption = Annotated[
-    str | None,
-    typer.Option(
-        help="The model's name on that server. (default: the name of the output folder)",
-        show_default=False,
-        rich_help_panel=_WAITING,
-    ),
-]
-ServingTimeoutOption = Annotated[
-    float, typer.Option(min=0, help="Seconds to wait for that server.", rich_help_panel=_WAITING)
-]
+class SearchOptions(Settings):
+    """What is searched in a served model."""
+
+    model_config = ConfigDict(title="Search")
+
+    index: Path | None = Field(
+        default=None,
+        description="What `search` and `search_code` search in: an index file (.npz) of `python -m "
+        "export index`, or the folder of the run (its database). It must be of the run's code "
+        "space. (default: no search)",
+    )
+    rerank: bool = Field(
+        default=False,
+        description="`search` orders the nearest 100 (or k) by the query's continuous code, which "
+        "knows more than its bits.",
+    )
+
+    def load(self) -> "CodeIndex | None":
+        """The index, if one is named."""
+        return None if self.index is None else load_index(self.index)
+
+    def check_space(self, index: "CodeIndex | None", encoder: "HashEncoder") -> None:
+        """Refuses the index that was loaded if it is of another code space."""
+        if index is not None and self.index is not None:
+            check_code_space(index, self.index, encoder)
+
+
+class WaitingOptions(Settings):
+    """Whether to wait until a new version is served."""
+
+    model_config = ConfigDict(title="Running server")
+
+    wait_until_serving: str | None = Field(
+        default=None,
+        description="HOST:PORT: wait until TensorFlow Serving there (gRPC) has loaded the version "
+        "and warmed it up; exit with 1 and its reason if it cannot.",
+    )
+    name: str | None = Field(
+        default=None,
+        description="The model's name on that server. (default: the name of the output folder)",
+    )
+    serving_timeout: float = Field(
+        default=300, ge=0, description="Seconds to wait for that server."
+    )
 
 
 @app.command(
@@ -109,7 +116,7 @@ ServingTimeoutOption = Annotated[
     epilog="Example: python -m export saved-model --run runs/fashion --output models/fashion "
     "--index runs/fashion",
 )
-@with_options(*options_of(EncoderOptions))
+@with_options(*options_of(EncoderOptions), *options_of(SearchOptions))
 def saved_model(
     output: Annotated[
         Path,
@@ -128,8 +135,6 @@ def saved_model(
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
-    index: IndexOption = None,
-    rerank: RerankOption = False,
     **values: Any,
 ) -> None:
     """Write an encoder as a SavedModel for TensorFlow Serving.
@@ -143,21 +148,22 @@ def saved_model(
     """
     with clear_errors():
         options = EncoderOptions.among(values).refuse_early()
+        search = SearchOptions.among(values)
         check_no_version(output)
         new_version(output, version)
-        database = _optional_index(index)
+        database = search.load()
         encoder = options.load()
         from export.saved_model.export_saved_model import export_saved_model
 
-        _check_index(database, index, encoder)
-        _print_version(export_saved_model(encoder, output, version, database, rerank))
+        search.check_space(database, encoder)
+        _print_version(export_saved_model(encoder, output, version, database, search.rerank))
 
 
 @app.command(
     epilog="Example: python -m export publish --run runs/shop --index shop.npz --output "
     "models/shop --keep 3"
 )
-@with_options(*options_of(EncoderOptions))
+@with_options(*options_of(EncoderOptions), *options_of(SearchOptions), *options_of(WaitingOptions))
 def publish(
     output: Annotated[
         Path,
@@ -166,8 +172,6 @@ def publish(
             rich_help_panel=_OUTPUT,
         ),
     ],
-    index: IndexOption = None,
-    rerank: RerankOption = False,
     keep: Annotated[
         int | None,
         typer.Option(
@@ -193,9 +197,6 @@ def publish(
             rich_help_panel=_OUTPUT,
         ),
     ] = 600,
-    wait_until_serving: WaitUntilServingOption = None,
-    name: NameOption = None,
-    serving_timeout: ServingTimeoutOption = 300,
     **values: Any,
 ) -> None:
     """Publish an encoder as the next version under a running server, or roll back.
@@ -211,29 +212,30 @@ def publish(
     with clear_errors():
         from export.versions import publish as publishing
 
-        encoder_options = EncoderOptions.among(values)
+        options, search = EncoderOptions.among(values), SearchOptions.among(values)
+        server, name, timeout = WaitingOptions.among(values).model_dump().values()
         if rollback:
-            if encoder_options != EncoderOptions() or index or keep or rerank or wait_until_serving:
+            if options != EncoderOptions() or search != SearchOptions() or keep or server:
                 raise ValueError("--rollback takes --output and --wait only")
             back = publishing.rollback(output, wait)
             print_facts({"served": back.served, "rolled back": back.kept_as})
             return
-        if encoder_options == EncoderOptions():
+        if options == EncoderOptions():
             raise ValueError("Name what to publish, --run or --model, or --rollback")
-        if wait_until_serving is not None:
-            server_cli.check_host_port("--wait-until-serving", wait_until_serving)
-        options = encoder_options.refuse_early()
+        if server is not None:
+            server_cli.check_host_port("--wait-until-serving", server)
+        options.refuse_early()
         check_no_version(output)
-        database = _optional_index(index)
+        database = search.load()
         encoder = options.load()
-        _check_index(database, index, encoder)
-        published = publishing.publish(encoder, output, database, keep, rerank, wait)
+        search.check_space(database, encoder)
+        published = publishing.publish(encoder, output, database, keep, search.rerank, wait)
         _print_version(published.folder)
         _print_changes(published)
-        if wait_until_serving is not None:
+        if server is not None:
             version, name = int(published.folder.name), name or output.absolute().name
-            server_cli.wait_until_serving(wait_until_serving, name, version, serving_timeout)
-            print_facts({"served": f"{name} version {version} at {wait_until_serving}"})
+            server_cli.wait_until_serving(server, name, version, timeout)
+            print_facts({"served": f"{name} version {version} at {server}"})
 
 
 def _print_changes(published: "Published") -> None:
@@ -244,19 +246,6 @@ def _print_changes(published: "Published") -> None:
         print_facts({"deleted": "version " + ", ".join(deleted)})
     for sentence in published.lost:
         warn("[bold yellow]Warning:[/]", sentence)
-
-
-def _optional_index(path: Path | None) -> "CodeIndex | None":
-    from export.index.load_index import load_index
-
-    return None if path is None else load_index(path)
-
-
-def _check_index(index: "CodeIndex | None", path: Path | None, encoder: "HashEncoder") -> None:
-    from export.index.load_index import check_code_space
-
-    if index is not None and path is not None:
-        check_code_space(index, path, encoder)
 
 
 def _print_version(folder: Path) -> None:
@@ -335,16 +324,15 @@ def query(
                     "--server needs --name, and none of --model, --run and --index"
                 )
             files = _image_files(images)
-            found = _query_server(asked.to_server(), files, k, radius, on_bad_image, as_json)
-            sheet.write(found, None, f"model {asked.name!r} at {asked.server}")
+            found = server_cli.ask_server(asked.to_server(), files, k, radius, on_bad_image)
+            _show(found.answers, found.skipped, len(files), found.card, as_json)
+            sheet.write(found.answers, None, f"model {asked.name!r} at {asked.server}")
             return
         if options == AnyEncoderOptions() or index is None or asked.name is not None:
             raise typer.BadParameter(
                 "name what answers: --model or --run, and --index; or --server and --name"
             )
         options.refuse_early()
-        from export.index.load_index import check_code_space, load_index
-
         files = _image_files(images)
         database = load_index(index)
         encoder = options.load_any()
@@ -353,43 +341,32 @@ def query(
         check_code_space(database, index, encoder)
         encoded = encode_files(encoder, files, on_bad_image=on_bad_image)
         answers = _answers(encoded, database, k, radius)
-        _warn_of_skipped(encoded.skipped, len(files))
-        if as_json:
-            print(json.dumps(_as_json(answers, encoded, database), indent=2))
-        else:
-            for answer in answers:
-                _print_answer(answer)
+        _show(answers, encoded.skipped, len(files), database, as_json)
         sheet.write(answers, index, repr(str(index)))
 
 
-def _query_server(
-    server: server_cli.Server,
-    files: list[Path],
-    k: int,
-    radius: int | None,
-    on_bad_image: Literal["error", "skip"],
+def _show(
+    answers: list[dict[str, Any]],
+    skipped: dict[Path, str],
+    files: int,
+    space: "Card | CodeIndex",
     as_json: bool,
-) -> list[dict[str, Any]]:
-    found = server_cli.ask_server(server, files, k, radius, on_bad_image)
-    _warn_of_skipped(found.skipped, len(files))
+) -> None:
+    """Prints what was found, and warns of files that were left out of `files`."""
+    problems = {str(path): problem for path, problem in skipped.items()}
+    if problems:
+        warn("[bold yellow]Warning:[/]", report(problems, f"{files} files", left_out=True))
     if as_json:
         document = {
-            "fingerprint": found.card.fingerprint,
-            "bits": found.card.bits,
-            "queries": found.answers,
-            "skipped": _skipped_as_json(found.skipped),
+            "fingerprint": space.fingerprint,
+            "bits": space.bits,
+            "queries": answers,
+            "skipped": [{"image": name, "problem": why} for name, why in problems.items()],
         }
         print(json.dumps(document, indent=2))
     else:
-        for answer in found.answers:
+        for answer in answers:
             _print_answer(answer)
-    return found.answers
-
-
-def _warn_of_skipped(skipped: dict[Path, str], files: int) -> None:
-    if skipped:
-        problems = {str(path): problem for path, problem in skipped.items()}
-        warn("[bold yellow]Warning:[/]", report(problems, f"{files} files", left_out=True))
 
 
 def _image_files(images: list[Path]) -> list[Path]:
@@ -424,21 +401,6 @@ def _answers(
             encoded.paths, encoded.codes, positions.tolist(), distances.tolist(), strict=True
         )
     ]
-
-
-def _as_json(
-    answers: list[dict[str, Any]], encoded: "EncodedFiles", database: "CodeIndex"
-) -> dict[str, Any]:
-    return {
-        "fingerprint": database.fingerprint,
-        "bits": database.bits,
-        "queries": answers,
-        "skipped": _skipped_as_json(encoded.skipped),
-    }
-
-
-def _skipped_as_json(skipped: dict[Path, str]) -> list[dict[str, str]]:
-    return [{"image": str(path), "problem": problem} for path, problem in skipped.items()]
 
 
 def _print_answer(answer: dict[str, Any]) -> None:

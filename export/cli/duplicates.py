@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from export.cli.index_options import AnyIndexOption
+from export.index.load_index import load_index
 from keras_hashing.command_line.errors import clear_errors
 from keras_hashing.command_line.printing import out, print_facts
 
 
 def duplicates(
-    index: Annotated[
-        Path, typer.Option(help="Index file (.npz), or the folder of a finished run.")
-    ],
+    index: AnyIndexOption,
     output: Annotated[Path, typer.Option(help="Folder for clusters.csv; made if need be.")],
     radius: Annotated[
         int, typer.Option(min=0, help="Largest Hamming distance of two near-duplicates.")
@@ -33,7 +33,6 @@ def duplicates(
     """
     with clear_errors():
         from export.index.duplicates import find_duplicates
-        from export.index.load_index import load_index
 
         loaded = load_index(index)
         with out.status("Searching") as status:

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from export.cli.encoder_options import AnyEncoderOptions
+from export.cli.index_options import IMAGE_OPTIONS, AnyIndexOption, ImageOptions
+from export.index.load_index import check_no_index, load_index, load_index_file
 from keras_hashing.command_line.errors import clear_errors, warn
 from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import print_facts
-from keras_hashing.files.image_folder import RULE
 from keras_hashing.files.image_verdict import report, write_verdicts
 from keras_hashing.files.list_lines import text_lines
+from keras_hashing.retrieval import unique_codes
 
 if TYPE_CHECKING:
     from export.index.index_builder import BuiltIndex
-    from export.index.index_items import IndexItems
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,83 +26,6 @@ app = typer.Typer(
     "search in: codes, ids and labels in one .npz file.",
 )
 
-_IMAGES = "Images (one of)"
-_DETAILS = "About the images"
-_WORK = "Work"
-
-ImagesOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--images",
-        help=f"Folder of image files. {RULE} Ids are paths relative to the folder.",
-        rich_help_panel=_IMAGES,
-    ),
-]
-DatasetOption = Annotated[
-    str | None,
-    typer.Option(
-        "--dataset",
-        help="'digits', 'folder' (--data-dir holds one subfolder a class), or the name of a TFDS "
-        "data set. Ids are those of the training, such as train/17.",
-        rich_help_panel=_IMAGES,
-    ),
-]
-ListOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--list",
-        help="List file, one line an image: its path and, if there are labels, a 0 or 1 for each "
-        "class (`path 0 1 0`). Ids are the paths.",
-        rich_help_panel=_IMAGES,
-    ),
-]
-DataDirOption = Annotated[
-    Path | None,
-    typer.Option("--data-dir", help="--dataset: where the data is.", rich_help_panel=_DETAILS),
-]
-PartOption = Annotated[
-    str | None,
-    typer.Option(
-        "--part",
-        help="--dataset: only this part, such as test. (default: all)",
-        rich_help_panel=_DETAILS,
-    ),
-]
-RootOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--root",
-        help="--list, --dataset lists: what their paths are relative to. (default: the folder of "
-        "the list, or --data-dir)",
-        rich_help_panel=_DETAILS,
-    ),
-]
-IdFromOption = Annotated[
-    Literal["path", "stem"],
-    typer.Option(
-        "--id-from",
-        help="--images, --list: 'stem' takes the file name without folder and suffix for the id, "
-        "so that cats/17.jpg is 17.",
-        rich_help_panel=_DETAILS,
-    ),
-]
-OnBadImageOption = Annotated[
-    Literal["error", "skip"],
-    typer.Option(
-        "--on-bad-image",
-        help="Image files that cannot be read or decoded: name all of them and fail, or leave them "
-        "out with a warning and list them in INDEX.skipped.txt.",
-        rich_help_panel=_WORK,
-    ),
-]
-ResumeOption = Annotated[
-    bool,
-    typer.Option(
-        "--resume",
-        help="Go on with what was interrupted; its codes lie in the folder INDEX.partial.",
-        rich_help_panel=_WORK,
-    ),
-]
 IndexOption = Annotated[Path, typer.Option("--index", help="Index file (.npz).")]
 OutputOption = Annotated[
     Path | None,
@@ -113,55 +37,43 @@ OutputOption = Annotated[
     epilog="Example: python -m export index build --model models/shop --images photos/ "
     "--on-bad-image skip --output shop.npz"
 )
-@with_options(*options_of(AnyEncoderOptions))
+@with_options(*options_of(AnyEncoderOptions), *IMAGE_OPTIONS)
 def build(
     output: Annotated[Path, typer.Option("--output", help="Index file (.npz) to write.")],
-    images: ImagesOption = None,
-    dataset: DatasetOption = None,
-    list_file: ListOption = None,
-    data_dir: DataDirOption = None,
-    part: PartOption = None,
-    root: RootOption = None,
-    id_from: IdFromOption = "path",
     id_type: Annotated[
         Literal["auto", "int64", "string"],
         typer.Option(
             help="What a server answers with; 'auto' is int64 if every id is an integer, such as "
             "17.",
-            rich_help_panel=_DETAILS,
+            rich_help_panel="About the images",
         ),
     ] = "auto",
-    on_bad_image: OnBadImageOption = "error",
-    resume: ResumeOption = False,
     replace: Annotated[
         bool,
-        typer.Option("--replace", help="Replace an existing index.", rich_help_panel=_WORK),
+        typer.Option("--replace", help="Replace an existing index.", rich_help_panel="Work"),
     ] = False,
     **values: Any,
 ) -> None:
     """Encode images and write an index of them.
 
-    The codes are saved as they come, so that an interrupted build goes on by --resume; the index
+    The codes are saved as they come, so that --resume resumes an interrupted build; the index
     appears when it is whole. It carries the fingerprint of its model: no other can use it.
     """
     with clear_errors():
         options = AnyEncoderOptions.among(values).refuse_early()
-        _check_one_source(images, dataset, list_file)
-        if output.exists() and not replace:
-            raise FileExistsError(
-                f"The index exists already: {output}. `--replace` replaces it; `index add` extends "
-                "it"
-            )
+        images = ImageOptions.among(values).refuse_early()
+        if not replace:
+            check_no_index(output)
         encoder = options.load_any()
         from export.index.index_builder import build_index
 
         built = build_index(
             encoder,
-            _items(images, dataset, list_file, data_dir, part, root, id_from, encoder.class_names),
+            images.items(encoder.class_names),
             output,
             id_type=id_type,
-            on_bad_image=on_bad_image,
-            resume=resume,
+            on_bad_image=images.on_bad_image,
+            resume=images.resume,
             replace=replace,
         )
         _report(output, built)
@@ -171,20 +83,8 @@ def build(
     epilog="Example: python -m export index add --index shop.npz --model models/shop "
     "--images new-photos/"
 )
-@with_options(*options_of(AnyEncoderOptions))
-def add(
-    index: IndexOption,
-    images: ImagesOption = None,
-    dataset: DatasetOption = None,
-    list_file: ListOption = None,
-    data_dir: DataDirOption = None,
-    part: PartOption = None,
-    root: RootOption = None,
-    id_from: IdFromOption = "path",
-    on_bad_image: OnBadImageOption = "error",
-    resume: ResumeOption = False,
-    **values: Any,
-) -> None:
+@with_options(*options_of(AnyEncoderOptions), *IMAGE_OPTIONS)
+def add(index: IndexOption, **values: Any) -> None:
     """Encode images and add them to an index.
 
     The model must be the one that the index was made by, and the ids must be new: to replace an
@@ -192,19 +92,17 @@ def add(
     """
     with clear_errors():
         options = AnyEncoderOptions.among(values).refuse_early()
-        _check_one_source(images, dataset, list_file)
-        from export.index.load_index import load_index_file
-
+        images = ImageOptions.among(values).refuse_early()
         before = len(load_index_file(index))
         encoder = options.load_any()
         from export.index.index_builder import extend_index
 
         built = extend_index(
             encoder,
-            _items(images, dataset, list_file, data_dir, part, root, id_from, encoder.class_names),
+            images.items(encoder.class_names),
             index,
-            on_bad_image=on_bad_image,
-            resume=resume,
+            on_bad_image=images.on_bad_image,
+            resume=images.resume,
         )
         _report(index, built, before)
 
@@ -219,7 +117,7 @@ def remove(
         list[str] | None, typer.Option("--id", help="Item to remove; repeat it for more.")
     ] = None,
     ids_file: Annotated[
-        Path | None, typer.Option(help="Text file of items to remove, one id a line.")
+        Path | None, typer.Option(help="Text file of items to remove, one id per line.")
     ] = None,
     output: OutputOption = None,
 ) -> None:
@@ -228,9 +126,9 @@ def remove(
     An id that is not in the index is an error, and nothing is removed.
     """
     with clear_errors():
-        from export.index.load_index import load_index_file
-
-        names = list(ids or []) + ([] if ids_file is None else _lines(ids_file))
+        names = list(ids or [])
+        if ids_file is not None:
+            names += [line for _, line in text_lines(ids_file)]
         if not names:
             raise ValueError("Name what to remove: --id, or --ids-file")
         target = index if output is None else output
@@ -241,16 +139,11 @@ def remove(
 
 @app.command(epilog="Example: python -m export index info --index shop.npz")
 def info(
-    index: Annotated[
-        Path, typer.Option("--index", help="Index file (.npz), or the folder of a finished run.")
-    ],
+    index: AnyIndexOption,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what is in an index."""
     with clear_errors():
-        from export.index.load_index import load_index
-        from keras_hashing.retrieval import unique_codes
-
         loaded = load_index(index)
         facts: dict[str, Any] = {
             "items": len(loaded),
@@ -274,38 +167,6 @@ def info(
                 "code space": facts["fingerprint"],
             }
         )
-
-
-def _check_one_source(images: Path | None, dataset: str | None, list_file: Path | None) -> None:
-    if [images, dataset, list_file].count(None) != 2:
-        raise ValueError("Name the images: --images, --dataset or --list, one of them")
-
-
-def _items(
-    images: Path | None,
-    dataset: str | None,
-    list_file: Path | None,
-    data_dir: Path | None,
-    part: str | None,
-    root: Path | None,
-    id_from: Literal["path", "stem"],
-    class_names: list[str],
-) -> "IndexItems":
-    """The images that the command line names."""
-    from export.index.index_items import dataset_items, folder_items, list_items
-
-    if images is not None:
-        return folder_items(images, id_from)
-    if list_file is not None:
-        return list_items(list_file, root, class_names, id_from)
-    from training.data import load_dataset
-
-    assert dataset is not None
-    return dataset_items(load_dataset(dataset, data_dir, image_root=root), part)
-
-
-def _lines(path: Path) -> list[str]:
-    return [line for _, line in text_lines(path)]
 
 
 def _report(path: Path, built: "BuiltIndex", before: int | None = None) -> None:

@@ -28,6 +28,7 @@ from keras_hashing.command_line.errors import (
 from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import out, print_facts
 from keras_hashing.device.kinds import KINDS, Kind, check_kinds, file_name
+from keras_hashing.files.atomic_write import write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -268,17 +269,12 @@ def _check_given_limits(
 
 
 def _write_json(path: Path, found: "Verification", limits: "Limits", broken: list[str]) -> None:
-    import json
-
-    from keras_hashing.files.atomic_write import atomic_write
-
     document = {
         **found.model_dump(mode="json"),
         "limits": limits.model_dump(mode="json"),
         "broken": broken,
     }
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(document, indent=2) + "\n")
+    write_json(path, document)
 
 
 def _print_verification(found: "Verification") -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from pydantic import ConfigDict, Field
 
+from export.cli.index_options import AnyIndexOption
+from export.index.load_index import check_no_index, load_index
 from keras_hashing.command_line.errors import clear_errors, warn
 from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import print_facts
@@ -25,10 +27,6 @@ StoreKind = Literal["faiss", "parquet", "pgvector"]
 
 _STORE = "Store"
 _SERVER = "Running server"
-
-IndexOption = Annotated[
-    Path, typer.Option("--index", help="Index file (.npz), or the folder of a finished run.")
-]
 
 
 class StoreOptions(Settings):
@@ -73,7 +71,7 @@ class QueryOptions(Settings):
 
 @with_options(*options_of(StoreOptions))
 def export_index(
-    index: IndexOption,
+    index: AnyIndexOption,
     to: Annotated[StoreKind, typer.Option(help="The store.", rich_help_panel=_STORE)],
     hnsw: Annotated[
         bool,
@@ -95,8 +93,6 @@ def export_index(
     them.
     """
     with clear_errors():
-        from export.index.load_index import load_index
-
         store = StoreOptions.among(values).open(to, hnsw)
         loaded = load_index(index)
         store.write(loaded, replace)
@@ -113,8 +109,8 @@ def import_index(
     """Make an index file of what `index export` wrote into a store."""
     with clear_errors():
         store = StoreOptions.among(values).open(from_)
-        if output.exists() and not replace:
-            raise FileExistsError(f"The index exists already: {output}. --replace replaces it")
+        if not replace:
+            check_no_index(output)
         index = store.read()
         index.save(output)
         print_facts({"index": output, "items": f"{len(index):,}", "code space": index.fingerprint})
@@ -122,7 +118,7 @@ def import_index(
 
 @with_options(*options_of(StoreOptions), *options_of(QueryOptions))
 def verify_index(
-    index: IndexOption,
+    index: AnyIndexOption,
     against: Annotated[
         Literal["faiss", "parquet", "pgvector", "server"],
         typer.Option(help="What answers.", rich_help_panel=_STORE),
@@ -163,7 +159,6 @@ def verify_index(
     try:
         with clear_errors():
             from export.index.certificate import certify, draw_queries
-            from export.index.load_index import load_index
 
             asked = QueryOptions.among(values)
             if against == "server":

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from keras_hashing.files.atomic_write import atomic_write
+from keras_hashing.files.atomic_write import atomic_write, write_json, write_text
 from keras_hashing.retrieval import CodeIndex
 from keras_hashing.retrieval.near_pairs import near_pairs
 
@@ -89,9 +89,8 @@ def find_duplicates(
     pairs = np.concatenate([np.load(path) for path in sorted(partial.glob("*.npy"))], axis=1)
     found = Duplicates(_clusters(len(codes), pairs, code_of_item), len(codes), pairs.shape[1])
     if keep_first:
-        with atomic_write(folder / DELETE) as temporary:
-            names = (index.ids[position] + "\n" for position in found.removable)
-            temporary.write_text("".join(names), encoding="utf-8")
+        names = (index.ids[position] + "\n" for position in found.removable)
+        write_text(folder / DELETE, "".join(names))
     with atomic_write(folder / CLUSTERS) as temporary, temporary.open("w", newline="") as file:
         lines = csv.writer(file)
         lines.writerow(["cluster", "id", "label"])
@@ -117,8 +116,7 @@ def _begin(partial: Path, index: CodeIndex, radius: int, resume: bool) -> None:
                 f"Received: {begun}, for {plan}; delete the folder to start again"
             )
     partial.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(plan))
+    write_json(path, plan)
 
 
 def _different(codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

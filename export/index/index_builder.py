@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from export.index.file_encoder import FileEncoder
 from export.index.index_items import IndexItems
-from export.index.load_index import check_code_space, load_index_file
+from export.index.load_index import check_code_space, check_no_index, load_index_file
 from keras_hashing.command_line.progress import loading_progress
-from keras_hashing.files.atomic_write import atomic_write
+from keras_hashing.files.atomic_write import write_json
 from keras_hashing.files.image_verdict import DAMAGED, report, unreadable, verdict
 from keras_hashing.retrieval import CodeIndex
 from keras_hashing.retrieval.code_index import is_int64
@@ -77,10 +77,8 @@ def build_index(
             should be, or what was interrupted is another build.
     """
     output = Path(output)
-    if output.exists() and not replace:
-        raise FileExistsError(
-            f"The index exists already: {output}. `--replace` replaces it; `index add` extends it"
-        )
+    if not replace:
+        check_no_index(output)
     if id_type == "int64":
         _check_int64(items.ids)
     built = _encode(encoder, items, output, on_bad_image, resume, shard)
@@ -215,8 +213,7 @@ def _begin(folder: Path, encoder: FileEncoder, items: IndexItems, resume: bool, 
             )
         return
     folder.mkdir(exist_ok=True)
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(plan, indent=2) + "\n")
+    write_json(path, plan)
 
 
 def _shard_path(folder: Path, start: int) -> Path:
@@ -253,8 +250,7 @@ def _encode_shard(
         advance(len(batch))
     if skipped and on_bad_image == "error":
         return skipped
-    with atomic_write(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(skipped))
+    write_json(path.with_suffix(".json"), skipped)
     CodeIndex(
         np.concatenate(codes),
         [items.ids[position] for position in encoded],

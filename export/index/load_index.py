@@ -40,6 +40,14 @@ def load_index_file(path: Path) -> CodeIndex:
     return CodeIndex.load(path)
 
 
+def check_no_index(path: Path) -> None:
+    """Refuses, by a `FileExistsError`, a file that is there already."""
+    if path.exists():
+        raise FileExistsError(
+            f"The index exists already: {path}. `--replace` replaces it; `index add` extends it"
+        )
+
+
 def check_code_space(index: CodeIndex, path: Path, encoder: FileEncoder) -> None:
     """Refuses an index of another code space, and says what to do about it.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_hashing.files.atomic_write import atomic_write
+from keras_hashing.files.atomic_write import write_text
 
 
 class HistoryLog(keras.callbacks.Callback):
@@ -31,8 +31,7 @@ class HistoryLog(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Drops the lines of epochs that will be trained again."""
         kept = read_history(self.path)[: self.first_epoch]
-        with atomic_write(self.path) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock."""

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from keras_hashing.files.atomic_write import atomic_write
+from keras_hashing.files.atomic_write import write_json
 from keras_hashing.files.file_lock import HeldByAnotherError, file_lock
 from training.compare.grid import Choice, Column
 from training.compare.grid_run import GridRun
@@ -88,8 +88,7 @@ class ComparisonFolder:
             ValueError: naming the first difference.
         """
         if not self.settings.exists():
-            with atomic_write(self.settings) as temporary:
-                temporary.write_text(json.dumps(settings, indent=2) + "\n")
+            write_json(self.settings, settings)
             return digest_of(settings)
         begun = self.read_settings()
         for part in settings:
@@ -134,8 +133,7 @@ class ComparisonFolder:
             }
             for (method, quantization), (choice, value) in sorted(choices.items())
         ]
-        with atomic_write(self.choices) as temporary:
-            temporary.write_text(json.dumps({"choices": entries}, indent=2) + "\n")
+        write_json(self.choices, {"choices": entries})
 
 
 def run_folder(runs: Path, run: GridRun) -> Path:

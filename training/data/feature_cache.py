@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_hashing.command_line.progress import loading_progress
 from keras_hashing.command_line.stages import stage
 from keras_hashing.encoder.leaf_layers import leaf_layers
-from keras_hashing.files.atomic_write import atomic_write, rename_durably
+from keras_hashing.files.atomic_write import rename_durably, write_json
 from keras_hashing.files.file_lock import file_lock
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from training.data import ImageDataset
@@ -149,8 +149,7 @@ def _compute(
 
     def save(rows: int) -> None:
         features.flush()
-        with atomic_write(marker) as temporary:
-            temporary.write_text(json.dumps({"rows": rows}))
+        write_json(marker, {"rows": rows})
 
     forward = tf.function(lambda images: backbone(images, training=False))
     positions = np.arange(done, len(dataset))
@@ -173,8 +172,7 @@ def _compute(
     save(done)
     about: dict[str, Any] = {"sha256": _digest(features), "shape": shape, "dtype": dtype}
     rename_durably(partial, path)
-    with atomic_write(_seal(path)) as temporary:
-        temporary.write_text(json.dumps(about))
+    write_json(_seal(path), about)
     marker.unlink(missing_ok=True)
 
 

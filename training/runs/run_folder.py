@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_hashing.files.atomic_write import atomic_write
+from keras_hashing.files.atomic_write import write_json
 from training.settings import FitSettings
 
 if TYPE_CHECKING:  # the folder is checked without loading TensorFlow
@@ -95,8 +95,7 @@ class RunFolder:
 
     def write_json(self, path: Path, content: dict[str, Any]) -> None:
         """Writes one of the run's JSON files, whole or not at all."""
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n")
+        write_json(path, content)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_hashing.files.atomic_write import write_json
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
 from training.data.split import Split
@@ -75,7 +76,7 @@ class FrozenData:
                 arrays[f"{part}_{seed}"] = getattr(split, part)
         np.savez(folder / "data.npz", **arrays)
         about = {"features": str(features_path.resolve()), "recipe": self.recipe.model_dump()}
-        (folder / "data.json").write_text(json.dumps(about))
+        write_json(folder / "data.json", about)
 
     @classmethod
     def read(cls, folder: Path) -> "FrozenData":

@@ -1,0 +1,93 @@
+"""Which images an index is made of, and what is done about bad ones."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+import typer
+from pydantic import Field
+
+from keras_hashing.command_line.options import options_of
+from keras_hashing.files.image_folder import RULE
+from keras_hashing.settings import Settings
+
+if TYPE_CHECKING:
+    from export.index.index_items import IndexItems
+
+
+AnyIndexOption = Annotated[
+    Path, typer.Option("--index", help="Index file (.npz), or the folder of a finished run.")
+]
+
+
+class ImageOptions(Settings):
+    """A folder, a data set or a list file, and how its images are encoded."""
+
+    images: Path | None = Field(
+        default=None,
+        description=f"Folder of image files. {RULE} Ids are paths relative to the folder.",
+    )
+    dataset: str | None = Field(
+        default=None,
+        description="'digits', 'folder' (--data-dir holds one subfolder per class), or the name of "
+        "a TFDS data set. Ids are those of the training, such as train/17.",
+    )
+    list: Path | None = Field(
+        default=None,
+        description="List file, one line per image: its path and, if there are labels, a 0 or 1 "
+        "for each class (`path 0 1 0`). Ids are the paths.",
+    )
+    data_dir: Path | None = Field(default=None, description="--dataset: where the data is.")
+    part: str | None = Field(
+        default=None, description="--dataset: only this part, such as test. (default: all)"
+    )
+    root: Path | None = Field(
+        default=None,
+        description="--list, --dataset lists: what their paths are relative to. (default: the "
+        "folder of the list, or --data-dir)",
+    )
+    id_from: Literal["path", "stem"] = Field(
+        default="path",
+        description="--images, --list: 'stem' takes the file name without folder and suffix for "
+        "the id, so that cats/17.jpg is 17.",
+    )
+    on_bad_image: Literal["error", "skip"] = Field(
+        default="error",
+        description="Image files that cannot be read or decoded: name all of them and fail, or "
+        "leave them out with a warning and list them in INDEX.skipped.txt.",
+    )
+    resume: bool = Field(
+        default=False,
+        description="Resume what was interrupted; its codes lie in the folder INDEX.partial.",
+    )
+
+    def refuse_early(self) -> Self:
+        """Raises `ValueError` unless one source of images is named."""
+        if [self.images, self.dataset, self.list].count(None) != 2:
+            raise ValueError("Name the images: --images, --dataset or --list, one of them")
+        return self
+
+    def items(self, class_names: Sequence[str]) -> "IndexItems":
+        """The images that are named.
+
+        Args:
+            class_names: What the columns of a list file may be called.
+        """
+        from export.index.index_items import dataset_items, folder_items, list_items
+
+        if self.images is not None:
+            return folder_items(self.images, self.id_from)
+        if self.list is not None:
+            return list_items(self.list, self.root, class_names, self.id_from)
+        from training.data import load_dataset
+
+        assert self.dataset is not None
+        dataset = load_dataset(self.dataset, self.data_dir, image_root=self.root)
+        return dataset_items(dataset, self.part)
+
+
+IMAGE_OPTIONS = (
+    *options_of(ImageOptions, ("images", "dataset", "list"), "Images (one of)"),
+    *options_of(ImageOptions, ("data_dir", "part", "root", "id_from"), "About the images"),
+    *options_of(ImageOptions, ("on_bad_image", "resume"), "Work"),
+)
