@@ -102,10 +102,7 @@ def run(
             grid,
             output,
             features_dir,
-            place.data_dir,
-            place.image_root,
-            place.download,
-            place.on_bad_image,
+            place,
             workers=default_workers(recipe) if workers is None else workers,
         )
         if features_only:

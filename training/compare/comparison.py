@@ -26,15 +26,15 @@ from training.compare.grid_run import GridRun
 from training.compare.recipe import FineTuning, Recipe
 from training.compare.results_file import ResultsFile
 from training.compare.workers.frozen_data import FrozenData
-from training.compare.workers.image_data import ImageData
-from training.data import ImageDataset, load_dataset
+from training.compare.workers.image_data import ImageData, load_data
+from training.data import ImageDataset
 from training.data.augmentation import augment
 from training.data.epoch_order import steps_per_epoch
 from training.data.feature_cache import cached_features, features_key
 from training.data.protocols import make_split
-from training.data.sources.image_probe import OnBadImage, list_skipped
+from training.data.sources.image_probe import list_skipped
 from training.data.split import Split
-from training.settings import Augmentation
+from training.settings import Augmentation, DataSettings
 
 
 class Comparison:
@@ -45,10 +45,7 @@ class Comparison:
         grid: What is compared.
         output: The folder.
         features_dir: Where the features of a frozen backbone are kept.
-        data_dir: Where the images are.
-        image_root: Where relative paths of list files start.
-        download: Whether TFDS may download.
-        on_bad_image: "error", or "skip" to leave out files that are no images.
+        place: Where the images are, and what is done about bad ones.
         workers: The number of processes.
         verbose: 0 for silence, 1 or 2 for progress.
     """
@@ -59,10 +56,7 @@ class Comparison:
         grid: Grid,
         output: Path,
         features_dir: Path,
-        data_dir: str | None = None,
-        image_root: str | None = None,
-        download: bool = False,
-        on_bad_image: OnBadImage = "error",
+        place: DataSettings | None = None,
         workers: int = 1,
         verbose: int = 1,
     ) -> None:
@@ -72,14 +66,8 @@ class Comparison:
             reason_not_run(column, single_label=True)  # refuses options that a method lacks
         with self.folder.opened():
             with stage("Reading images"):
-                dataset = load_dataset(
-                    recipe.dataset,
-                    data_dir,
-                    download=download,
-                    on_bad_image=on_bad_image,
-                    image_root=image_root,
-                    warn=not self.folder.settings.exists(),
-                )
+                place = place or DataSettings(dataset=recipe.dataset)
+                dataset = load_data(place, warn=not self.folder.settings.exists())
             splits = self._splits(dataset)
             self.single_label = dataset.single_label
             preprocessing = dataset.preprocessing(
@@ -95,9 +83,7 @@ class Comparison:
                 width = int(backbone.output_shape[-1])
                 shape = list(preprocessing.shape)
                 self._keep_settings({"images_shape": shape, "width": width}, dataset)
-                ImageData.write(
-                    self.folder.work, recipe, dataset.digest, data_dir, image_root, on_bad_image
-                )
+                ImageData.write(self.folder.work, recipe, dataset.digest, place)
 
     def _splits(self, dataset: ImageDataset) -> dict[int, Split]:
         recipe = self.recipe

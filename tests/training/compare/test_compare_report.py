@@ -112,14 +112,14 @@ def test_a_seed_that_one_side_lacks_is_left_out_of_the_pair() -> None:
 
 def test_cells_are_counted_and_averaged_seed_by_seed(comparison: Path) -> None:
     found = differences(ComparisonResults.read(comparison).values("map"), "native")
-    one = overall(found, "hswd", "native")
+    one = overall(found, "hswd")
     assert one is not None
     assert (one.cells, one.higher, one.interval_above, one.interval_below) == (2, 1, 1, 0)
     csq = np.subtract(MAPS["csq", "hswd"], MAPS["csq", "native"])
     dpsh = np.subtract(MAPS["dpsh", "hswd"], MAPS["dpsh", "native"])
     assert one.mean.mean == pytest.approx(np.mean((csq + dpsh) / 2))
     assert one.mean.deviation == pytest.approx(np.std((csq + dpsh) / 2, ddof=1))
-    assert overall(found, "ot", "native") is None
+    assert overall(found, "ot") is None
 
 
 def test_failed_runs_have_no_value() -> None:

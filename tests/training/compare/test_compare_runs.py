@@ -23,6 +23,7 @@ from training.compare.workers.host_sorted_swd import target_of_each
 from training.compare.workers.image_data import ImageData
 from training.compare.workers.pool import run_all
 from training.data import load_dataset
+from training.settings import DataSettings
 
 RUNNER = CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1"})
 GRID = Grid(methods=("hashnet",), quantizations=("none", "native"), bits=(16,), seeds=(0, 1))
@@ -211,8 +212,8 @@ def test_workers_that_fine_tune_leave_out_the_same_files(
     recipe = Recipe(dataset="folder", protocol="per-class")
     with pytest.warns(UserWarning, match=r"1 of 81 files .* are left out"):
         dataset = load_dataset("folder", str(folder_with_notes), on_bad_image="skip")
-    place = tmp_path, recipe, dataset.digest, str(folder_with_notes)
-    ImageData.write(*place, on_bad_image="skip")
+    place = DataSettings(dataset="folder", data_dir=str(folder_with_notes), on_bad_image="skip")
+    ImageData.write(tmp_path, recipe, dataset.digest, place)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # they were told of before
         assert ImageData.read(tmp_path).dataset.ids == dataset.ids

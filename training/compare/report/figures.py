@@ -48,31 +48,35 @@ def write_figures(results: ComparisonResults, folder: Path) -> dict[str, Path]:
     Returns:
         The files by what they show, in the order in which a reader wants them.
     """
-    bits = results.typical_bits
-    drawings: dict[str, tuple[str, Callable[[ComparisonResults], Any]]] = {
-        f"mAP by bits. Mean over {len(results.seeds)} seeds, bars: standard deviation.": (
-            "map_by_bits",
-            _map_by_bits,
-        ),
-        f"Precision and recall within each Hamming radius, {bits} bits, mean over the seeds.": (
-            "precision_recall",
+    bits, seeds = results.typical_bits, results.seeds
+    drawings: list[tuple[Callable[[ComparisonResults], Any], str]] = [
+        (_map_by_bits, f"mAP by bits. Mean over {len(seeds)} seeds, bars: standard deviation."),
+        (
             _precision_recall,
+            f"Precision and recall within each Hamming radius, {bits} bits, mean over the seeds.",
         ),
-        f"Continuous codes of the database, {bits} bits, all seeds; beyond ±4 in the last bars.": (
-            "code_histogram",
+        (
             _code_histogram,
+            f"Continuous codes of the database, {bits} bits, all seeds; beyond ±4 in the last "
+            "bars.",
         ),
-        f"Bit balance: |mean of the ±1 bit| of each bit, sorted, {bits} bits, mean over the "
-        "seeds. 0 is balanced.": ("bit_balance", _bit_balance),
-        f"Bit correlation: |Pearson correlation| of each pair of bits, {bits} bits, seed "
-        f"{results.seeds[0]}.": ("bit_correlation", _bit_correlation),
-    }
+        (
+            _bit_balance,
+            f"Bit balance: |mean of the ±1 bit| of each bit, sorted, {bits} bits, mean over the "
+            "seeds. 0 is balanced.",
+        ),
+        (
+            _bit_correlation,
+            f"Bit correlation: |Pearson correlation| of each pair of bits, {bits} bits, seed "
+            f"{seeds[0]}.",
+        ),
+    ]
     written = {}
-    for caption, (name, draw) in drawings.items():
+    for draw, caption in drawings:
         with plt.rc_context(_STYLE):
             figure = draw(results)
             if figure is not None:
-                path = folder / f"{name}.png"
+                path = folder / f"{draw.__name__.strip('_')}.png"
                 figure.savefig(path)
                 plt.close(figure)
                 written[caption] = path
@@ -132,39 +136,58 @@ def _map_by_bits(results: ComparisonResults) -> Any:
                 [results.bits.index(bits) + shift for bits in cells],
                 [summary.mean for summary in summaries],
                 [np.nan_to_num(summary.deviation) for summary in summaries],
-                color=COLOURS[name],
                 marker="o",
                 markersize=3,
-                linewidth=1.2,
                 capsize=2,
-                label=name,
-                zorder=3 if name == "hswd" else 2,
+                **_style_of(name),
             )
         axis.set_xticks(range(len(results.bits)), [str(bits) for bits in results.bits])
     _legend(figure, panels)
     return figure
 
 
-def _precision_recall(results: ComparisonResults) -> Any:
-    figure, panels = _panels(results, "recall", "precision", share_y=True)
+def _style_of(name: str) -> dict[str, Any]:
+    of_interest = name == "hswd"
+    width, order = (1.6, 3) if of_interest else (1.1, 2)
+    return {"color": COLOURS[name], "linewidth": width, "label": name, "zorder": order}
+
+
+def _curves(
+    results: ComparisonResults, x: str, y: str, curve: Callable[[list[dict]], tuple[Any, Any]]
+) -> tuple[Any, dict[str, Any]]:
+    """In the panel of each method a curve per quantization, made from its runs' arrays."""
+    figure, panels = _panels(results, x, y, share_y=True)
     for method, axis in panels.items():
         for name in results.quantizations:
             runs = results.arrays((method, name, results.typical_bits))
             if runs:
-                precision = np.mean([run["precision"] for run in runs], axis=0)
-                recall = np.mean([run["recall"] for run in runs], axis=0)
-                # Balls that are empty for most queries have no precision to speak of.
-                sound = recall > 0.01
-                axis.plot(
-                    recall[sound],
-                    precision[sound],
-                    color=COLOURS[name],
-                    linewidth=1.6 if name == "hswd" else 1.1,
-                    label=name,
-                    zorder=3 if name == "hswd" else 2,
-                )
-        axis.set_xlim(0, 1)
+                axis.plot(*curve(runs), **_style_of(name))
     _legend(figure, panels)
+    return figure, panels
+
+
+def _precision_recall(results: ComparisonResults) -> Any:
+    def curve(runs: list[dict]) -> tuple[Any, Any]:
+        precision = np.mean([run["precision"] for run in runs], axis=0)
+        recall = np.mean([run["recall"] for run in runs], axis=0)
+        # Balls that are empty for most queries have no precision to speak of.
+        sound = recall > 0.01
+        return recall[sound], precision[sound]
+
+    figure, panels = _curves(results, "recall", "precision", curve)
+    for axis in panels.values():
+        axis.set_xlim(0, 1)
+    return figure
+
+
+def _bit_balance(results: ComparisonResults) -> Any:
+    def curve(runs: list[dict]) -> tuple[Any, Any]:
+        means = np.mean([np.sort(np.abs(run["bit_mean"])) for run in runs], axis=0)
+        return np.arange(1, len(means) + 1), means
+
+    figure, panels = _curves(results, "bit, from the most balanced on", "|mean|", curve)
+    for axis in panels.values():
+        axis.set_ylim(bottom=0)
     return figure
 
 
@@ -189,26 +212,6 @@ def _code_histogram(results: ComparisonResults) -> Any:
         axis.set_xlim(-4, 4)
         axis.set_xticks([-3, -1, 1, 3])
         axis.set_yticks([])
-    _legend(figure, panels)
-    return figure
-
-
-def _bit_balance(results: ComparisonResults) -> Any:
-    figure, panels = _panels(results, "bit, from the most balanced on", "|mean|", share_y=True)
-    for method, axis in panels.items():
-        for name in results.quantizations:
-            runs = results.arrays((method, name, results.typical_bits))
-            if runs:
-                means = np.mean([np.sort(np.abs(run["bit_mean"])) for run in runs], axis=0)
-                axis.plot(
-                    np.arange(1, len(means) + 1),
-                    means,
-                    color=COLOURS[name],
-                    linewidth=1.6 if name == "hswd" else 1.1,
-                    label=name,
-                    zorder=3 if name == "hswd" else 2,
-                )
-        axis.set_ylim(bottom=0)
     _legend(figure, panels)
     return figure
 

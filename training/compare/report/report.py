@@ -9,13 +9,13 @@ import jinja2
 from pydantic import BaseModel
 
 from keras_hashing import methods
-from keras_hashing.files.atomic_write import atomic_write
+from keras_hashing.files.atomic_write import write_text
 from training.backbones import UNTRAINED
 from training.compare.grid import TUNED_WEIGHTS
 from training.compare.recipe import FineTuning
 from training.compare.report.figures import write_figures
 from training.compare.report.results import ComparisonResults
-from training.compare.report.statistics import differences, overall
+from training.compare.report.statistics import overall
 from training.compare.report.tables import (
     Table,
     report_tables,
@@ -51,16 +51,12 @@ def write_report(output: Path) -> Path:
     folder.mkdir(exist_ok=True)
     tables = report_tables(results)
     findings = _findings(results)
-    with atomic_write(folder / "cells.csv") as temporary:
-        write_cells(results, temporary)
-    with atomic_write(folder / "differences.csv") as temporary:
-        write_differences(results, temporary)
-    with atomic_write(folder / "report.md") as temporary:
-        temporary.write_text(_markdown(results, tables, findings))
+    write_cells(results, folder / "cells.csv")
+    write_differences(results, folder / "differences.csv")
+    write_text(folder / "report.md", _markdown(results, tables, findings))
     figures = write_figures(results, folder)
     page = folder / "report.html"
-    with atomic_write(page) as temporary:
-        temporary.write_text(_page(results, tables, findings, figures))
+    write_text(page, _page(results, tables, findings, figures))
     return page
 
 
@@ -71,10 +67,9 @@ def _title(results: ComparisonResults) -> str:
 
 def _findings(results: ComparisonResults) -> list[str]:
     """The result in sentences."""
-    values = results.values("map")
     findings = []
     for reference, name in (("native", "the method's native quantization"), ("none", "none")):
-        one = overall(differences(values, reference), "hswd", reference)
+        one = overall(results.differences("map", reference), "hswd")
         if one is not None:
             findings.append(
                 f"HSWD has the higher mAP than {name} in {one.higher} of {one.cells} cells "

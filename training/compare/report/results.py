@@ -1,5 +1,6 @@
 """What a report is made of, read from the folder of a comparison."""
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_hashing.retrieval.figures import FIGURES
 from training.compare.comparison_folder import ComparisonFolder
 from training.compare.grid import (
     QUANTIZATIONS,
@@ -17,7 +19,7 @@ from training.compare.grid import (
 )
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe, digest_of
-from training.compare.report.statistics import Cell, Values, values_of
+from training.compare.report.statistics import Cell, Difference, Values, differences, values_of
 from training.compare.results_file import ResultsFile
 from training.compare.workers.worker import arrays_name
 
@@ -115,21 +117,26 @@ class ComparisonResults:
             if line.get("status") == "failed"
         }
 
-    @property
+    @cached_property
     def not_run(self) -> dict[Column, str]:
         """The columns that do not exist, and why."""
         single_label = self.settings["data"]["single_label"]
-        reasons = {}
-        for method in self.methods:
-            for quantization in self.quantizations:
-                reason = reason_not_run((method, quantization), single_label)
-                if reason is not None:
-                    reasons[method, quantization] = reason
-        return reasons
+        columns = itertools.product(self.methods, self.quantizations)
+        reasons = {column: reason_not_run(column, single_label) for column in columns}
+        return {column: reason for column, reason in reasons.items() if reason is not None}
 
     def values(self, figure: str) -> Values:
         """One figure of all finished runs, by cell and seed."""
         return values_of(self.results, figure)
+
+    def differences(self, figure: str, reference: str) -> list[Difference]:
+        """Every quantization against `reference` in its own method and bits, where both exist."""
+        return differences(self.values(figure), reference)
+
+    @cached_property
+    def figures(self) -> list[str]:
+        """The figures that the runs have; those of an earlier version lack the later ones."""
+        return [name for name in FIGURES if any(self.values(name).values())]
 
     def arrays(self, cell: Cell) -> list[dict[str, np.ndarray]]:
         """The companion files of a cell's runs, one a seed in ascending order."""

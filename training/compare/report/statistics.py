@@ -56,19 +56,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Difference:
-    """Quantization minus reference, paired by seed, in one cell.
-
-    Args:
-        method: The method.
-        quantization: What is compared.
-        reference: What it is compared with.
-        bits: Length of the code.
-        by_seed: The difference at each seed that both were trained with.
-    """
+    """A quantization minus a reference in one cell: the difference at each seed that both have."""
 
     method: str
     quantization: str
-    reference: str
     bits: int
     by_seed: dict[int, float]
 
@@ -86,14 +77,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Overall:
-    """One quantization against one reference over all cells that both have.
+    """One quantization against a reference over all cells that both have.
 
     The cells share splits and seeds, so they are not independent: the mean over the cells is
     taken at each seed, and the interval is over the seeds.
 
     Args:
-        quantization: What is compared.
-        reference: What it is compared with.
         cells: How many cells were compared.
         higher: In how many of them the mean difference is above 0.
         interval_above: In how many the interval of the mean is above 0.
@@ -101,8 +90,6 @@ class Overall:
         mean: Mean difference and its spread over the seeds.
     """
 
-    quantization: str
-    reference: str
     cells: int
     higher: int
     interval_above: int
@@ -128,23 +115,19 @@ def differences(values: Values, reference: str) -> list[Difference]:
         shared = sorted(set(by_seed) & set(base))
         if quantization != reference and shared:
             paired = {seed: by_seed[seed] - base[seed] for seed in shared}
-            found.append(Difference(method, quantization, reference, bits, paired))
+            found.append(Difference(method, quantization, bits, paired))
     return found
 
 
-def overall(found: list[Difference], quantization: str, reference: str) -> Overall | None:
-    """One quantization against one reference over all cells; None without a cell."""
-    chosen = [
-        one for one in found if (one.quantization, one.reference) == (quantization, reference)
-    ]
+def overall(found: list[Difference], quantization: str) -> Overall | None:
+    """One quantization over all cells of `differences`; None without a cell."""
+    chosen = [one for one in found if one.quantization == quantization]
     if not chosen:
         return None
     seeds = set.intersection(*(set(one.by_seed) for one in chosen))
     by_seed = [float(np.mean([one.by_seed[seed] for one in chosen])) for seed in sorted(seeds)]
     verdicts = [one.verdict for one in chosen]
     return Overall(
-        quantization,
-        reference,
         cells=len(chosen),
         higher=sum(one.summary.mean > 0 for one in chosen),
         interval_above=verdicts.count("above"),

@@ -2,16 +2,18 @@
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.retrieval.figures import FIGURES
 from training.compare.grid import TUNED_GROWTHS, TUNING_BITS, Choice
 from training.compare.report.results import ComparisonResults
-from training.compare.report.statistics import Overall, Summary, differences, overall
+from training.compare.report.statistics import Overall, Summary, overall
 
 _DIGITS = 3  # at most
 
@@ -83,29 +85,48 @@ def _choice(choice: Choice, validation_map: float | None) -> str:
 
 
 def map_table(results: ComparisonResults) -> Table:
-    """Tie-aware mAP, mean ± standard deviation over the seeds."""
+    """Tie-aware mAP, mean ± standard deviation over the seeds; the highest of a row in bold."""
     values = results.values("map")
-    header = ["method", "bits", *results.quantizations]
     rows = []
     for method in results.methods:
         for bits in results.bits:
             cells = [values.get((method, name, bits), {}) for name in results.quantizations]
-            means = [float(np.mean(list(cell.values()))) if cell else -1.0 for cell in cells]
-            best = int(np.argmax(means))
-            row = [method, str(bits)]
-            for at, (name, cell) in enumerate(zip(results.quantizations, cells, strict=True)):
-                if cell:
-                    text = plus_minus(Summary.of(cell.values()), 3)
-                    row.append(f"**{text}**" if at == best else text)
-                else:
-                    row.append(_why_empty(results, method, name, bits))
-            rows.append(row)
+            texts = _cells(results, "map", method, bits)
+            best = int(
+                np.argmax([float(np.mean(list(cell.values()))) if cell else -1.0 for cell in cells])
+            )
+            if cells[best]:
+                texts[best] = f"**{texts[best]}**"
+            rows.append([method, str(bits), *texts])
     note = (
         f"Mean ± standard deviation over {len(results.seeds)} seeds; the highest of a row in bold."
     )
     if results.not_run:
         note += " " + _not_run_note(results)
+    header = ["method", "bits", *results.quantizations]
     return Table("mAP over the whole database, tie-aware", header, rows, note)
+
+
+def figure_table(results: ComparisonResults, figure: str) -> Table:
+    """Another figure at the typical number of bits, mean ± standard deviation."""
+    bits = results.typical_bits
+    rows = [[method, *_cells(results, figure, method, bits)] for method in results.methods]
+    title = FIGURES[figure].heading(results.recipe.k, results.recipe.radius)
+    return Table(
+        f"{title[0].upper()}{title[1:]}, {bits} bits", ["method", *results.quantizations], rows
+    )
+
+
+def _cells(results: ComparisonResults, figure: str, method: str, bits: int) -> list[str]:
+    """One figure of each quantization."""
+    values, digits = results.values(figure), min(FIGURES[figure].digits, _DIGITS)
+    cells = ((name, values.get((method, name, bits))) for name in results.quantizations)
+    return [
+        plus_minus(Summary.of(cell.values()), digits)
+        if cell
+        else _why_empty(results, method, name, bits)
+        for name, cell in cells
+    ]
 
 
 def _why_empty(results: ComparisonResults, method: str, quantization: str, bits: int) -> str:
@@ -129,30 +150,9 @@ def _not_run_note(results: ComparisonResults) -> str:
     return "Not run: " + "; ".join(told) + "."
 
 
-def figure_table(results: ComparisonResults, figure: str) -> Table:
-    """Another figure at the typical number of bits, mean ± standard deviation."""
-    values, bits = results.values(figure), results.typical_bits
-    digits = min(FIGURES[figure].digits, _DIGITS)
-    rows = []
-    for method in results.methods:
-        row = [method]
-        for name in results.quantizations:
-            cell = values.get((method, name, bits), {})
-            row.append(
-                plus_minus(Summary.of(cell.values()), digits)
-                if cell
-                else _why_empty(results, method, name, bits)
-            )
-        rows.append(row)
-    title = FIGURES[figure].heading(results.recipe.k, results.recipe.radius)
-    return Table(
-        f"{title[0].upper()}{title[1:]}, {bits} bits", ["method", *results.quantizations], rows
-    )
-
-
 def differences_table(results: ComparisonResults, reference: str) -> Table:
     """mAP of each quantization minus that of `reference`, with intervals over the seeds."""
-    found = differences(results.values("map"), reference)
+    found = results.differences("map", reference)
     others = [name for name in results.quantizations if name != reference]
     by_cell = {(one.method, one.quantization, one.bits): one for one in found}
     rows = []
@@ -169,23 +169,31 @@ def differences_table(results: ComparisonResults, reference: str) -> Table:
     return Table(f"mAP minus that of {reference}", ["method", "bits", *others], rows, note)
 
 
+def _compared(results: ComparisonResults, figure: str) -> Iterator[tuple[str, Overall | None]]:
+    """Each quantization against native and against none, over all cells.
+
+    None against native is native against none.
+    """
+    for reference in ("native", "none"):
+        found = results.differences(figure, reference)
+        for name in results.quantizations:
+            if name not in (reference, "none"):
+                yield f"{name} against {reference}", overall(found, name)
+
+
 def overall_table(results: ComparisonResults) -> Table:
     """Each quantization against native and against none, over all cells."""
-    rows = []
-    for reference in ("native", "none"):
-        found = differences(results.values("map"), reference)
-        for quantization in _compared(results, reference):
-            one = overall(found, quantization, reference)
-            if one is not None:
-                rows.append(
-                    [
-                        f"{quantization} against {reference}",
-                        f"{one.higher} of {one.cells}",
-                        str(one.interval_above),
-                        str(one.interval_below),
-                        signed(one.mean, 4),
-                    ]
-                )
+    rows = [
+        [
+            title,
+            f"{one.higher} of {one.cells}",
+            str(one.interval_above),
+            str(one.interval_below),
+            signed(one.mean, 4),
+        ]
+        for title, one in _compared(results, "map")
+        if one is not None
+    ]
     header = ["", "cells with higher mAP", "interval above 0", "below 0", "mean difference"]
     note = (
         "A cell is a method at a number of bits; those where the reference is not defined are left "
@@ -195,41 +203,26 @@ def overall_table(results: ComparisonResults) -> Table:
     return Table("mAP over all cells", header, rows, note)
 
 
-def _compared(results: ComparisonResults, reference: str) -> list[str]:
-    """What is compared with a reference; none against native is native against none."""
-    return [name for name in results.quantizations if name not in (reference, "none")]
-
-
 _EFFECTS = ("quantization_error", "bit_balance", "bit_correlation", "precision_within_radius")
 
 
 def effects_table(results: ComparisonResults) -> Table:
     """What each quantization does to the codes, against native and against none."""
-    rows = []
-    for reference in ("native", "none"):
-        for quantization in _compared(results, reference):
-            row = [f"{quantization} against {reference}"]
-            for figure in _EFFECTS:
-                values = results.values(figure)
-                one = overall(differences(values, reference), quantization, reference)
-                row.append("" if one is None else _effect(one))
-            if any(row[1:]):
-                rows.append(row)
+    effects = [dict(_compared(results, figure)) for figure in _EFFECTS]
+    rows = [[title, *(_effect(one[title]) for one in effects)] for title in effects[0]]
     recipe = results.recipe
     titles = (FIGURES[name].heading(recipe.k, recipe.radius) for name in _EFFECTS)
-    header = ["", *titles]
     note = (
         "Mean difference over all cells ± half of the 95% t interval over the seeds; in brackets "
         "the share of cells in which the figure is lower. Lower is better but for precision. "
         "Quantization error is that of the raw code, which has no natural scale without a "
         "quantization term."
     )
-    return Table("Effect on the codes", header, rows, note)
+    return Table("Effect on the codes", ["", *titles], [row for row in rows if any(row[1:])], note)
 
 
-def _effect(one: Overall) -> str:
-    lower = one.cells - one.higher
-    return f"{signed(one.mean)} ({lower} of {one.cells})"
+def _effect(one: Overall | None) -> str:
+    return "" if one is None else f"{signed(one.mean)} ({one.cells - one.higher} of {one.cells})"
 
 
 def report_tables(results: ComparisonResults) -> list[Table]:
@@ -239,59 +232,42 @@ def report_tables(results: ComparisonResults) -> list[Table]:
         if reference in results.quantizations and len(results.quantizations) > 1:
             tables.append(differences_table(results, reference))
     tables += [effects_table(results), settings_table(results)]
-    others = (figure_table(results, name) for name in _measured(results) if name != "map")
+    others = (figure_table(results, name) for name in results.figures if name != "map")
     return [table for table in (*tables, *others) if table.rows]
 
 
-def _measured(results: ComparisonResults) -> list[str]:
-    """The figures that the results have; those of an earlier version lack the later ones."""
-    return [name for name in FIGURES if any(results.values(name).values())]
-
-
 def write_cells(results: ComparisonResults, path: Path) -> None:
-    """CSV, a row a cell: mean and standard deviation of every figure."""
-    columns = ["method", "quantization", "bits", "weight", "place", "seeds"]
-    figures = _measured(results)
-    for name in figures:
-        columns += [f"{name}_mean", f"{name}_deviation"]
-    by_figure = {name: results.values(name) for name in figures}
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for cell in sorted(by_figure["map"]):
-            method, quantization, bits = cell
-            choice = results.choices[method, quantization][0]
-            row: list[object] = [method, quantization, bits, choice.weight, choice.place]
-            row.append(len(by_figure["map"][cell]))
-            for name in figures:
-                summary = Summary.of(by_figure[name][cell].values())
-                row += [_number(summary.mean), _number(summary.deviation)]
-            writer.writerow(row)
+    """CSV, a row per cell: mean and standard deviation of every figure."""
+    header = ["method", "quantization", "bits", "weight", "place", "seeds"]
+    header += [f"{name}_{kind}" for name in results.figures for kind in ("mean", "deviation")]
+    by_figure = {name: results.values(name) for name in results.figures}
+    rows = []
+    for cell in sorted(by_figure["map"]):
+        choice = results.choices[cell[:2]][0]
+        row = [*cell, choice.weight, choice.place, len(by_figure["map"][cell])]
+        for values in by_figure.values():
+            summary = Summary.of(values[cell].values())
+            row += [_number(summary.mean), _number(summary.deviation)]
+        rows.append(row)
+    _write_csv(path, header, rows)
 
 
 def write_differences(results: ComparisonResults, path: Path) -> None:
-    """CSV, a row a cell, figure and reference: paired difference and its interval."""
-    columns = [
-        "method",
-        "quantization",
-        "reference",
-        "bits",
-        "figure",
-        "seeds",
-        "mean",
-        "low",
-        "high",
+    """CSV, a row per cell, figure and reference: paired difference and its interval."""
+    names = "method quantization reference bits figure seeds mean low high"
+    rows = [
+        [one.method, one.quantization, reference, one.bits, name, one.summary.count]
+        + [_number(value) for value in (one.summary.mean, *one.summary.interval)]
+        for name in results.figures
+        for reference in ("native", "none")
+        for one in results.differences(name, reference)
     ]
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for name in _measured(results):
-            for reference in ("native", "none"):
-                for one in differences(results.values(name), reference):
-                    low, high = one.summary.interval
-                    cell = (one.method, one.quantization, reference, one.bits, name)
-                    figures = map(_number, (one.summary.mean, low, high))
-                    writer.writerow([*cell, one.summary.count, *figures])
+    _write_csv(path, names.split(), rows)
+
+
+def _write_csv(path: Path, header: list[str], rows: list[list[Any]]) -> None:
+    with atomic_write(path) as temporary, temporary.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
 def plus_minus(summary: Summary, digits: int) -> str:

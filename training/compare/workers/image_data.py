@@ -5,14 +5,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_hashing.files.atomic_write import write_json
 from training.backbones import native_size
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
 from training.compare.workers.frozen_data import validation_split
 from training.data import ImageDataset, load_dataset
 from training.data.protocols import Split, make_split
-from training.data.sources.image_probe import OnBadImage
 from training.runs.run_data import RunData
+from training.settings import DataSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,32 +47,23 @@ class ImageData:
         return validation_split(self.dataset.labels, split.train, run.seed)
 
     @staticmethod
-    def write(
-        folder: Path,
-        recipe: Recipe,
-        digest: str,
-        data_dir: str | None = None,
-        image_root: str | None = None,
-        on_bad_image: OnBadImage = "error",
-    ) -> None:
+    def write(folder: Path, recipe: Recipe, digest: str, place: DataSettings) -> None:
         """Writes what a worker reads: the recipe, where the images lie and which they are.
 
         Args:
             folder: Where `read` finds it.
             recipe: How runs are trained.
             digest: `ImageDataset.digest` of the data set.
-            data_dir: Where the images are.
-            image_root: Where relative paths of list files start.
-            on_bad_image: As in `load_dataset`.
+            place: Where the images are; a worker has a working directory of its own.
         """
-        about = {
-            "recipe": recipe.model_dump(),
-            "data_dir": _from_anywhere(data_dir),
-            "image_root": _from_anywhere(image_root),
-            "on_bad_image": on_bad_image,
-            "digest": digest,
+        absolute = {
+            name: os.path.abspath(path)
+            for name in ("data_dir", "image_root")
+            if (path := getattr(place, name)) is not None and os.path.exists(path)
         }
-        (folder / "images.json").write_text(json.dumps(about))
+        place = place.model_copy(update={**absolute, "download": False})
+        about = {"recipe": recipe.model_dump(), "place": place.model_dump(), "digest": digest}
+        write_json(folder / "images.json", about)
 
     @classmethod
     def read(cls, folder: Path) -> "ImageData":
@@ -81,23 +73,23 @@ class ImageData:
             ValueError: when the data set has changed since.
         """
         about = json.loads((folder / "images.json").read_text())
-        recipe = Recipe(**about["recipe"])
-        dataset = load_dataset(
-            recipe.dataset,
-            about["data_dir"],
-            on_bad_image=about["on_bad_image"],
-            image_root=about["image_root"],
-            warn=False,
-        )
+        dataset = load_data(DataSettings(**about["place"]))
         if dataset.digest != about["digest"]:
             raise ValueError(
                 f"The data set {dataset.name!r} has changed since the comparison began: its runs "
                 f"would have other splits. Received: {len(dataset)} images, digest "
                 f"{dataset.digest}, expected {about['digest']}; begin with another --output"
             )
-        return cls(dataset, recipe)
+        return cls(dataset, Recipe(**about["recipe"]))
 
 
-def _from_anywhere(path: str | None) -> str | None:
-    """An existing path made absolute, since a worker has a working directory of its own."""
-    return os.path.abspath(path) if path is not None and os.path.exists(path) else path
+def load_data(place: DataSettings, warn: bool = False) -> ImageDataset:
+    """The data set that settings name; whether to warn of files that are left out."""
+    return load_dataset(
+        place.dataset,
+        place.data_dir,
+        download=place.download,
+        on_bad_image=place.on_bad_image,
+        image_root=place.image_root,
+        warn=warn,
+    )
