@@ -157,12 +157,13 @@ class HashingModel(keras.Model):
                 return (tuple(data),)
         return data
 
-    def solve_head(self, features: np.ndarray, seed: int = 0) -> None:
+    def solve_head(self, features: Any, seed: int = 0) -> None:
         """Computes the head from features, for a method that trains nothing: lsh, pca or itq.
 
         Args:
             features: what the backbone gives for the images, shape (n, features); it may be
-                memory-mapped.
+                memory-mapped, or any object with `shape` and rows by slices and by integers: it is
+                read in blocks.
             seed: integer seed of what the method draws.
 
         Raises:

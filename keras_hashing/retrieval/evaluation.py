@@ -93,14 +93,12 @@ def evaluate_retrieval(
 
 
 def _both(what: str, of_queries: Any, of_database: Any) -> bool:
-    """Whether queries and database have labels, or vectors; without columns they have none."""
-    has = [
-        values is not None and np.shape(values)[1:] != (0,) for values in (of_queries, of_database)
-    ]
-    if has[0] != has[1]:
-        given, missing = ("query", "database") if has[0] else ("database", "query")
+    """Whether queries and database have labels, or vectors; without columns neither has."""
+    sides = of_queries, of_database
+    if (of_queries is None) != (of_database is None):
+        given, missing = ("database", "query") if of_queries is None else ("query", "database")
         raise ValueError(
             f"`query_{what}` and `database_{what}` must be given together. "
             f"Received: `{given}_{what}` without `{missing}_{what}`"
         )
-    return has[0]
+    return of_queries is not None and any(np.shape(side)[1:] != (0,) for side in sides)

@@ -8,7 +8,7 @@ TensorBoard) and the results, tables and CSV files of a comparison have it.
 import dataclasses
 from collections.abc import Callable
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,6 +35,7 @@ from keras_hashing.retrieval.retrieval_inputs import RetrievalInputs
 
 NEIGHBOURS = 10  # the nearest vectors of a query that neighbour recall looks for
 NEIGHBOURS_WITHIN = (10, 100, 1000)
+NEIGHBOUR_QUERIES = 1000  # at most: each is compared with the whole database in float64
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ class Measured:
     k: int | None = None
     continuous: ArrayLike | None = None
     bits: int | None = None
-    vectors: tuple[ArrayLike, ArrayLike] | None = None
+    vectors: tuple[Any, Any] | None = None
 
     @cached_property
     def histogram(self) -> DistanceHistogram:
@@ -69,12 +70,21 @@ class Measured:
 
     @cached_property
     def neighbours_found(self) -> dict[int, float]:
-        """The share of the nearest vectors within R codes, by R: `neighbour_recall`."""
+        """The share of the nearest vectors within R codes, by R: `neighbour_recall`.
+
+        Of many queries, `NEIGHBOUR_QUERIES` that are spread evenly.
+        """
         assert self.vectors is not None  # figures that use this need it
         queries, database = self.vectors
-        true = min(NEIGHBOURS, len(self.database_codes))
+        count = len(self.query_codes)
+        asked = np.linspace(0, count - 1, min(count, NEIGHBOUR_QUERIES), dtype=int)
         return neighbour_recall(
-            queries, self.query_codes, database, self.database_codes, true, NEIGHBOURS_WITHIN
+            np.asarray(queries[asked]),
+            self.query_codes[asked],
+            database,
+            self.database_codes,
+            min(NEIGHBOURS, len(self.database_codes)),
+            NEIGHBOURS_WITHIN,
         )
 
     @cached_property

@@ -1,6 +1,7 @@
 """How many of a vector's true neighbours are among its nearest codes: a figure without labels."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,7 +39,8 @@ def neighbour_recall(
     Args:
         query_vectors: float vectors of the queries, shape [Q, D], Q >= 1; none is zero.
         query_codes: their packed codes, uint8, shape [Q, K/8].
-        database_vectors: float vectors, shape [N, D]; none is zero. It may be memory-mapped.
+        database_vectors: float vectors, shape [N, D]; none is zero. It may be memory-mapped, or any
+            object with `shape`, `dtype` and rows by slices: it is read by blocks.
         database_codes: their packed codes, uint8, shape [N, K/8].
         neighbours: how many neighbours count as true, 1 <= neighbours <= N.
         within: values of R, each at least 1; one beyond N means all codes.
@@ -85,7 +87,7 @@ def _share_of_places(values: NDArray, places: int) -> NDArray[np.float64]:
     return below + tied * ((places - below.sum()) / tied.sum())
 
 
-def _cosines(queries: NDArray, database: NDArray) -> NDArray[np.float64]:
+def _cosines(queries: NDArray, database: Any) -> NDArray[np.float64]:
     """[q, D] and [N, D] → [q, N], in float64 by tiles of the database."""
     cosines = np.empty((len(queries), len(database)))
     directions = _directions(queries)
@@ -100,20 +102,23 @@ def _directions(vectors: NDArray) -> NDArray[np.float64]:
     return wide / np.linalg.norm(wide, axis=1, keepdims=True)
 
 
-def _check_vectors(name: str, vectors: ArrayLike) -> NDArray:
-    array = check_continuous_codes(name, vectors)
-    if array.ndim != 2 or not len(array):
+def _check_vectors(name: str, vectors: Any) -> Any:
+    """The vectors as they are, or as an array; they are looked at by blocks."""
+    array = vectors if hasattr(vectors, "dtype") else np.asarray(vectors)
+    if len(array.shape) != 2 or not array.shape[0]:
         raise ValueError(f"`{name}` must have shape [n, D], n >= 1. Received: shape={array.shape}")
-    zero = ~array.any(axis=1)
-    if zero.any():
-        raise ValueError(
-            f"`{name}` must have no zero vector: it has no cosine. "
-            f"Received: zeros at position {int(zero.argmax())}"
-        )
+    for start in range(0, len(array), _ITEMS):
+        block = check_continuous_codes(name, array[start : start + _ITEMS], start)
+        zero = ~block.any(axis=1)
+        if zero.any():
+            raise ValueError(
+                f"`{name}` must have no zero vector: it has no cosine. "
+                f"Received: zeros at position {start + int(zero.argmax())}"
+            )
     return array
 
 
-def _check_rows(part: str, vectors: NDArray, codes: NDArray) -> None:
+def _check_rows(part: str, vectors: Any, codes: NDArray) -> None:
     if len(vectors) != len(codes):
         raise ValueError(
             f"`{part}_codes` must have one row per vector. "

@@ -7,8 +7,11 @@ from keras_hashing.checks import check_bits, check_integer
 from keras_hashing.retrieval.packed_width import packed_width
 
 
-def check_continuous_codes(name: str, codes: ArrayLike) -> NDArray:
-    """Returns `codes` as a real (float, int or bool) array [..., K] of finite values, K >= 1."""
+def check_continuous_codes(name: str, codes: ArrayLike, first_row: int = 0) -> NDArray:
+    """Returns `codes` as a real (float, int or bool) array [..., K] of finite values, K >= 1.
+
+    `first_row` is the number of the first row, where the codes are a block of more.
+    """
     array = np.asarray(codes)
     if array.dtype.name == "bfloat16":  # a dtype of ml_dtypes, which NumPy does not call a float
         array = array.astype(np.float32)
@@ -20,7 +23,10 @@ def check_continuous_codes(name: str, codes: ArrayLike) -> NDArray:
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"`{name}` must be finite. Received: {array[where]} at position {where}")
+        position = (where[0] + first_row, *where[1:])
+        raise ValueError(
+            f"`{name}` must be finite. Received: {array[where]} at position {position}"
+        )
     return array
 
 

@@ -16,20 +16,24 @@ if TYPE_CHECKING:
     from training.data.sources.pixel_arrays import PixelArrays
 
 __all__ = [
+    "Dataset",
     "EncodedImages",
     "ImageDataset",
     "ImageFiles",
     "ImageSource",
     "PixelArrays",
+    "VectorDataset",
     "load_dataset",
 ]
 
 _FILES = {
+    "Dataset": "dataset",
     "EncodedImages": "sources.encoded_images",
     "ImageDataset": "image_dataset",
     "ImageFiles": "sources.image_files",
     "ImageSource": "sources.image_source",
     "PixelArrays": "sources.pixel_arrays",
+    "VectorDataset": "vector_dataset",
     "load_dataset": "loading",
 }
 

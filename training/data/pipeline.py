@@ -1,7 +1,7 @@
 """From a data set to batches for `fit` and for evaluation."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -82,8 +82,9 @@ def training_batches(
 
 
 def training_feature_batches(
-    features: np.ndarray,
+    features: Any,
     labels: np.ndarray,
+    indices: np.ndarray,
     *,
     batch_size: int,
     epochs: int,
@@ -94,8 +95,9 @@ def training_feature_batches(
     """As `training_batches`, of features in place of images, in the same order.
 
     Args:
-        features: Features of the training images, float32 [n, D].
-        labels: Their labels, [n, C].
+        features: Features of all images, [N, D], with rows by integers; they may be memory-mapped.
+        labels: Labels of all images, [N, C].
+        indices: The training images, int [n].
         batch_size: Images in a batch; what is left over in an epoch is dropped.
         epochs: The number of the last epoch plus one.
         seed: Seed of the order, 0 or more.
@@ -110,9 +112,9 @@ def training_feature_batches(
         ValueError: as `training_batches`.
     """
     positions, steps = _training_positions(
-        labels, batch_size, epochs, seed, first_epoch, class_balanced
+        labels[indices], batch_size, epochs, seed, first_epoch, class_balanced
     )
-    batches = _gathered(positions, features, labels)
+    batches = _gathered(positions, features, labels, indices)
     return TrainingBatches(_finished(batches, steps * (epochs - first_epoch)), steps)
 
 
@@ -146,11 +148,11 @@ def evaluation_batches(
 
 
 def evaluation_feature_batches(
-    features: np.ndarray, labels: np.ndarray, batch_size: int
+    features: Any, labels: np.ndarray, indices: np.ndarray, batch_size: int
 ) -> tf.data.Dataset:
-    """As `evaluation_batches`, of features, float32 [n, D], in place of images."""
-    positions, count = _positions_in_order(len(features), batch_size)
-    return _finished(_gathered(positions, features, labels), count)
+    """As `evaluation_batches`, of features [N, D] at `indices` in place of images."""
+    positions, count = _positions_in_order(len(indices), batch_size)
+    return _finished(_gathered(positions, features, labels, indices), count)
 
 
 def _training_positions(
@@ -192,11 +194,24 @@ def _positions_in_order(count: int, batch_size: int) -> tuple[tf.data.Dataset, i
 
 
 def _gathered(
-    positions: tf.data.Dataset, features: np.ndarray, labels: np.ndarray
+    positions: tf.data.Dataset, features: Any, labels: np.ndarray, indices: np.ndarray
 ) -> tf.data.Dataset:
-    with tf.device("CPU"):
-        whole = tf.constant(features, tf.float32), tf.constant(labels, tf.float32)
-    return _map(positions, lambda batch: tuple(tf.gather(values, batch) for values in whole))
+    """Batches of rows and their labels; only the rows of a batch are read at a time."""
+    rows = positions.element_spec.shape[:1]
+
+    def read(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        at = indices[batch]
+        return np.asarray(features[at], np.float32), np.asarray(labels[at], np.float32)
+
+    def gather(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        found = tf.numpy_function(read, [batch], [tf.float32, tf.float32])
+        widths = features.shape[1], labels.shape[1]
+        return tuple(
+            tf.ensure_shape(values, [*rows, width])
+            for values, width in zip(found, widths, strict=True)
+        )
+
+    return positions.map(gather, deterministic=True)  # one at a time: a reader need not be shared
 
 
 def _read_batches(

@@ -13,6 +13,7 @@ from keras_hashing.models import HashingModel
 from training.data import ImageDataset
 from training.data.pipeline import evaluation_batches
 from training.data.protocols import Split
+from training.data.rows import Rows
 
 _BATCH = 256
 
@@ -40,7 +41,7 @@ def evaluate_model(
     k: int | None = None,
     radius: int = 2,
     verbose: int = 0,
-    vectors: np.ndarray | None = None,
+    vectors: Any = None,
 ) -> Evaluation:
     """Encodes query and database by a model and measures retrieval and the codes themselves.
 
@@ -71,7 +72,7 @@ def evaluate(
     split: Split,
     k: int | None = None,
     radius: int = 2,
-    vectors: np.ndarray | None = None,
+    vectors: Any = None,
 ) -> Evaluation:
     """As `evaluate_model`, by any encoder.
 
@@ -98,8 +99,8 @@ def evaluate(
         k=k,
         radius=radius,
         continuous=database,
-        query_vectors=None if vectors is None else vectors[split.query],
-        database_vectors=None if vectors is None else vectors[split.database],
+        query_vectors=None if vectors is None else Rows(vectors, split.query),
+        database_vectors=None if vectors is None else Rows(vectors, split.database),
     )
     figures = {
         "bits": database.shape[1],

@@ -1,10 +1,16 @@
 """What stands between a backbone's features and the hash head."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import keras
 import numpy as np
 
+from training.data.rows import BLOCK
+
 HIDDEN_LAYER = "hidden"
 _SMALLEST_DEVIATION = 1e-6
+_SMALLEST_LENGTH = 1e-12
 
 
 def small_weights(seed: int | None = None) -> keras.initializers.Initializer:
@@ -27,26 +33,45 @@ def with_hidden_layer(backbone: keras.Model, hidden: int) -> keras.Model:
     return keras.Model(backbone.input, features, name=backbone.name)
 
 
-def feature_network(features: np.ndarray, dropout: float, hidden: int) -> keras.Model:
-    """From features of a frozen backbone to what the hash head sees.
+def feature_network(
+    features: Any, dropout: float, hidden: int, unit_length: bool = False
+) -> keras.Model:
+    """From features of a frozen backbone, or vectors, to what the hash head sees.
 
     Features are standardised first, x → (x - mean) / deviation, as pooled features differ in scale;
     those that are constant are only centred.
 
     Args:
-        features: Of the training images, float32 [n, D]; they give mean and deviation.
+        features: Of the training images, [n, D]; they give mean and deviation. An array, or
+            `training.data.rows.Rows`.
         dropout: Share of the features that is dropped in training.
         hidden: Units of a hidden layer with ReLU; 0 for none.
+        unit_length: Whether features are divided by their length before anything else, as suits
+            vectors that are compared by their cosine.
 
     Returns:
         A model from features [n, D] to [n, hidden or D].
     """
-    values = features.astype(np.float64)
-    variance = values.var(axis=0)
+    mean, variance = _mean_and_variance(features, unit_length)
     variance[variance < _SMALLEST_DEVIATION**2] = 1.0
     inputs = keras.Input((features.shape[1],), name="features")
+    directions = keras.layers.UnitNormalization(name="unit_length")(inputs)
     standardised = keras.layers.Normalization(
-        mean=values.mean(axis=0).tolist(), variance=variance.tolist(), name="standardise"
-    )(inputs)
+        mean=mean.tolist(), variance=variance.tolist(), name="standardise"
+    )(directions if unit_length else inputs)
     kept = keras.layers.Dropout(dropout)(standardised)
     return with_hidden_layer(keras.Model(inputs, kept, name="feature_network"), hidden)
+
+
+def _mean_and_variance(features: Any, unit_length: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of the columns, float64 [D], in two passes by blocks of rows."""
+
+    def blocks() -> Iterator[np.ndarray]:
+        for start in range(0, len(features), BLOCK):
+            block = features[start : start + BLOCK].astype(np.float64)
+            if unit_length:
+                block /= np.maximum(np.linalg.norm(block, axis=1, keepdims=True), _SMALLEST_LENGTH)
+            yield block
+
+    mean = sum(block.sum(axis=0) for block in blocks()) / len(features)
+    return mean, sum(((block - mean) ** 2).sum(axis=0) for block in blocks()) / len(features)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
-import numpy as np
 
 from keras_hashing import methods
 from keras_hashing.layers import HashHead
@@ -37,7 +37,8 @@ def new_model(
     shape: tuple[int, int, int],
     num_classes: int,
     steps_per_epoch: int,
-    features: np.ndarray | None = None,
+    features: Any = None,
+    unit_length: bool = False,
 ) -> HashingModel:
     """The compiled model at its first step.
 
@@ -46,8 +47,9 @@ def new_model(
         shape: (height, width, channels) of the images.
         num_classes: The number of classes.
         steps_per_epoch: Batches in an epoch, for the schedule of the learning rate.
-        features: Of a frozen backbone: features of the training images, [n, D]. The model is then
-            one of features.
+        features: Of a frozen backbone: features of the training images, [n, D], or vectors. The
+            model is then one of features.
+        unit_length: Whether features are divided by their length first.
     """
     if features is None:
         backbone = new_backbone(settings, shape, settings.dropout)
@@ -56,7 +58,7 @@ def new_model(
             backbone = with_hidden_layer(backbone, settings.hidden)
         else:
             keras.utils.set_random_seed(settings.seed)
-            backbone = feature_network(features, settings.dropout, settings.hidden)
+            backbone = feature_network(features, settings.dropout, settings.hidden, unit_length)
         method = new_method(settings, num_classes)
         model = _hashing_model(settings, backbone, method, _new_head(settings, method))
         model.compile(

@@ -16,6 +16,7 @@ from training.callbacks.checkpoint import Checkpoint
 from training.callbacks.compiling_stage import CompilingStage
 from training.callbacks.history_log import HistoryLog
 from training.callbacks.seed_each_epoch import SeedEachEpoch
+from training.data import VectorDataset
 from training.data.pipeline import (
     TrainingBatches,
     evaluation_batches,
@@ -23,6 +24,7 @@ from training.data.pipeline import (
     training_batches,
     training_feature_batches,
 )
+from training.data.rows import Rows
 from training.runs.run_folder import RunFolder
 from training.trainer.frozen_features import frozen_features
 from training.trainer.model import model_of_images, new_model
@@ -56,8 +58,10 @@ class Trainer:
         self.settings = settings = prepared.settings
         self.first_epoch = 0 if checkpoint is None else checkpoint[1]
         self._backbone: keras.Model | None = None
-        self.features: np.ndarray | None = None  # of all images, of a frozen backbone
-        if settings.frozen:
+        self.features: Any = None  # of all images by a frozen backbone, or vectors, [N, D]
+        if isinstance(prepared.dataset, VectorDataset):
+            self.features = prepared.dataset.vectors
+        elif settings.frozen:
             self._backbone, self.features = frozen_features(
                 settings, prepared.dataset, prepared.preprocessing, folder, verbose
             )
@@ -79,7 +83,7 @@ class Trainer:
             "class_balanced": settings.class_balanced,
         }
         if self.features is not None:
-            features = training_feature_batches(self.features[train], labels[train], **options)
+            features = training_feature_batches(self.features, labels, train, **options)
             return features if settings.method not in TWO_VIEW_METHODS else _in_pairs(features)
         return training_batches(
             prepared.dataset,
@@ -97,15 +101,16 @@ class Trainer:
             prepared.preprocessing.shape,
             prepared.num_classes,
             self.steps_per_epoch,
-            features=None if features is None else features[prepared.split.train],
+            features=None if features is None else Rows(features, prepared.split.train),
+            unit_length=isinstance(prepared.dataset, VectorDataset),
         )
 
     def batches_of(self, positions: np.ndarray) -> tf.data.Dataset:
         """What `model` sees of the images at these positions, with their labels, in order."""
         prepared = self.prepared
         if self.features is not None:
-            labels = prepared.dataset.labels[positions]
-            return evaluation_feature_batches(self.features[positions], labels, 256)
+            labels = prepared.dataset.labels
+            return evaluation_feature_batches(self.features, labels, positions, 256)
         return evaluation_batches(prepared.dataset, positions, prepared.preprocessing, 256)
 
     def codes(self, positions: np.ndarray, verbose: int = 0) -> np.ndarray:
@@ -124,10 +129,10 @@ class Trainer:
         if self.settings.method in CLOSED_FORM_METHODS:
             folder.checkpoints.mkdir(exist_ok=True)
             assert self.features is not None  # the settings see to it
-            features = self.features[self.prepared.split.train]
-            self.model.solve_head(
-                self.model.backbone.predict(features, verbose=0), self.settings.seed
+            seen = Rows(
+                self.features, self.prepared.split.train, self.model.backbone.predict_on_batch
             )
+            self.model.solve_head(seen, self.settings.seed)
         elif self.first_epoch < self.settings.epochs:
             self.model.fit(
                 self.batches,

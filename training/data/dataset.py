@@ -1,0 +1,83 @@
+"""Labelled items: what data sets of images and of vectors have in common."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from training.data.split import Split
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dataset:
+    """Items with their labels and names; which of them are the query is a protocol's business.
+
+    Args:
+        name: What the data set is called in a run's configuration.
+        labels: One-hot or multi-hot, uint8 [n, C]; C is 0 for data without labels.
+        ids: The name of each item, n different strings such as "train/17" or "cats/a.jpg".
+        class_names: The C names, in the order of the columns of `labels`.
+        part: The original split of each item, str [n], such as "train" or "test".
+        skipped: The files that were left out, and why each is no usable image.
+        given_split: The split that came with the data, if it says one: an item may be in both
+            its training set and its database, which `part` cannot say.
+
+    Raises:
+        ValueError: when the lengths disagree, labels are not uint8 zeros and ones, ids repeat, or
+            the split has positions that there are not.
+    """
+
+    name: str
+    labels: np.ndarray
+    ids: list[str]
+    class_names: list[str]
+    part: np.ndarray
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    given_split: Split | None = None
+
+    def __post_init__(self) -> None:
+        count, classes = len(self.ids), len(self.class_names)
+        if self.labels.dtype != np.uint8 or self.labels.shape != (count, classes):
+            raise ValueError(
+                f"`labels` must be uint8 [{count}, {classes}], a row per item, a column per class. "
+                f"Received: {self.labels.dtype} {list(self.labels.shape)}"
+            )
+        if self.labels.max(initial=0) > 1:
+            raise ValueError(f"`labels` must be 0 or 1. Received: {self.labels.max()}")
+        if len(self.part) != count:
+            raise ValueError(
+                f"`part` must have one entry for each of the {count} items. "
+                f"Received: {len(self.part)}"
+            )
+        if len(set(self.ids)) != count:
+            raise ValueError(f"`ids` must differ. Received: {count - len(set(self.ids))} repeated")
+        if self.given_split is not None:
+            for name in ("query", "train", "database"):
+                positions = getattr(self.given_split, name)
+                if positions[0] < 0 or positions[-1] >= count:
+                    raise ValueError(
+                        f"`given_split.{name}` must be positions from 0 to {count - 1}. "
+                        f"Received: {positions[0]} to {positions[-1]}"
+                    )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over ids and labels in their order, and over the split that came with the data.
+
+        Cut to 16 hexadecimal digits.
+        """
+        digest = hashlib.sha256("\n".join(self.ids).encode("utf-8", "surrogatepass"))
+        digest.update(self.labels.tobytes())
+        if self.given_split is not None:
+            for name in ("query", "train", "database"):
+                digest.update(getattr(self.given_split, name).astype("<i8").tobytes())
+        return digest.hexdigest()[:16]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def single_label(self) -> bool:
+        """Whether every item has exactly one label."""
+        return bool((self.labels.sum(axis=1) == 1).all())
