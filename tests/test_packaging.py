@@ -50,7 +50,9 @@ def test_the_library_imports_neither_application():
     assert python(code, "tensorflow").stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("part", ["retrieval", "client", "device", "encoder.card"])
+@pytest.mark.parametrize(
+    "part", ["retrieval", "client", "device", "encoder.card", "files.vector_file"]
+)
 def test_what_other_programs_import_loads_neither_keras_nor_tensorflow(part):
     code = (
         f"import keras_hashing.{part}, sys; "
