@@ -107,9 +107,17 @@ def evaluate(
     radius: Annotated[
         int | None, typer.Option(help="Hamming radius. (default: as in the run)")
     ] = None,
+    report: Annotated[
+        bool,
+        typer.Option(help="Write report.html: queries with their nearest as pictures, and more."),
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure a finished run again, from its saved model. Nothing in the run is changed."""
+    """Measure a finished run again, from its saved model, and see what it finds.
+
+    report.html in the run shows queries of each class with their ten nearest, the worst queries,
+    distances, and bits. Nothing else in the run is changed.
+    """
     with clear_errors():
         _check_finished(run, data_dir, image_root)
         start_tensorflow()
@@ -132,12 +140,20 @@ def evaluate(
             verbose=1 if _out.is_terminal and not as_json else 0,
             vectors=vectors,
         )
-    about = {name: loaded.metrics[name] for name in ("dataset", "protocol", "protocol_options")}
-    metrics = {**about, "fingerprint": loaded.encoder.fingerprint, **evaluation.figures}
+        about = {name: loaded.metrics[name] for name in ("dataset", "protocol", "protocol_options")}
+        metrics = {**about, "fingerprint": loaded.encoder.fingerprint, **evaluation.figures}
+        if report:
+            from training.report.run_report import write_report
+
+            path, facts = RunFolder(run).report, dict(_rows(metrics))
+            with stage("Writing the report"):
+                write_report(path, f"Run {run}", facts, evaluation, data)
     if as_json:
         print(json.dumps(metrics, indent=2))
-    else:
-        _print_metrics(metrics, f"Run {run}, measured again")
+        return
+    _print_metrics(metrics, f"Run {run}, measured again")
+    if report:
+        _out.print(f"Report: {path}", markup=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: python -m training images --run runs/digits --output runs/images")
@@ -240,6 +256,13 @@ def _run_with_data(
 
 def _print_metrics(metrics: dict[str, Any], title: str) -> None:
     """The figures as a table for a reader."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    for row in _rows(metrics):
+        table.add_row(*row)
+    _out.print(table)
+
+
+def _rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [
         ("data set", metrics["dataset"]),
         ("protocol", _protocol(metrics)),
@@ -255,11 +278,7 @@ def _print_metrics(metrics: dict[str, Any], title: str) -> None:
     for part in ("training", "evaluation"):
         if f"{part}_seconds" in metrics:
             rows.append((f"seconds of {part}", f"{metrics[f'{part}_seconds']:.1f}"))
-    rows.append(("code space", metrics["fingerprint"]))
-    table = Table(title=title, title_justify="left", show_header=False)
-    for row in rows:
-        table.add_row(*row)
-    _out.print(table)
+    return [*rows, ("code space", metrics["fingerprint"])]
 
 
 def _protocol(metrics: dict[str, Any]) -> str:

@@ -61,6 +61,11 @@ class Dataset:
                         f"Received: {positions[0]} to {positions[-1]}"
                     )
 
+    def names_of(self, position: int) -> str:
+        """The classes of an item, such as "cat, dog"."""
+        row = self.labels[position]
+        return ", ".join(name for name, has in zip(self.class_names, row, strict=True) if has)
+
     @property
     def digest(self) -> str:
         """SHA-256 over ids and labels in their order, and over the split that came with the data.

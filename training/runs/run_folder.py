@@ -29,6 +29,7 @@ class RunFolder:
         database.npz     packed codes of the database: a keras_hashing.retrieval.CodeIndex
         encoder.json     what `keras_hashing.encoder.HashEncoder.load` reads beside the model
         metrics.json     what was measured; written last, so its presence says: finished
+        report.html      what `evaluate` shows: queries with their nearest, distances, bits
 
     Args:
         path: The folder.
@@ -44,6 +45,7 @@ class RunFolder:
         self.model = self.path / "model.keras"
         self.database = self.path / "database.npz"
         self.metrics = self.path / "metrics.json"
+        self.report = self.path / "report.html"
 
     @property
     def finished(self) -> bool:

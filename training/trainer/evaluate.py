@@ -16,6 +16,7 @@ from training.data.protocols import Split
 from training.data.rows import Rows
 
 _BATCH = 256
+_SAMPLE = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +27,13 @@ class Evaluation:
         figures: The content of `metrics.json` that the model and the split decide.
         query_codes: packed codes, uint8 [Q, bits / 8].
         database_codes: packed codes, uint8 [N, bits / 8].
+        continuous_sample: continuous codes of some of the database, [n, bits].
     """
 
     figures: dict[str, Any]
     query_codes: np.ndarray
     database_codes: np.ndarray
+    continuous_sample: np.ndarray
 
 
 def evaluate_model(
@@ -120,7 +123,8 @@ def evaluate(
         figures["map_of_unseen_classes"] = retrieval.mean_average_precision(
             query_codes[unseen], query_labels[unseen], database_codes, labels[split.database]
         )
-    return Evaluation(figures, query_codes, database_codes)
+    sample = database[:: max(1, len(database) // _SAMPLE)].copy()
+    return Evaluation(figures, query_codes, database_codes, sample)
 
 
 def _as_lists(curve: retrieval.PrecisionRecallCurve) -> dict[str, list[float]]:

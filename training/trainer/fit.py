@@ -210,10 +210,7 @@ def _codes_of_all(
 
 
 def _label_texts(dataset: ImageDataset, positions: np.ndarray) -> list[str]:
-    return [
-        ", ".join(name for name, has in zip(dataset.class_names, row, strict=True) if has)
-        for row in dataset.labels[positions]
-    ]
+    return [dataset.names_of(position) for position in positions]
 
 
 def _warn_of_collapse(figures: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ COLOURS = {
     "ot": "#D55E00",
 }
 _COLUMNS = 4
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -73,7 +73,7 @@ def write_figures(results: ComparisonResults, folder: Path) -> dict[str, Path]:
     ]
     written = {}
     for draw, caption in drawings:
-        with plt.rc_context(_STYLE):
+        with plt.rc_context(STYLE):
             figure = draw(results)
             if figure is not None:
                 path = folder / f"{draw.__name__.strip('_')}.png"
