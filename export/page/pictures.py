@@ -84,6 +84,7 @@ class RunPictures:
     """The images of a finished run's data set, as `training` finds them again."""
 
     def __init__(self, run: Path, data_dir: str | None = None) -> None:
+        from training.data import ImageDataset
         from training.runs.run_data import RunData
         from training.runs.run_folder import RunFolder
         from training.settings import FitSettings
@@ -92,6 +93,8 @@ class RunPictures:
         begun = folder.read_json(folder.config)
         settings = FitSettings.check(begun["settings"])
         self._dataset = RunData.load(settings, data_dir, begun=begun).dataset
+        if not isinstance(self._dataset, ImageDataset):
+            raise ValueError(f"The run was trained on vectors, so it has no pictures: {run}")
         self._positions = {name: at for at, name in enumerate(self._dataset.ids)}
 
     def content(self, name: str) -> bytes:

@@ -34,35 +34,39 @@ def write_report(
         OSError: when it cannot be written.
     """
     dataset, split = data.dataset, data.split
-    found = _Found(evaluation, data)
     sheet = PictureSheet(
         title,
         "A hit shares a label with the query and has a whole green frame, a miss a dashed red one."
         if dataset.class_names
-        else "The images have no labels, so no one knows which of them are hits.",
+        else "The data has no labels, so no one knows what is a hit.",
         MOST_BYTES - _FOR_DRAWINGS,
     )
     sheet.facts(facts)
-    if dataset.class_names:
-        sheet.section(f"Queries of each class and their {_FOUND} nearest")
-        sheet.rows(found.rows(found.first_of_classes()))
-        worst = found.worst()
-        sheet.section(
-            "The worst queries",
-            f"Of {found.looked_at:,} queries, those with the fewest hits among the {_FOUND} "
-            "nearest."
-            if len(worst)
-            else f"None: the {_FOUND} nearest of each of {found.looked_at:,} queries are hits.",
-        )
-        sheet.rows(found.rows(worst))
-    else:
-        sheet.section(f"Queries and their {_FOUND} nearest")
-        sheet.rows(found.rows(_spread(len(split.query), _CLASSES)))
+    if isinstance(dataset, ImageDataset):  # of vectors there are no pictures
+        _add_pictures(sheet, _Found(evaluation, data))
     sheet.section("Distances and bits")
     labels = dataset.labels
     for png, caption in drawings(evaluation, labels[split.query], labels[split.database]):
         sheet.figure(png, caption)
     write_text(path, sheet.html())
+
+
+def _add_pictures(sheet: PictureSheet, found: "_Found") -> None:
+    if not found.labelled:
+        sheet.section(f"Queries and their {_FOUND} nearest")
+        sheet.rows(found.rows(found.some(_CLASSES)))
+        return
+    sheet.section(f"Queries of each class and their {_FOUND} nearest")
+    sheet.rows(found.rows(found.first_of_classes()))
+    looked_at = found.some(_SEARCHED)
+    worst = found.worst(looked_at)
+    sheet.section(
+        "The worst queries",
+        f"Of {len(looked_at):,} queries, those with the fewest hits among the {_FOUND} nearest."
+        if len(worst)
+        else f"None: the {_FOUND} nearest of each of {len(looked_at):,} queries are hits.",
+    )
+    sheet.rows(found.rows(worst))
 
 
 class _Found:
@@ -73,8 +77,11 @@ class _Found:
         self._codes = evaluation.query_codes
         # Ids are not asked for: a position is enough.
         self._index = CodeIndex(evaluation.database_codes, np.arange(len(data.split.database)), "-")
-        self._some = _spread(len(data.split.query), _SEARCHED)
-        self.looked_at = len(self._some)
+        self.labelled = bool(data.dataset.class_names)
+
+    def some(self, most: int) -> np.ndarray:
+        """At most so many queries, spread evenly."""
+        return _spread(len(self._split.query), most)
 
     def first_of_classes(self) -> np.ndarray:
         """The first query of each class, or of classes spread evenly."""
@@ -84,14 +91,14 @@ class _Found:
         firsts = [int(labels[:, column].argmax()) for column in classes]
         return np.array(list(dict.fromkeys(firsts)))
 
-    def worst(self) -> np.ndarray:
-        """The queries with the fewest hits, and a miss; of equal ones the first."""
-        positions, _ = self._index.search(self._codes[self._some], k=_FOUND)
+    def worst(self, queries: np.ndarray) -> np.ndarray:
+        """Those of some queries with the fewest hits, and a miss; of equal ones the first."""
+        positions, _ = self._index.search(self._codes[queries], k=_FOUND)
         hits = np.array(
-            [self._relevant(*one).sum() for one in zip(self._some, positions, strict=True)]
+            [self._relevant(*one).sum() for one in zip(queries, positions, strict=True)]
         )
         order = np.argsort(hits, kind="stable")
-        return self._some[order[hits[order] < positions.shape[1]][:_WORST]]
+        return queries[order[hits[order] < positions.shape[1]][:_WORST]]
 
     def rows(self, queries: np.ndarray) -> list[tuple[Shown, list[Shown]]]:
         """The pictures of queries, and of what they found."""

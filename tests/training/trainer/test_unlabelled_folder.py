@@ -78,7 +78,7 @@ def test_it_is_measured_by_neighbours_and_evaluate_finds_the_same(
     again = json.loads(result.stdout[result.stdout.index("{") :])
     assert again["neighbour_recall_at_10"] == pytest.approx(recall[10], abs=1e-9)
     report = (finished / "report.html").read_text()
-    assert "have no labels" in report
+    assert "has no labels" in report
     assert report.count('class="query"') == 6
     assert 'class="hit"' not in report
 
