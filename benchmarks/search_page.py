@@ -93,7 +93,9 @@ def make_collection(items: int, folder: Path) -> IndexCollection:
     encoder = ServedEncoder.load(version)
     codes = np.random.default_rng(1).integers(0, 256, (items, BITS // 8), dtype=np.uint8)
     index = CodeIndex(codes, np.arange(items), encoder.fingerprint)
-    return IndexCollection(encoder, index, Repeated(jpegs(200, 640, 480, seed=2)))
+    collection = IndexCollection(encoder, index, Repeated(jpegs(200, 640, 480, seed=2)))
+    collection.warm_up()
+    return collection
 
 
 @contextmanager

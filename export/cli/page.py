@@ -151,7 +151,9 @@ def _indexed(options: AnyEncoderOptions, index: Path, asked: PageOptions) -> "Co
     pictures = open_pictures(asked.images, index, database.ids, asked.data_dir)
     encoder = options.load_any()
     check_code_space(database, index, encoder)
-    return IndexCollection(encoder, database, pictures)
+    collection = IndexCollection(encoder, database, pictures)
+    collection.warm_up()
+    return collection
 
 
 def _served(server: Server, images: Path) -> "Collection":

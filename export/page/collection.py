@@ -2,6 +2,7 @@
 
 import threading
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -92,6 +93,12 @@ class Collection(ABC):
             ValueError: if it is no image.
         """
         return picture(self._pictures.content(self.name(item)))
+
+    def warm_up(self) -> None:
+        """Searches once with a picture of the collection: the first search is a slow one."""
+        with suppress(OSError, ValueError):  # such as of no items, or a picture that is gone
+            code = self.encode(self.picture(self.random()).content)
+            self.search(code, 1, None)
 
     def _thumbnail(self, item: int) -> Picture:
         content = self._pictures.content(self.name(item))

@@ -51,10 +51,12 @@ class FolderPictures:
         if not folder.is_dir():
             raise NotADirectoryError(f"`--images` must be a folder. Received: {folder}")
         self._folder = folder
+        self._by_path_only = False
 
     def check(self, ids: Sequence[str]) -> None:
         """Refuses a folder that has none of some of the ids of an index, by a `ValueError`."""
         some = [ids[at] for at in range(0, len(ids), max(1, len(ids) // _LOOKED_FOR))]
+        self._by_path_only = any(self._at_path(name) for name in some)
         if some and not any(self._find(name) for name in some):
             raise ValueError(
                 "`--images` must be the folder of the images that the index was made of. None of "
@@ -69,11 +71,14 @@ class FolderPictures:
         return path.read_bytes()
 
     def _find(self, name: str) -> Path | None:
+        path = self._at_path(name)
+        return path if path or self._by_path_only else self._by_stem.get(name)
+
+    def _at_path(self, name: str) -> Path | None:
         path = Path(name)
-        leads_out = path.is_absolute() or path.drive or ".." in path.parts or "\0" in name
-        if not leads_out and (self._folder / path).is_file():
-            return self._folder / path
-        return self._by_stem.get(name)
+        if path.is_absolute() or path.drive or ".." in path.parts or "\0" in name:
+            return None
+        return self._folder / path if (self._folder / path).is_file() else None
 
     @cached_property
     def _by_stem(self) -> dict[str, Path]:

@@ -98,7 +98,8 @@ class PictureSheet:
 
 def _picture(shown: Shown, kind: str = "") -> str:
     judged = "" if shown.relevant is None else "hit" if shown.relevant else "miss"
-    alt = escape(f"{shown.name}: {shown.note}" if shown.note else shown.name)
+    what = kind.capitalize() or {None: "Found", True: "Hit", False: "Miss"}[shown.relevant]
+    alt = escape(": ".join(filter(None, (what, shown.name, shown.note))))
     try:
         if shown.content is None:
             raise ValueError("no picture")

@@ -89,7 +89,7 @@ class _Found:
         having = np.flatnonzero(labels.any(axis=0))
         classes = having[_spread(len(having), _CLASSES)]
         firsts = [int(labels[:, column].argmax()) for column in classes]
-        return np.array(list(dict.fromkeys(firsts)))
+        return np.array(list(dict.fromkeys(firsts)), dtype=int)
 
     def worst(self, queries: np.ndarray) -> np.ndarray:
         """Those of some queries with the fewest hits, and a miss; of equal ones the first."""

@@ -25,7 +25,9 @@ def test_pictures_are_in_the_file_with_their_names() -> None:
     html = sheet.html()
     assert "<title>&lt;Found&gt;</title>" in html
     assert "<dt>mAP</dt><dd>0.5</dd>" in html
-    assert re.search(r'<li class="hit"><img alt="a&lt;b&gt;.jpg: cat" src="data:image/jpeg;', html)
+    assert re.search(
+        r'<li class="hit"><img alt="Hit: a&lt;b&gt;.jpg: cat" src="data:image/jpeg;', html
+    )
     assert re.search(r'<li class="miss"><span class="none">is no image', html)
     assert '<li class="query"><span class="none">no picture' in html
     assert "<span>q?.jpg</span>" in html
