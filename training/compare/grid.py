@@ -186,8 +186,4 @@ def grid_runs(grid: Grid, choices: dict[Column, Choice], single_label: bool) -> 
 
 def by_cell(runs: list[GridRun]) -> list[list[GridRun]]:
     """Groups of neighbours that differ in the seed only."""
-
-    def cell(run: GridRun) -> tuple:
-        return (*run.column, run.bits, run.weight, run.place)
-
-    return [list(group) for _, group in groupby(runs, cell)]
+    return [list(group) for _, group in groupby(runs, lambda run: run.cell)]

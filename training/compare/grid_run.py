@@ -1,8 +1,11 @@
 """One run of the grid: what is trained, and how it is named."""
 
 import re
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True, order=True)
@@ -43,6 +46,29 @@ class GridRun:
     def column(self) -> tuple[str, str]:
         """Method and quantization."""
         return self.method, self.quantization
+
+    @property
+    def cell(self) -> Self:
+        """What runs have in common that differ in their seed only."""
+        return replace(self, seed=0)
+
+    @property
+    def quantization_arguments(self) -> dict[str, Any]:
+        """What `HashingModel` and `fit` take; a schedule is a callback: see `schedules`."""
+        return {
+            "quantization": self.quantization,
+            "quantization_weight": 0.0 if self.place == "schedule" else self.weight,
+            "quantize": self.place if self.place in ("raw", "relaxed") else None,
+        }
+
+    @property
+    def schedules(self) -> "list[keras.callbacks.Callback]":
+        """HashNet's continuation, growing by the run's multiple of the published rate."""
+        if self.place != "schedule":
+            return []
+        from keras_hashing.callbacks import ScaleContinuation
+
+        return [ScaleContinuation(gamma=self.weight * ScaleContinuation().gamma)]
 
     @property
     def file_name(self) -> str:

@@ -1,7 +1,6 @@
 """How far a grid is, and how long it will take."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +16,7 @@ from training.compare.grid_run import GridRun
 def run_progress(
     title: str, runs: list[GridRun], left: list[GridRun], workers: int, verbose: int
 ) -> Iterator[Callable[[GridRun, dict[str, Any]], None]]:
-    """A bar with the time left on a terminal, a line a run elsewhere; nothing if not verbose.
+    """A bar with the time left on a terminal, a line per run elsewhere; nothing if not verbose.
 
     The estimate is by quantization, since those take different times: runs left × mean seconds of
     the finished ones of the same quantization (of all, where there is none yet) / workers.
@@ -54,7 +53,7 @@ def run_progress(
         def advance(run: GridRun, result: dict[str, Any]) -> None:
             nonlocal done
             done += 1
-            time_left = f"{duration(estimate.seconds_left(run))} left"
+            time_left = f"{duration(estimate.seconds_left(run, result))} left"
             if result["status"] == "done":
                 told = f"mAP {result['map']:.4f}"
             else:
@@ -72,25 +71,15 @@ def run_progress(
 
 class _Estimate:
     def __init__(self, left: list[GridRun], workers: int) -> None:
-        self.left = list(left)
-        self.workers = workers
+        self.left, self.workers = list(left), workers
         self.finished: dict[str, list[float]] = {}
-        self.latest = [time.perf_counter()] * workers
 
-    def seconds_left(self, run: GridRun) -> float:
+    def seconds_left(self, run: GridRun, result: dict[str, Any]) -> float:
         """Notes that a run has just finished."""
-        now = time.perf_counter()
-        # The worker that finished is taken to be the one that was busy longest.
-        self.latest.sort()
-        self.finished.setdefault(run.quantization, []).append(now - self.latest[0])
-        self.latest[0] = now
         self.left.remove(run)
+        parts = result.get("seconds", {})
+        seconds = sum(parts.get(part, 0.0) for part in ("prepare", "train", "evaluate"))
+        self.finished.setdefault(run.quantization, []).append(seconds)
         everything = [seconds for kind in self.finished.values() for seconds in kind]
-        total = sum(
-            _mean(self.finished.get(waiting.quantization, everything)) for waiting in self.left
-        )
-        return total / self.workers
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+        waiting = (self.finished.get(one.quantization, everything) for one in self.left)
+        return sum(sum(known) / len(known) for known in waiting) / self.workers

@@ -23,7 +23,7 @@ from training.compare.report.report import commands_of, write_report
 from training.compare.report.results import ComparisonResults
 from training.compare.workers import fine_tuner
 from training.compare.workers.digest_of_code import digest_of_code
-from training.compare.workers.fine_tuner import FineTuner, fit_settings, schedules
+from training.compare.workers.fine_tuner import FineTuner, fit_settings
 from training.compare.workers.image_data import ImageData
 from training.data import load_dataset
 from training.runs.run_folder import RunFolder
@@ -204,8 +204,8 @@ def test_tuning_sees_training_images_only_and_the_schedule_grows_as_it_is_asked_
 
 
 def test_only_a_schedule_is_a_callback() -> None:
-    assert schedules(HSWD) == []
-    (growth,) = schedules(GridRun("hashnet", "native", 16, 3.0, "schedule", 0))
+    assert HSWD.schedules == []
+    (growth,) = GridRun("hashnet", "native", 16, 3.0, "schedule", 0).schedules
     assert growth.gamma == pytest.approx(0.015)
 
 

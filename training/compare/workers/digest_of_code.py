@@ -7,7 +7,7 @@ from pathlib import Path
 from training.compare.recipe import Mode
 
 _ROOT = Path(__file__).resolve().parents[3]
-_LIBRARY = (
+_SHARED = (
     "keras_hashing/backend",
     "keras_hashing/callbacks",
     "keras_hashing/layers",
@@ -15,34 +15,29 @@ _LIBRARY = (
     "keras_hashing/methods",
     "keras_hashing/models",
     "keras_hashing/retrieval",
+    "training/data/epoch_order.py",
+    "training/trainer/feature_network.py",
+    "training/compare/grid_run.py",
+    "training/compare/workers/frozen_data.py",
+    "training/compare/workers/measure_codes.py",
 )
 _PARTS: dict[Mode, tuple[str, ...]] = {
     "frozen": (
-        *_LIBRARY,
-        "training/data/epoch_order.py",
-        "training/compare/workers/frozen_data.py",
-        "training/trainer/feature_network.py",
+        *_SHARED,
         "training/compare/workers/host_sorted_swd.py",
-        "training/compare/workers/measure_codes.py",
         "training/compare/workers/frozen_trainer.py",
     ),
     "fine-tuned": (
-        *_LIBRARY,
+        *_SHARED,
         "keras_hashing/optimizers",
-        "training/data/augmentation.py",
-        "training/backbones",
-        "training/data/epoch_order.py",
-        "training/trainer/model.py",
-        "training/trainer/optimizer.py",
-        "training/trainer/trainer.py",
-        "training/trainer/feature_network.py",
-        "training/data/pipeline.py",
         "keras_hashing/images/preprocessing.py",
+        "training/data/augmentation.py",
+        "training/data/pipeline.py",
+        "training/backbones",
+        "training/trainer",
         "training/callbacks/seed_each_epoch.py",
         "training/compare/workers/fine_tuner.py",
-        "training/compare/workers/frozen_data.py",
         "training/compare/workers/image_data.py",
-        "training/compare/workers/measure_codes.py",
     ),
 }
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import keras
 
-from keras_hashing.callbacks import ScaleContinuation
 from training.callbacks.history_log import read_history
 from training.compare.comparison_folder import run_folder
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
 from training.compare.workers.image_data import ImageData
-from training.compare.workers.measure_codes import measure_codes
+from training.compare.workers.measure_codes import line_of, measure_codes
 from training.data.split import Split
 from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
@@ -51,7 +50,7 @@ class FineTuner:
         recipe, data = self.data.recipe, self.data.of(run)
         folder = RunFolder(run_folder(self.runs, run))
         training = begin_or_resume(
-            fit_settings(run, recipe, data.split), data, folder, self.code, schedules(run)
+            fit_settings(run, recipe, data.split), data, folder, self.code, run.schedules
         )
         prepared = time.perf_counter()
         training.run(folder, verbose=0)
@@ -61,26 +60,19 @@ class FineTuner:
         split = data.split
         query, database = training.codes(split.query), training.codes(split.database)
         figures, arrays = measure_codes(run, recipe, data.dataset.labels, split, query, database)
-        ended = time.perf_counter()
-        return {
-            **figures,
-            "loss": history[-1]["loss"],
-            "similarity_loss": history[-1]["similarity_loss"],
-            "quantization_loss": history[-1].get("quantization_loss"),
-            "seconds": {
-                "prepare": round(prepared - started, 3),
-                "first_epoch": history[0]["seconds"],
-                "train": round(sum(line["seconds"] for line in history), 3),
-                "evaluate": round(ended - trained, 3),
-            },
-        }, arrays
+        seconds = {
+            "prepare": prepared - started,
+            "first_epoch": history[0]["seconds"],
+            "train": sum(line["seconds"] for line in history),
+            "evaluate": time.perf_counter() - trained,
+        }
+        return line_of(figures, history[-1], seconds), arrays
 
 
 def fit_settings(run: GridRun, recipe: Recipe, split: Split) -> FitSettings:
     """The settings by which `fit` trains a run of a comparison that fine-tunes.
 
-    A schedule (`schedules`) is a callback and no setting. Cut and radius are lowered to what the
-    split and the code have.
+    Cut and radius are lowered to what the split and the code have.
 
     Raises:
         ValueError: when a value breaks its rule, or the recipe leaves the backbone frozen.
@@ -94,18 +86,9 @@ def fit_settings(run: GridRun, recipe: Recipe, split: Split) -> FitSettings:
             **recipe.fine_tuning.model_dump(),
             "method": run.method,
             "bits": run.bits,
-            "quantization": run.quantization,
-            "quantization_weight": 0.0 if run.place == "schedule" else run.weight,
-            "quantize": run.place if run.place in ("raw", "relaxed") else None,
+            **run.quantization_arguments,
             "seed": run.seed,
             "k": min(recipe.k, len(split.database)),
             "radius": min(recipe.radius, run.bits),
         }
     )
-
-
-def schedules(run: GridRun) -> list[keras.callbacks.Callback]:
-    """HashNet's continuation, growing by the run's multiple of the published rate."""
-    if run.place != "schedule":
-        return []
-    return [ScaleContinuation(gamma=run.weight * ScaleContinuation().gamma)]

@@ -13,20 +13,18 @@ import keras
 import numpy as np
 
 from keras_hashing import methods
-from keras_hashing.callbacks import ScaleContinuation
 from keras_hashing.layers import HashHead
 from keras_hashing.models import HashingModel
 from training.compare.grid_run import GridRun
 from training.compare.workers.frozen_data import FrozenData
 from training.compare.workers.host_sorted_swd import HostSortedSWD
-from training.compare.workers.measure_codes import measure_codes
+from training.compare.workers.measure_codes import line_of, measure_codes
 from training.data.epoch_order import epoch_order, steps_per_epoch
 from training.trainer.feature_network import small_weights
 
 _ENCODED_AT_ONCE = 2048
-PUBLISHED_GROWTH = 0.005
 
-State = tuple[list[Any], list[Any], list[Any], list[Any]]
+State = tuple[list[Any], ...]  # trainable, non-trainable, of the optimizer, of the metrics
 
 
 class Trainer:
@@ -49,21 +47,8 @@ class Trainer:
             return jax.lax.scan(step, state, order)[0]
 
         def encode(trainable: Any, non_trainable: Any, features: Any) -> Any:
-            variables = dict(
-                zip(
-                    (id(v) for v in (*model.trainable_variables, *model.non_trainable_variables)),
-                    (*trainable, *non_trainable),
-                    strict=True,
-                )
-            )
-            values = [
-                [variables[id(v)] for v in group]
-                for group in (
-                    model.encoder.trainable_variables,
-                    model.encoder.non_trainable_variables,
-                )
-            ]
-            return model.encoder.stateless_call(*values, features, training=False)[0]
+            weights = trainable, non_trainable
+            return model.encoder.stateless_call(*weights, features, training=False)[0]
 
         self._epoch: Callable[..., State] = jax.jit(epoch, donate_argnums=0)
         self._encode = jax.jit(encode)
@@ -84,14 +69,15 @@ class Trainer:
             batch_normalization=method.normalizes_codes,
             kernel_initializer=small_weights(run.seed + 1),
         )
+        quantization = run.quantization_arguments
+        if run.quantization == "swd":
+            quantization["quantization"] = HostSortedSWD()
         model = HashingModel(
             keras.Model(features, outputs),
             bits=run.bits,
             method=method,
-            quantization=HostSortedSWD() if run.quantization == "swd" else run.quantization,
-            quantization_weight=0.0 if run.place == "schedule" else run.weight,
-            quantize=run.place if run.place in ("raw", "relaxed") else None,
             head=head,
+            **quantization,
         )
         schedule = keras.optimizers.schedules.CosineDecay(
             self.recipe.learning_rate, self.recipe.epochs * steps
@@ -118,14 +104,17 @@ class Trainer:
         steps = steps_per_epoch(len(split.train), self.recipe.batch_size)
         model = self._new_model(run, steps)
         state = _state_of(model)
-        callbacks = _callbacks(run, model, steps, self.recipe.epochs)
+        callbacks = keras.callbacks.CallbackList(
+            run.schedules, model=model, epochs=self.recipe.epochs, steps=steps
+        )
+        callbacks.on_train_begin()
         orders = self._orders(run, split.train)
         prepared = time.perf_counter()
 
         first_epoch = 0.0
         for epoch in range(self.recipe.epochs):
             state = (*state[:3], [value * 0 for value in state[3]])  # metrics of this epoch only
-            if callbacks:
+            if run.schedules:
                 state = self._steps(model, state, callbacks, epoch, orders[epoch], features, labels)
             else:
                 state = self._epoch(state, orders[epoch], features, labels)
@@ -139,19 +128,13 @@ class Trainer:
         trained = time.perf_counter()
 
         figures, arrays = self._measure(run, model, split, mean, deviation)
-        ended = time.perf_counter()
-        return {
-            **figures,
-            "loss": parts["loss"],
-            "similarity_loss": parts["similarity_loss"],
-            "quantization_loss": parts.get("quantization_loss"),
-            "seconds": {
-                "prepare": round(prepared - started, 3),
-                "first_epoch": round(first_epoch, 3),
-                "train": round(trained - prepared, 3),
-                "evaluate": round(ended - trained, 3),
-            },
-        }, arrays
+        seconds = {
+            "prepare": prepared - started,
+            "first_epoch": first_epoch,
+            "train": trained - prepared,
+            "evaluate": time.perf_counter() - trained,
+        }
+        return line_of(figures, parts, seconds), arrays
 
     def _orders(self, run: GridRun, train: np.ndarray) -> list[np.ndarray]:
         labels, size = self.data.labels[train], self.recipe.batch_size
@@ -164,7 +147,7 @@ class Trainer:
         self,
         model: HashingModel,
         state: State,
-        callbacks: list[keras.callbacks.Callback],
+        callbacks: keras.callbacks.CallbackList,
         epoch: int,
         order: np.ndarray,
         features: Any,
@@ -172,19 +155,19 @@ class Trainer:
     ) -> State:
         """One epoch step by step, since callbacks change the method's state in between."""
         _assign(model, state)
-        for callback in callbacks:
-            callback.on_epoch_begin(epoch)
+        callbacks.on_epoch_begin(epoch)
         for number, rows in enumerate(order):
             state = self._epoch(_state_of(model), rows[None], features, labels)
             _assign(model, state)
-            for callback in callbacks:
-                callback.on_train_batch_end(number)
+            callbacks.on_train_batch_end(number)
         return _state_of(model)
 
     def _measure(
         self, run: GridRun, model: HashingModel, split: Any, mean: np.ndarray, deviation: np.ndarray
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        weights = _state_of(model)[:2]
+        encoder = model.encoder
+        groups = encoder.trainable_variables, encoder.non_trainable_variables
+        weights = [[variable.value for variable in group] for group in groups]
 
         def codes(rows: np.ndarray) -> np.ndarray:
             found = np.empty((len(rows), run.bits), dtype=np.float32)
@@ -201,38 +184,19 @@ class Trainer:
 
 def _state_of(model: HashingModel) -> State:
     """The state that `model.train_step` of the JAX backend takes and gives."""
-    return (
-        [v.value for v in model.trainable_variables],
-        [v.value for v in model.non_trainable_variables],
-        [v.value for v in model.optimizer.variables],
-        [v.value for v in model.metrics_variables],
-    )
+    return tuple([variable.value for variable in group] for group in _variables(model))
 
 
 def _assign(model: HashingModel, state: State) -> None:
-    variables = (
+    for group, values in zip(_variables(model), state, strict=True):
+        for variable, value in zip(group, values, strict=True):
+            variable.assign(value)
+
+
+def _variables(model: HashingModel) -> tuple[list[Any], ...]:
+    return (
         model.trainable_variables,
         model.non_trainable_variables,
         model.optimizer.variables,
         model.metrics_variables,
     )
-    for group, values in zip(variables, state, strict=True):
-        for variable, value in zip(group, values, strict=True):
-            variable.assign(value)
-
-
-def _callbacks(
-    run: GridRun, model: HashingModel, steps: int, epochs: int
-) -> list[keras.callbacks.Callback]:
-    """The schedules of a native quantization, ready to be called."""
-    if run.quantization != "native":
-        return []
-    if run.place == "schedule":
-        callbacks = [ScaleContinuation(gamma=run.weight * PUBLISHED_GROWTH)]
-    else:
-        callbacks = model.method.native_callbacks()
-    for callback in callbacks:
-        callback.set_model(model)
-        callback.set_params({"epochs": epochs, "steps": steps})
-        callback.on_train_begin()
-    return callbacks

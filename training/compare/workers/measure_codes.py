@@ -12,6 +12,19 @@ from training.data.split import Split
 HISTOGRAM_EDGES = np.linspace(-4, 4, 81)
 
 
+def line_of(
+    figures: dict[str, Any], losses: dict[str, float], seconds: dict[str, float]
+) -> dict[str, Any]:
+    """What the line of a run says of its figures, its last losses and its time."""
+    return {
+        **figures,
+        "loss": losses["loss"],
+        "similarity_loss": losses["similarity_loss"],
+        "quantization_loss": losses.get("quantization_loss"),
+        "seconds": {part: round(value, 3) for part, value in seconds.items()},
+    }
+
+
 def measure_codes(
     run: GridRun,
     recipe: Recipe,

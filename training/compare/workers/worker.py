@@ -72,9 +72,8 @@ def _on_frozen_features(folder: Path) -> Train:
 
     def train(run: GridRun) -> tuple[dict[str, Any], dict[str, Any]]:
         nonlocal trainer, cell
-        this_cell = (*run.column, run.bits, run.weight, run.place, run.stage)
-        if trainer is None or this_cell != cell:
-            trainer, cell = Trainer(run, data), this_cell
+        if trainer is None or run.cell != cell:
+            trainer, cell = Trainer(run, data), run.cell
         return trainer.train(run)
 
     return train
