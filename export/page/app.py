@@ -55,6 +55,7 @@ def make_app(collection: Collection, title: str, host: str = "127.0.0.1") -> Sta
         Route("/thumbnail/{item:int}", page.thumbnail),
         Route("/picture/{item:int}", page.picture),
         Route("/duplicates", page.duplicates),
+        Route("/duplicates/{cluster:int}", page.cluster),
         Route("/duplicates.txt", page.removable),
     ]
     return Starlette(
@@ -150,11 +151,10 @@ class _Page:
     def duplicates(self, request: Request) -> Response:
         collection, found = self._duplicates(request)
         start = _number(request, "start", 0, 0, None)
-        shown = []
-        for cluster in found.clusters[start : start + _CLUSTERS]:
-            items = cluster[:_OF_A_CLUSTER].tolist()
-            compared = collection.compared(collection.index.codes[items[0]], items)
-            shown.append({"size": len(cluster), "items": [one._asdict() for one in compared]})
+        shown = [
+            {"size": len(cluster), "items": _compared(collection, cluster, 0)}
+            for cluster in found.clusters[start : start + _CLUSTERS]
+        ]
         return _Json(
             {
                 "clusters": len(found.clusters),
@@ -163,6 +163,14 @@ class _Page:
                 "shown": shown,
             }
         )
+
+    def cluster(self, request: Request) -> Response:
+        """More items of a cluster than were shown of all."""
+        collection, found = self._duplicates(request)
+        number, start = request.path_params["cluster"], _number(request, "start", 0, 0, None)
+        if number >= len(found.clusters):
+            raise HTTPException(404, f"There are {len(found.clusters)} clusters")
+        return _Json({"items": _compared(collection, found.clusters[number], start)})
 
     def removable(self, request: Request) -> Response:
         """The ids of all items of a cluster but the first, one a line."""
@@ -192,6 +200,12 @@ class _Page:
         except IndexError:
             raise HTTPException(404, f"There is no such item. Received: item={text}") from None
         return item
+
+
+def _compared(collection: IndexCollection, cluster: np.ndarray, start: int) -> list[dict[str, Any]]:
+    """Items of a cluster from `start`, with what their codes have different from the first's."""
+    first, items = collection.index.codes[cluster[0]], cluster[start : start + _OF_A_CLUSTER]
+    return [one._asdict() for one in collection.compared(first, items.tolist())]
 
 
 def _number(request: Request, name: str, default: int, least: int, most: int | None) -> int:

@@ -7,6 +7,7 @@ const ROW = 64; // bits in a row of the strip
 let about;
 let query = null; // {code, item, name, picture}: what the results are near to
 let latest = new AbortController();
+let waiting; // for a slider to come to rest
 
 // Small parts
 
@@ -110,6 +111,7 @@ async function ask(url, options = {}) {
 
 // Only the latest question is answered; what fails is said, and the page goes on.
 async function attempt(work) {
+  clearTimeout(waiting);
   latest.abort();
   latest = new AbortController();
   try {
@@ -252,19 +254,32 @@ function showDuplicates(start = 0) {
 }
 
 function clusterOf(cluster, number) {
-  const cards = cluster.items.map((one, at) => {
-    const made = card(one, (found) => searchItem(found.item), "search with this picture");
-    const box = element("input", { type: "checkbox", checked: chosen.get(one.id) ?? at > 0 });
-    box.onchange = () => chosen.set(one.id, box.checked);
-    const label = element("label", { className: "remove" }, box, "Remove");
-    box.setAttribute("aria-label", `Remove ${nameOf(one)}`);
-    made.append(label);
-    return made;
-  });
-  const more = cluster.size - cards.length;
-  const heading = `Cluster ${number}: ${count(cluster.size, "picture")}` + (more ? `, ${more} of them not shown` : "");
-  const grid = element("ul", { className: "grid", onkeydown: moveByArrow }, ...cards);
-  return element("li", {}, element("h2", { textContent: heading }), grid);
+  const grid = element("ul", { className: "grid", onkeydown: moveByArrow });
+  const add = (items) => {
+    const shown = grid.childElementCount;
+    grid.append(...items.map((one, at) => removableCard(one, shown + at > 0)));
+    const left = cluster.size - grid.childElementCount;
+    more.textContent = `Show more of the ${left} that are left, and on the list`;
+    more.hidden = !left;
+  };
+  const more = element("button", { type: "button" });
+  more.onclick = () =>
+    attempt(async (signal) => {
+      const where = `distance=${$("radius").value}&start=${grid.childElementCount}`;
+      add((await (await ask(`duplicates/${number - 1}?${where}`, { signal })).json()).items);
+    });
+  add(cluster.items);
+  const heading = element("h2", { textContent: `Cluster ${number}: ${count(cluster.size, "picture")}` });
+  return element("li", {}, heading, grid, more);
+}
+
+function removableCard(one, removed) {
+  const made = card(one, (found) => searchItem(found.item), "search with this picture");
+  const box = element("input", { type: "checkbox", checked: chosen.get(one.id) ?? removed });
+  box.onchange = () => chosen.set(one.id, box.checked);
+  box.setAttribute("aria-label", `Remove ${nameOf(one)}`);
+  made.append(element("label", { className: "remove" }, box, "Remove"));
+  return made;
 }
 
 function download() {
@@ -304,7 +319,6 @@ function follow() {
 }
 
 function slider(name, text, then) {
-  let waiting;
   $(name).addEventListener("input", () => {
     $(`${name}-value`).textContent = text($(name).value);
     clearTimeout(waiting);
@@ -332,7 +346,10 @@ async function start() {
 
   slider("k", (value) => value, searchAgain);
   slider("distance", (value) => (Number(value) === about.bits ? "any" : value), searchAgain);
-  slider("radius", (value) => value, showDuplicates.bind(null, 0));
+  slider("radius", (value) => value, () => {
+    chosen.clear();
+    showDuplicates();
+  });
   $("choose").onclick = () => $("file").click();
   $("random").onclick = () => searchItem("random");
   $("random").disabled = !about.items;

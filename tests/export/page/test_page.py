@@ -227,5 +227,8 @@ def test_near_duplicates_are_those_of_the_command(
     clusters = [[one["item"] for one in cluster["items"]] for cluster in answer["shown"]]
     assert clusters == [cluster.tolist() for cluster in found.clusters]
     assert page.get("/duplicates?distance=0&start=1").json()["shown"] == answer["shown"][1:]
+    largest = page.get("/duplicates/0?distance=0&start=1").json()["items"]
+    assert largest == answer["shown"][0]["items"][1:]
+    assert page.get("/duplicates/99?distance=0").status_code == 404
     listed = page.get("/duplicates.txt?distance=0").text.splitlines()
     assert listed == (tmp_path / "delete.txt").read_text().splitlines()

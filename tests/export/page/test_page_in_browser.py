@@ -12,6 +12,7 @@ import uvicorn
 from bright_parts import COLOURS, picture
 from starlette.applications import Starlette
 
+import export.page.app
 from keras_hashing.files.picture_sheet import PictureSheet, Shown
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -144,11 +145,17 @@ def test_it_is_used_by_keyboard(tab: "sync_api.Page") -> None:
     tab.wait_for_function("() => document.activeElement.closest('#results')")
 
 
-def test_near_duplicates_are_seen_and_listed(tab: "sync_api.Page", shop: Path) -> None:
+def test_near_duplicates_are_seen_and_listed(
+    tab: "sync_api.Page", shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export.page.app, "_OF_A_CLUSTER", 3)
     tab.click("#to-duplicates")
     put(tab, "#radius", 0)
     tab.wait_for_selector("#duplicates-status:text('6 clusters with 18 pictures')")
     assert ids(tab, "#clusters > li:first-child")[0] == "blue/0.jpg"
+    assert "blue/3.jpg" not in ids(tab, "#clusters > li:first-child")
+    tab.get_by_text("Show more of the 1 that are left").first.click()
+    tab.get_by_label("Remove blue, blue/3.jpg").wait_for()
     tab.get_by_label("Remove blue, blue/0.jpg").check()
     tab.get_by_label("Remove blue, blue/1.jpg").uncheck()
     with tab.expect_download() as download:
