@@ -1,13 +1,15 @@
 """From an encoder to a SavedModel that TensorFlow Serving serves as it is."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
 from export.saved_model.graph_ops import check_standard_ops
+from export.saved_model.served_inputs import ServedInput, served_inputs
 from export.saved_model.served_search import DEFAULT_K, MAX_K, ServedSearch
 from export.saved_model.warm_up import write_warm_up
 from export.versions.checksums import write_checksums
@@ -21,8 +23,13 @@ if TYPE_CHECKING:
     from keras_hashing.encoder import HashEncoder
     from keras_hashing.retrieval import CodeIndex
 
+Signature: TypeAlias = Callable[[tf.Tensor], dict[str, tf.Tensor]]
+
 SIGNATURES = ["encode", "encode_bytes", "continuous", "serving_default", "card"]
 SEARCH_SIGNATURES = ["search", "search_code"]
+# Of an encoder of vectors.
+VECTOR_SIGNATURES = ["encode_vectors", "continuous", "serving_default", "card"]
+VECTOR_SEARCH_SIGNATURES = ["search_vectors", "search_code"]
 
 
 def export_saved_model(
@@ -34,7 +41,8 @@ def export_saved_model(
 ) -> Path:
     """Writes an encoder as the next numbered version of a served model.
 
-    The SavedModel has these signatures, each with a free batch dimension (n may be 0):
+    The SavedModel of an encoder of images has these signatures, each with a free batch dimension
+    (n may be 0):
 
         encode, serving_default    images uint8 [n, h, w, C]  →  code uint8 [n, K/8]
         encode_bytes               encoded string [n]         →  code uint8 [n, K/8]
@@ -47,10 +55,14 @@ def export_saved_model(
                                                  distances int32 [n, k]
         search_code    code uint8 [n, K/8]    →  the same
 
+    That of an encoder of vectors has `encode_vectors`, also the `serving_default`, `continuous` and
+    `search_vectors`, all of them of vectors float32 [n, D], in place of those of images; a row that
+    is not finite is refused, and named.
+
     Images may have any size; the graph resizes them. `encoded` are image files (JPEG, PNG, …) of
     any sizes. Preprocessing is that of the training.
 
-    Both searches take the optional inputs `k` (int32, 1 to 1,000, default 10; n · k at most 2^20)
+    Searches take the optional inputs `k` (int32, 1 to 1,000, default 10; n · k at most 2^20)
     and `max_distance` (int32, at least 0, default K): scalars, [1], or [n] with a number for each
     row; the answers have as many columns as the largest k. Answers come nearest first,
     equal distances in the order of the index. Where a row has fewer than k, the rest of its
@@ -142,8 +154,9 @@ def _check_model(encoder: "HashEncoder") -> None:
 
 
 def _card(encoder: "HashEncoder", index: "CodeIndex | None", rerank: bool) -> Card:
+    signatures = VECTOR_SIGNATURES if encoder.takes_vectors else SIGNATURES
     if index is None:
-        return Card.of(encoder, SIGNATURES)
+        return Card.of(encoder, signatures)
     about_index = IndexCard(
         items=len(index),
         ids="int64" if index.integer_ids else "string",
@@ -152,31 +165,21 @@ def _card(encoder: "HashEncoder", index: "CodeIndex | None", rerank: bool) -> Ca
         rerank=rerank,
         batchable=True,
     )
-    return Card.of(encoder, SIGNATURES + SEARCH_SIGNATURES, about_index)
+    searches = VECTOR_SEARCH_SIGNATURES if encoder.takes_vectors else SEARCH_SIGNATURES
+    return Card.of(encoder, signatures + searches, about_index)
 
 
 def _write_graph(
     encoder: "HashEncoder", folder: Path, card: Card, index: "CodeIndex | None"
 ) -> None:
     """Writes the SavedModel, and nothing that lies beside it."""
-    model, preprocessing = encoder.model, encoder.of_images
-    input_dtype = model.inputs[0].dtype
-    pack = PackBits()
+    inputs, pack = served_inputs(encoder), PackBits()
 
-    def codes_of(pixels: tf.Tensor) -> tf.Tensor:
-        return model(tf.cast(pixels, input_dtype), training=False)
+    def encode_by(served: ServedInput) -> Signature:
+        return lambda rows: {"code": pack(served.codes(rows))}
 
-    def codes_of_bytes(encoded: tf.Tensor) -> tf.Tensor:
-        return codes_of(preprocessing.decode_batch(encoded))
-
-    def encode(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"code": pack(codes_of(preprocessing.resize(images)))}
-
-    def encode_bytes(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"code": pack(codes_of_bytes(encoded))}
-
-    def continuous(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"continuous": tf.cast(codes_of(preprocessing.resize(images)), tf.float32)}
+    def continuous(rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"continuous": tf.cast(inputs[0].codes(rows), tf.float32)}
 
     def served_card(request: tf.Tensor) -> dict[str, tf.Tensor]:
         few = tf.debugging.assert_less_equal(
@@ -187,24 +190,22 @@ def _write_graph(
         with tf.control_dependencies([few]):
             return {"card": tf.fill(tf.shape(request), tf.constant(card.model_dump_json()))}
 
-    images = tf.TensorSpec([None, None, None, preprocessing.channels], tf.uint8, name="images")
-    encoded = tf.TensorSpec([None], tf.string, name="encoded")
     archive = keras.export.ExportArchive()
-    archive.track(model)  # lookup tables and other assets of its layers
-    archive.add_endpoint("encode", encode, [images])  # the first is `serving_default` as well
-    archive.add_endpoint("encode_bytes", encode_bytes, [encoded])
-    archive.add_endpoint("continuous", continuous, [images])
+    archive.track(encoder.model)  # lookup tables and other assets of its layers
+    for served in inputs:  # the first is `serving_default` as well
+        archive.add_endpoint(served.encode, encode_by(served), [served.spec])
+    archive.add_endpoint("continuous", continuous, [inputs[0].spec])
     archive.add_endpoint("card", served_card, [tf.TensorSpec([None], tf.string, name="request")])
     if card.index is not None and index is not None:
-        _add_search(archive, codes_of_bytes, index, card.index.rerank)
+        _add_search(archive, inputs[-1], index, card.index.rerank)
     try:
         archive.write_out(str(folder), verbose=False)
     except tf.errors.OpError as error:  # TensorFlow's own name for a full disk, for example
         raise OSError(f"The SavedModel cannot be written to {folder}: {error.message}") from error
 
 
-def _add_search(archive: Any, codes_of_bytes: Any, index: "CodeIndex", rerank: bool) -> None:
-    """Adds the signatures that search."""
+def _add_search(archive: Any, queries: ServedInput, index: "CodeIndex", rerank: bool) -> None:
+    """Adds the signatures that search, for `queries` and for codes."""
     served = ServedSearch(index, rerank)
     pack = PackBits()
     # An input is optional only if its default is a tensor, in a plain function: an int is dropped.
@@ -213,9 +214,9 @@ def _add_search(archive: Any, codes_of_bytes: Any, index: "CodeIndex", rerank: b
     any_distance = tf.constant([index.bits])
 
     def search(
-        encoded: tf.Tensor, k: tf.Tensor = default_k, max_distance: tf.Tensor = any_distance
+        rows: tf.Tensor, k: tf.Tensor = default_k, max_distance: tf.Tensor = any_distance
     ) -> dict[str, tf.Tensor]:
-        continuous = codes_of_bytes(encoded)
+        continuous = queries.codes(rows)
         rank_by = tf.cast(continuous, tf.float32) if rerank else None
         return served.nearest(pack(continuous), k, max_distance, rank_by)._asdict()
 
@@ -228,9 +229,8 @@ def _add_search(archive: Any, codes_of_bytes: Any, index: "CodeIndex", rerank: b
         tf.TensorSpec(None, tf.int32, name="k"),
         tf.TensorSpec(None, tf.int32, name="max_distance"),
     ]
-    encoded = tf.TensorSpec([None], tf.string, name="encoded")
     code = tf.TensorSpec([None, packed_width(index.bits)], tf.uint8, name="code")
     archive.track(served.layer)
     archive.track(served.ids)
-    archive.add_endpoint("search", search, [encoded, *limits])
+    archive.add_endpoint(queries.search, search, [queries.spec, *limits])
     archive.add_endpoint("search_code", search_code, [code, *limits])

@@ -1,4 +1,4 @@
-"""A client that encodes image files with an exported SavedModel, with nothing of the training."""
+"""A client that encodes with an exported SavedModel, with nothing of the training."""
 
 import os
 import shlex
@@ -8,16 +8,17 @@ from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from export.index.encode_files import EncodedFiles, OnBadImage, encode_files
 from export.versions.checksums import verify_files
 from export.versions.version_folders import version_folder
+from keras_hashing.encoder import VectorInput
 from keras_hashing.encoder.card import Card
 
 
 class ServedEncoder:
-    """An exported SavedModel, called as a server calls it: by its signature `encode_bytes`.
+    """An exported SavedModel, called as a server calls it: by its signatures.
 
     Attributes:
         folder: the version's folder.
@@ -33,7 +34,8 @@ class ServedEncoder:
         self.folder = folder
         self.card = card
         self._model = model  # holds the variables that the signature reads
-        self._encode_bytes = model.signatures["encode_bytes"]
+        name = "encode_vectors" if self.takes_vectors else "encode_bytes"
+        self._encode = model.signatures[name]
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], verify: bool = True) -> Self:
@@ -78,6 +80,11 @@ class ServedEncoder:
         """How the command line names it."""
         return f"--model {shlex.quote(str(self.folder))}"
 
+    @property
+    def takes_vectors(self) -> bool:
+        """Whether it encodes vectors, not images."""
+        return self.card.vector_width is not None
+
     def has_fingerprint(self, fingerprint: str) -> bool:
         """Whether this is the name of the code space."""
         return fingerprint == self.fingerprint
@@ -92,13 +99,36 @@ class ServedEncoder:
             Packed codes, uint8, shape [n, K/8].
 
         Raises:
-            ValueError: if one of them is no image that TensorFlow can decode.
+            ValueError: if one of them is no image that TensorFlow can decode, or the model takes
+                vectors.
         """
+        if self.takes_vectors:
+            raise ValueError(
+                "This needs a model of images. Received: one of vectors of width "
+                f"{self.card.vector_width}"
+            )
         try:
-            outputs = self._encode_bytes(encoded=tf.constant(encoded, tf.string, [len(encoded)]))
+            outputs = self._encode(encoded=tf.constant(encoded, tf.string, [len(encoded)]))
         except tf.errors.InvalidArgumentError as error:
             raise ValueError("`encoded` must hold images that TensorFlow can decode") from error
         return outputs["code"].numpy()
+
+    def encode(self, vectors: ArrayLike) -> NDArray[np.uint8]:
+        """Encodes vectors.
+
+        Args:
+            vectors: [n, D], finite; n may be 0.
+
+        Returns:
+            Packed codes, uint8, shape [n, K/8].
+
+        Raises:
+            ValueError: if they are none, or the model takes images.
+        """
+        if self.card.vector_width is None:
+            raise ValueError("This needs a model of vectors. Received: one of images")
+        checked = VectorInput(self.card.vector_width).check(vectors)
+        return self._encode(vectors=tf.constant(checked))["code"].numpy()
 
     def encode_files(
         self,

@@ -69,7 +69,7 @@ class ServedSearch(tf.Module):
             tf.errors.InvalidArgumentError: as the graph runs, if an argument breaks its rule.
         """
         width = packed_width(self.bits)
-        code, k, max_distance = map(_of_any_shape, (code, k, max_distance))
+        code, k, max_distance = map(of_any_shape, (code, k, max_distance))
         k, max_distance = tf.reshape(k, [-1]), tf.reshape(max_distance, [-1])
         right_width = tf.debugging.assert_equal(
             tf.shape(code)[-1],
@@ -125,7 +125,7 @@ def _one_a_row(name: str, values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         return tf.broadcast_to(values, [rows])
 
 
-def _of_any_shape(tensor: tf.Tensor) -> tf.Tensor:
+def of_any_shape(tensor: tf.Tensor) -> tf.Tensor:
     """The tensor, of a shape that is not known before the graph runs.
 
     A server hands an input on whatever shape it has, and a check against the shape that the

@@ -9,7 +9,7 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
-from keras_hashing.encoder.card import Card
+from keras_hashing.encoder.card import Card, VectorCard
 from keras_hashing.retrieval.packed_width import packed_width
 
 WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")  # the name TensorFlow Serving reads
@@ -41,14 +41,19 @@ def write_warm_up(folder: str | os.PathLike[str]) -> None:
 
 def _inputs(signature: str, card: Card) -> dict[str, TensorProto]:
     """The inputs of a request, by name."""
-    shape = (card.preprocessing.height, card.preprocessing.width, card.preprocessing.channels)
-    image = np.full(shape, 128, dtype=np.uint8)
-    if signature in ("encode", "continuous", "serving_default"):
-        return {"images": tf.make_tensor_proto(image[np.newaxis])}
     if signature == "card":
         return {"request": tf.make_tensor_proto([b""])}
-    encoded = {"encoded": tf.make_tensor_proto([tf.io.encode_png(image).numpy()])}
-    if card.index is None or signature not in ("search", "search_code"):
+    if isinstance(card.preprocessing, VectorCard):
+        vector = np.ones((1, card.preprocessing.vector_width), np.float32)
+        encoded = rows = {"vectors": tf.make_tensor_proto(vector)}
+    else:
+        shape = (card.preprocessing.height, card.preprocessing.width, card.preprocessing.channels)
+        image = np.full(shape, 128, dtype=np.uint8)
+        rows = {"images": tf.make_tensor_proto(image[np.newaxis])}
+        encoded = {"encoded": tf.make_tensor_proto([tf.io.encode_png(image).numpy()])}
+    if signature in ("encode", "continuous", "serving_default"):
+        return rows
+    if card.index is None or not signature.startswith("search"):
         return encoded
     # A server that joins requests to batches refuses scalars, and the whole version for them.
     limits = {
@@ -56,4 +61,4 @@ def _inputs(signature: str, card: Card) -> dict[str, TensorProto]:
         "max_distance": tf.make_tensor_proto([card.bits]),
     }
     code = {"code": tf.make_tensor_proto(np.zeros((1, packed_width(card.bits)), dtype=np.uint8))}
-    return (encoded if signature == "search" else code) | limits
+    return (code if signature == "search_code" else encoded) | limits

@@ -3,9 +3,17 @@
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+)
 
 from keras_hashing.broken_rules import broken_rules
 from keras_hashing.files.atomic_write import write_text
@@ -39,8 +47,27 @@ class PreprocessingCard(BaseModel):
     description: str
 
 
+class VectorCard(BaseModel):
+    """What the network takes in place of images.
+
+    Attributes:
+        vector_width: D, the number of values of a vector.
+        description: what is done to a vector, in words.
+    """
+
+    vector_width: int = Field(ge=1)
+    description: str = "none: the network itself does what is to be done to a vector"
+
+
+def _kind(preprocessing: Any) -> str:
+    of_vectors = isinstance(preprocessing, VectorCard) or (
+        isinstance(preprocessing, dict) and "vector_width" in preprocessing
+    )
+    return "vectors" if of_vectors else "images"
+
+
 class IndexCard(BaseModel):
-    """What the signatures `search` and `search_code` search in.
+    """What the signatures `search` (of vectors, `search_vectors`) and `search_code` search in.
 
     Attributes:
         items: the number of items.
@@ -67,7 +94,7 @@ class Card(BaseModel):
         format_version: 1; a change that old readers would misread raises it.
         bits: the length of a code, K; a packed code has K/8 bytes, rounded up.
         bit_order: how the bits of a code lie in its bytes.
-        preprocessing: what the graph does to an image first.
+        preprocessing: what the graph does to an image first; of vectors, their width.
         signatures: the names of the SavedModel's signatures.
         class_names: the classes trained on, in the order of the label columns.
         training: the configuration of the training.
@@ -84,7 +111,10 @@ class Card(BaseModel):
     format_version: Literal[1] = 1
     bits: int = Field(ge=1)
     bit_order: str = BIT_ORDER
-    preprocessing: PreprocessingCard
+    preprocessing: Annotated[
+        Annotated[PreprocessingCard, Tag("images")] | Annotated[VectorCard, Tag("vectors")],
+        Discriminator(_kind),
+    ]
     signatures: list[str]
     class_names: list[str]
     training: dict[str, Any]
@@ -93,6 +123,12 @@ class Card(BaseModel):
     index: IndexCard | None = None
     versions: dict[str, str]
     created: AwareDatetime
+
+    @property
+    def vector_width(self) -> int | None:
+        """D, the number of values of a vector; `None` if the model takes images."""
+        of = self.preprocessing
+        return of.vector_width if isinstance(of, VectorCard) else None
 
     @classmethod
     def of(
@@ -106,9 +142,7 @@ class Card(BaseModel):
 
         return cls(
             bits=encoder.bits,
-            preprocessing=PreprocessingCard.model_validate(
-                {**encoder.preprocessing.to_config(), "description": _description(encoder)}
-            ),
+            preprocessing=_preprocessing_card(encoder),
             signatures=signatures,
             class_names=encoder.class_names,
             training=encoder.training,
@@ -155,6 +189,13 @@ class Card(BaseModel):
             raise ValueError(
                 f"The card {str(path)!r} cannot be read: {broken_rules(error)}"
             ) from None
+
+
+def _preprocessing_card(encoder: "HashEncoder") -> PreprocessingCard | VectorCard:
+    config = encoder.preprocessing.to_config()
+    if encoder.takes_vectors:
+        return VectorCard(**config)
+    return PreprocessingCard(**config, description=_description(encoder))
 
 
 def _description(encoder: "HashEncoder") -> str:

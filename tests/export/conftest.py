@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from export.saved_model.export_saved_model import export_saved_model
+from keras_hashing.encoder import HashEncoder, VectorInput
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.layers import HashHead
 from keras_hashing.models import HashingModel
@@ -132,3 +133,23 @@ def encode_image() -> Callable[..., bytes]:
         return buffer.getvalue()
 
     return encode
+
+
+@pytest.fixture(scope="session")
+def vectors() -> np.ndarray:
+    return np.random.default_rng(5).normal(size=(40, 5)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def vector_encoder() -> HashEncoder:
+    """Takes vectors of 5 values, gives codes of 12 bits."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((5,)), keras.layers.UnitNormalization(), HashHead(12)])
+    return HashEncoder(model, VectorInput(5))
+
+
+@pytest.fixture(scope="session")
+def vector_index(vector_encoder: HashEncoder, vectors: np.ndarray) -> CodeIndex:
+    ids = [f"item/{row}" for row in range(len(vectors))]
+    codes = vector_encoder.encode(vectors)
+    return CodeIndex(codes, ids, vector_encoder.fingerprint, bits=12)

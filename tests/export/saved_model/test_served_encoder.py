@@ -90,6 +90,8 @@ def test_bad_arguments_are_refused(encoder: ServedEncoder) -> None:
         encoder.encode_files([], batch_size=0)
     with pytest.raises(ValueError, match=r"`on_bad_image` must be .* Received: 'ignore'"):
         encoder.encode_files([], on_bad_image="ignore")
+    with pytest.raises(ValueError, match="model of vectors. Received: one of images"):
+        encoder.encode(np.zeros((1, 5)))
 
 
 def test_the_parent_stands_for_its_highest_version(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from served_session import Session
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from export.saved_model.export_saved_model import SEARCH_SIGNATURES, SIGNATURES, export_saved_model
@@ -18,34 +19,6 @@ from training.runs.run_folder import Run
 
 ITEMS = 300
 ODD_IDS = ["", "ünï — 猫", "line\nbreak", "nul\0", "not utf-8 \udcff", "x" * 1000, "dog.jpg"]
-
-
-class Session:
-    """A SavedModel as TensorFlow Serving runs it: by tag, signature and tensor names."""
-
-    def __init__(self, folder: Path) -> None:
-        with tf.Graph().as_default():
-            self.session = tf.compat.v1.Session()
-            meta_graph = tf.compat.v1.saved_model.load(self.session, ["serve"], str(folder))
-        self.signatures = meta_graph.signature_def
-
-    def __call__(self, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
-        definition = self.signatures[signature]
-        feed = {definition.inputs[name].name: value for name, value in inputs.items()}
-        outputs = {name: output.name for name, output in definition.outputs.items()}
-        return self.session.run(outputs, feed)
-
-    def unchecked(self, signature: str, **inputs: np.ndarray) -> list[np.ndarray]:
-        """The same without the checks of shapes that Python makes and a server does not."""
-        definition = self.signatures[signature]
-        graph = self.session.graph
-
-        def of_graph(name: str) -> Any:
-            return graph.get_tensor_by_name(name)._as_tf_output()
-
-        feed = {of_graph(definition.inputs[name].name): value for name, value in inputs.items()}
-        fetch = [of_graph(output.name) for output in definition.outputs.values()]
-        return self.session._call_tf_sessionrun(None, feed, fetch, [], None)
 
 
 def make_index(run: Run, images: np.ndarray, ids: list[str], integer_ids: bool) -> CodeIndex:
