@@ -12,7 +12,6 @@ from rich.table import Table
 from keras_hashing.command_line.errors import clear_errors, start_tensorflow
 from keras_hashing.command_line.options import given, options_of, with_options
 from keras_hashing.command_line.stages import show_stages, stage
-from keras_hashing.names import LABEL_FREE_METHODS
 from keras_hashing.retrieval.figures import FIGURES
 from training.compare.cli import compare
 from training.data.dataset_place import check_place
@@ -122,14 +121,10 @@ def evaluate(
         _check_finished(run, data_dir, image_root)
         start_tensorflow()
         from training.trainer.evaluate import evaluate_model
+        from training.trainer.frozen_features import reference_vectors
 
         loaded, data = _run_with_data(run, data_dir, image_root)
-        settings, vectors = loaded.config, None
-        if settings.method in LABEL_FREE_METHODS:
-            from training.trainer.frozen_features import frozen_features
-
-            place = settings, data.dataset, loaded.preprocessing, RunFolder(run)
-            _, vectors = frozen_features(*place)
+        settings = loaded.config
         evaluation = evaluate_model(
             loaded.model,
             data.dataset,
@@ -138,7 +133,7 @@ def evaluate(
             k=settings.k if k is None else k,
             radius=settings.radius if radius is None else radius,
             verbose=1 if _out.is_terminal and not as_json else 0,
-            vectors=vectors,
+            vectors=reference_vectors(settings, data, RunFolder(run)),
         )
         about = {name: loaded.metrics[name] for name in ("dataset", "protocol", "protocol_options")}
         metrics = {**about, "fingerprint": loaded.encoder.fingerprint, **evaluation.figures}
@@ -180,7 +175,7 @@ def images(
         import numpy as np
 
         _, data = _run_with_data(run, data_dir, image_root)
-        dataset, positions = data.dataset, getattr(data.split, part)
+        (dataset, _), positions = data.images, getattr(data.split, part)
         count = min(count, len(positions))
         output.mkdir(parents=True, exist_ok=True)
         for position in positions[np.linspace(0, len(positions) - 1, count, dtype=int)]:

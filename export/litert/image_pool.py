@@ -36,11 +36,13 @@ class ImagePool:
         """The images of a part of a run's split: "query", "train" or "database"."""
         from training.data.pipeline import evaluation_batches
 
+        dataset, preprocessing = data.images
+
         def pixels(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-            batches = evaluation_batches(data.dataset, positions, data.preprocessing, _BATCH)
+            batches = evaluation_batches(dataset, positions, preprocessing, _BATCH)
             return np.concatenate([images.numpy() for images, _ in batches])
 
-        source = data.dataset.images
+        source = dataset.images
         return cls(
             pixels, lambda position: source.encoded_image(position)[0], getattr(data.split, part)
         )

@@ -19,6 +19,7 @@ BACKBONES = {
     "efficientnet-lite2": "efficientnet_lite.lite2",
 }
 # These have no pretrained weights: frozen, they give features of random weights.
+NO_BACKBONE = "none"  # of vectors
 UNTRAINED = frozenset({"small-cnn"})
 
 # Height and width of the images that ImageNet weights were trained on, where not 224.
@@ -38,7 +39,7 @@ def native_size(name: str, weights: str | None = None) -> int | None:
 
     None for a network of the user's own, and for random weights.
     """
-    if name in UNTRAINED or _is_own(name) or weights == "none":
+    if name in (*UNTRAINED, NO_BACKBONE) or _is_own(name) or weights == "none":
         return None
     return _NATIVE_SIZES.get(name, _USUAL_SIZE)
 
@@ -89,6 +90,7 @@ def check_backbone(name: str) -> str:
     """The name as it is, if it is that of a backbone; loads no Keras."""
     if _is_own(name):
         check_model_file(Path(name), height=1, width=1)
+    if _is_own(name) or name == NO_BACKBONE:
         return name
     applications = application_names()
     if name not in BACKBONES and name not in applications:
@@ -111,6 +113,8 @@ def check_weights(backbone: str, weights: str | None) -> None:
         ModuleNotFoundError: when the package with the weights is not installed.
         FileNotFoundError: when there is no such weights file or run.
     """
+    if backbone == NO_BACKBONE:
+        return
     if _is_own(backbone):
         if weights not in (None, "none"):
             raise ValueError(

@@ -3,7 +3,13 @@
 import os
 from pathlib import Path
 
-_FOLDERS = {"folder": "folder of images", "lists": "folder of lists"}
+from keras_hashing.files.vector_file import open_vectors
+
+_FOLDERS = {
+    "folder": "folder of images",
+    "lists": "folder of lists",
+    "vectors": "file of vectors",
+}
 
 
 def check_place(
@@ -29,6 +35,9 @@ def check_place(
         from training.data.sources.tfds_builder import prepared_builder
 
         prepared_builder(name, data_dir, download=download)
+        return
+    if data_dir is not None and name == "vectors":
+        open_vectors(data_dir)
         return
     if data_dir is None:
         raise ValueError(f"Data set {name!r} needs `data_dir` (--data-dir), the {_FOLDERS[name]}")

@@ -22,7 +22,7 @@ def load_dataset(
     warn: bool = True,
     unlabelled: bool | None = None,
 ) -> ImageDataset:
-    """Load a data set by its name.
+    """Load a data set of images by its name.
 
     Args:
         name: "digits" (scikit-learn's, no download), "folder" (a folder of images, one subfolder a
@@ -43,14 +43,16 @@ def load_dataset(
         The data set, with every part it has.
 
     Raises:
-        ValueError: when the name is unknown (close names are listed) or the data set does not fit,
-            or `image_root` is given for another data set than "lists".
+        ValueError: when the name is unknown (close names are listed), that of vectors, or the
+            data set does not fit, or `image_root` is given for another data set than "lists".
         FileNotFoundError: when the folder or the prepared data does not exist.
         NotADirectoryError: when the folder is a file.
     """
     check_place(name, data_dir, download=download, image_root=image_root)
     if name == "digits":
         return load_digits()
+    if name == "vectors":
+        raise ValueError("This needs a data set of images. Received: 'vectors'")
     if data_dir is not None and name == "folder":
         labels: Literal["subfolders", "none"] = "none" if unlabelled else "subfolders"
         return load_image_folder(data_dir, on_bad_image=on_bad_image, labels=labels, warn=warn)

@@ -24,7 +24,7 @@ import numpy as np
 from training.data.split import Split
 
 if TYPE_CHECKING:  # settings are checked without loading TensorFlow
-    from training.data.image_dataset import ImageDataset
+    from training.data.dataset import Dataset
 
 __all__ = ["MAP_AT", "PROTOCOLS", "Split", "check_protocol", "make_split"]
 
@@ -33,7 +33,7 @@ MOST_QUERIES = 1000
 
 
 def make_split(
-    dataset: "ImageDataset", protocol: str, seed: int, **options: int | float | str | None
+    dataset: "Dataset", protocol: str, seed: int, **options: int | float | str | None
 ) -> Split:
     """Split a data set by a protocol of `PROTOCOLS`.
 
@@ -47,6 +47,11 @@ def make_split(
         ValueError: on an unknown protocol or option, or data that the protocol does not fit.
     """
     check_protocol(protocol, **options)
+    if not dataset.class_names and protocol != "held-out-share":
+        raise ValueError(
+            "`protocol` must be 'held-out-share' for a data set without labels; the others draw by "
+            f"classes. Received: protocol={protocol!r}, data set {dataset.name!r}"
+        )
     split = PROTOCOLS[protocol](dataset, seed, **options)
     _warn_of_queries_without_answer(dataset, split, protocol)
     return split
@@ -65,19 +70,19 @@ def check_protocol(protocol: str, **options: int | float | str | None) -> None:
         )
 
 
-def cifar10(dataset: "ImageDataset", seed: int) -> Split:
+def cifar10(dataset: "Dataset", seed: int) -> Split:
     """Query 100 per class, train 500 per class, database the other 54,000 of CIFAR-10."""
     query, train = _draw_cifar10(dataset, seed, query_per_class=100, train_per_class=500)
     return Split(query, train, database=_others(dataset, query, train))
 
 
-def cifar10_1(dataset: "ImageDataset", seed: int) -> Split:
+def cifar10_1(dataset: "Dataset", seed: int) -> Split:
     """Query 100 per class, database the other 59,000, train 500 per class of the database."""
     query, train = _draw_cifar10(dataset, seed, query_per_class=100, train_per_class=500)
     return Split(query, train, database=_others(dataset, query))
 
 
-def cifar10_2(dataset: "ImageDataset", seed: int) -> Split:
+def cifar10_2(dataset: "Dataset", seed: int) -> Split:
     """Query 1,000 per class; the other 50,000 are both train and database.
 
     As in HashNet's code and those after it, the query is drawn from all 60,000 images; it is not
@@ -88,7 +93,7 @@ def cifar10_2(dataset: "ImageDataset", seed: int) -> Split:
 
 
 def per_class(
-    dataset: "ImageDataset",
+    dataset: "Dataset",
     seed: int,
     *,
     query_per_class: int = 20,
@@ -128,7 +133,7 @@ def per_class(
 
 
 def unseen_classes(
-    dataset: "ImageDataset",
+    dataset: "Dataset",
     seed: int,
     *,
     query_per_class: int = 20,
@@ -180,9 +185,7 @@ def unseen_classes(
     return Split(split.query, split.train[kept], split.database)
 
 
-def held_out_share(
-    dataset: "ImageDataset", seed: int, *, query_share: float = QUERY_SHARE
-) -> Split:
+def held_out_share(dataset: "Dataset", seed: int, *, query_share: float = QUERY_SHARE) -> Split:
     """A share of the images for the query; everything else trains and is the database.
 
     With one label per image it is this share of each class, rounded, less where a class would have
@@ -217,7 +220,7 @@ def held_out_share(
     return Split(query, train=rest, database=rest)
 
 
-def lists(dataset: "ImageDataset", seed: int) -> Split:
+def lists(dataset: "Dataset", seed: int) -> Split:
     """The query, training and database images that list files name.
 
     Args:
@@ -236,7 +239,7 @@ def lists(dataset: "ImageDataset", seed: int) -> Split:
     return dataset.given_split
 
 
-def nus_wide_21(dataset: "ImageDataset", seed: int) -> Split:
+def nus_wide_21(dataset: "Dataset", seed: int) -> Split:
     """NUS-WIDE's 21 most frequent concepts by list files: 2,100 query, 10,500 train; mAP@5000.
 
     100 query and 500 training images per concept, the latter drawn from the database of all others
@@ -255,7 +258,7 @@ def nus_wide_21(dataset: "ImageDataset", seed: int) -> Split:
     return _published(dataset, seed, "NUS-WIDE-21", classes=21, query=[2100], train=[10_500])
 
 
-def coco(dataset: "ImageDataset", seed: int) -> Split:
+def coco(dataset: "Dataset", seed: int) -> Split:
     """MS-COCO 2014's 80 classes by list files: 5,000 query, 10,000 train; mAP@5000.
 
     The training list is that of thuml/HashNet (pytorch/data/coco/train.txt); classes and cut are
@@ -265,7 +268,7 @@ def coco(dataset: "ImageDataset", seed: int) -> Split:
     return _published(dataset, seed, "COCO", classes=80, query=[5000], train=[10_000])
 
 
-def imagenet_100(dataset: "ImageDataset", seed: int) -> Split:
+def imagenet_100(dataset: "Dataset", seed: int) -> Split:
     """100 classes of ImageNet by list files: 5,000 query, 10,000 or 13,000 train; mAP@1000.
 
     The queries are the 5,000 validation images. HashNet's paper (ICCV 2017) trains on 100 images
@@ -310,7 +313,7 @@ def _options(protocol: str) -> list[str]:
 
 
 def _published(
-    dataset: "ImageDataset",
+    dataset: "Dataset",
     seed: int,
     benchmark: str,
     classes: int,
@@ -337,7 +340,7 @@ def _published(
 
 
 def _draw_cifar10(
-    dataset: "ImageDataset", seed: int, query_per_class: int, train_per_class: int
+    dataset: "Dataset", seed: int, query_per_class: int, train_per_class: int
 ) -> tuple[np.ndarray, np.ndarray]:
     counts = dataset.labels.sum(axis=0, dtype=np.int64)
     if counts.tolist() != [6000] * 10 or not dataset.single_label:
@@ -352,11 +355,11 @@ def _draw_cifar10(
     return query, _draw(dataset, rest, train_per_class, "train")
 
 
-def _random_order(dataset: "ImageDataset", seed: int) -> np.ndarray:
+def _random_order(dataset: "Dataset", seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(len(dataset))
 
 
-def _draw(dataset: "ImageDataset", order: np.ndarray, per_class: int, purpose: str) -> np.ndarray:
+def _draw(dataset: "Dataset", order: np.ndarray, per_class: int, purpose: str) -> np.ndarray:
     """Take `per_class` images of each class, the first in `order` (int [m]); see the module."""
     labels = dataset.labels[order].astype(bool)
     available = labels.sum(axis=0)
@@ -376,11 +379,11 @@ def _draw(dataset: "ImageDataset", order: np.ndarray, per_class: int, purpose: s
     return np.sort(order[taken])
 
 
-def _others(dataset: "ImageDataset", *taken: np.ndarray) -> np.ndarray:
+def _others(dataset: "Dataset", *taken: np.ndarray) -> np.ndarray:
     return np.setdiff1d(np.arange(len(dataset)), np.concatenate(taken))
 
 
-def _warn_of_queries_without_answer(dataset: "ImageDataset", split: Split, protocol: str) -> None:
+def _warn_of_queries_without_answer(dataset: "Dataset", split: Split, protocol: str) -> None:
     """Warns of queries with no relevant image in the database: each counts 0 in mAP."""
     in_database = dataset.labels[split.database].any(axis=0)
     queries = dataset.labels[split.query]

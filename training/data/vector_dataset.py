@@ -1,12 +1,14 @@
 """A data set of vectors."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from keras_hashing.encoder import VectorInput
 from training.data.dataset import Dataset
+
+_VECTORS_IN_DIGEST = 256
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,14 +33,15 @@ class VectorDataset(Dataset):
             )
         super().__post_init__()
 
-    def preprocessing(self, *size: Any) -> VectorInput:
-        """The width of the vectors; there is no size to choose."""
-        return VectorInput(int(self.vectors.shape[1]))
+    @property
+    def digest(self) -> str:
+        """As of any data set, and over some of the vectors."""
+        spread = np.linspace(0, len(self) - 1, min(_VECTORS_IN_DIGEST, len(self)), dtype=int)
+        digest = hashlib.sha256(super().digest.encode())
+        digest.update(np.ascontiguousarray(self.vectors[spread]).tobytes())
+        return digest.hexdigest()[:16]
 
-
-def one_hot(labels: list[str] | None, count: int) -> tuple[np.ndarray, list[str]]:
-    """Labels as uint8 [count, C], and the names of the C columns, sorted; C is 0 without labels."""
-    if labels is None:
-        return np.zeros((count, 0), np.uint8), []
-    names, columns = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
-    return np.eye(len(names), dtype=np.uint8)[columns], names.tolist()
+    @property
+    def width(self) -> int:
+        """D, the number of values of a vector."""
+        return int(self.vectors.shape[1])

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from keras_hashing.command_line.stages import stage
+from keras_hashing.encoder import VectorInput
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from training.backbones import native_size
-from training.data import ImageDataset, load_dataset
+from training.data import ImageDataset, VectorDataset, load_dataset
 from training.data.protocols import Split, make_split
+from training.data.sources.vectors import load_vectors
 from training.settings import FitSettings
 
 
@@ -17,12 +19,12 @@ class RunData:
 
     Args:
         dataset: The data set.
-        preprocessing: Size and channels of the model's images.
+        preprocessing: Size and channels of the model's images, or the width of its vectors.
         split: Query, train and database.
     """
 
-    dataset: ImageDataset
-    preprocessing: ImagePreprocessing
+    dataset: ImageDataset | VectorDataset
+    preprocessing: ImagePreprocessing | VectorInput
     split: Split
 
     @classmethod
@@ -46,33 +48,57 @@ class RunData:
             ValueError: when settings, data set and protocol do not fit each other.
             FileNotFoundError: when the data is not there.
         """
-        with stage("Reading images"):
-            dataset = load_dataset(
-                settings.dataset,
-                settings.data_dir if data_dir is None else data_dir,
-                download=settings.download,
-                on_bad_image=settings.on_bad_image,
-                image_root=settings.image_root if image_root is None else image_root,
-                warn=begun is None,
-                unlabelled=settings.unlabelled,
+        data_dir = settings.data_dir if data_dir is None else data_dir
+        dataset: ImageDataset | VectorDataset
+        preprocessing: ImagePreprocessing | VectorInput
+        if settings.dataset == "vectors":
+            assert data_dir is not None  # the early checks refuse it
+            with stage("Reading vectors"):
+                dataset = vectors = load_vectors(data_dir)
+            preprocessing = VectorInput(vectors.width)
+        else:
+            with stage("Reading images"):
+                dataset = images = load_dataset(
+                    settings.dataset,
+                    data_dir,
+                    download=settings.download,
+                    on_bad_image=settings.on_bad_image,
+                    image_root=settings.image_root if image_root is None else image_root,
+                    warn=begun is None,
+                    unlabelled=settings.unlabelled,
+                )
+            preprocessing = (
+                images.preprocessing(
+                    settings.height,
+                    settings.width,
+                    settings.channels,
+                    native_size(settings.backbone, settings.weights),
+                )
+                if begun is None
+                else ImagePreprocessing.from_config(begun["preprocessing"])
             )
         split = make_split(dataset, settings.protocol, settings.seed, **settings.protocol_options)
-        if begun is None:
-            preprocessing = dataset.preprocessing(
-                settings.height,
-                settings.width,
-                settings.channels,
-                native_size(settings.backbone, settings.weights),
-            )
-            return cls(dataset, preprocessing, split)
-        data = cls(dataset, ImagePreprocessing.from_config(begun["preprocessing"]), split)
-        data._check(begun)
+        data = cls(dataset, preprocessing, split)
+        if begun is not None:
+            data._check(begun)
         return data
+
+    @property
+    def images(self) -> tuple[ImageDataset, ImagePreprocessing]:
+        """The data set and its preprocessing, of images.
+
+        Raises:
+            ValueError: when it is one of vectors.
+        """
+        if isinstance(self.dataset, ImageDataset):
+            assert isinstance(self.preprocessing, ImagePreprocessing)
+            return self.dataset, self.preprocessing
+        raise ValueError(f"This needs a run of images. Received: one of {self.dataset.name!r}")
 
     def describe(self) -> dict[str, Any]:
         """What `config.json` keeps of the data.
 
-        `digest` is `ImageDataset.digest`.
+        `digest` is `Dataset.digest`.
         """
         return {
             "preprocessing": self.preprocessing.to_config(),

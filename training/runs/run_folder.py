@@ -11,7 +11,7 @@ from keras_hashing.files.atomic_write import write_json
 from training.settings import FitSettings
 
 if TYPE_CHECKING:  # the folder is checked without loading TensorFlow
-    from keras_hashing.encoder import HashEncoder
+    from keras_hashing.encoder import HashEncoder, VectorInput
     from keras_hashing.images.preprocessing import ImagePreprocessing
     from keras_hashing.models import HashingModel
     from training.runs.run_data import RunData
@@ -108,7 +108,7 @@ class Run:
         folder: Where it lies.
         config: Its settings.
         model: The trained model.
-        preprocessing: What makes the model's input of an image file.
+        preprocessing: What makes the model's input of an image file; the width of vectors.
         class_names: The names of the classes, in the order of the label columns.
         metrics: What was measured.
         index_path: The codes of the run's database, a `keras_hashing.retrieval.CodeIndex`.
@@ -117,7 +117,7 @@ class Run:
     folder: Path
     config: FitSettings
     model: "HashingModel"
-    preprocessing: "ImagePreprocessing"
+    preprocessing: "ImagePreprocessing | VectorInput"
     class_names: list[str]
     metrics: dict[str, Any]
     index_path: Path
@@ -171,7 +171,7 @@ def load_run(path: str | Path) -> Run:
     import keras
 
     import keras_hashing.models  # noqa: F401 - so that Keras finds the classes
-    from keras_hashing.images.preprocessing import ImagePreprocessing
+    from keras_hashing.encoder.hash_encoder import preprocessing_of
 
     try:
         model = keras.saving.load_model(folder.model)
@@ -181,7 +181,7 @@ def load_run(path: str | Path) -> Run:
         folder=folder.path,
         config=FitSettings.check(config["settings"]),
         model=model,
-        preprocessing=ImagePreprocessing.from_config(config["preprocessing"]),
+        preprocessing=preprocessing_of(config["preprocessing"]),
         class_names=config["class_names"],
         metrics=metrics,
         index_path=folder.database,

@@ -30,7 +30,8 @@ class DataSettings(Settings):
     dataset: str = Field(
         default="digits",
         description="'digits' (no download), 'folder' (--data-dir holds one subfolder per class, "
-        "or images without labels), 'lists' (--data-dir holds HashNet's test.txt, train.txt and "
+        "or images without labels), 'vectors' (--data-dir is a file of vectors that another model "
+        "made), 'lists' (--data-dir holds HashNet's test.txt, train.txt and "
         "database.txt), or the name of a TFDS data set, such as cifar10.",
     )
     data_dir: str | None = Field(

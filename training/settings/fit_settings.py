@@ -39,6 +39,8 @@ class FitSettings(
         if is_unlabelled(values):
             values = {**values, "unlabelled": True}
             values["recipe"] = values.get("recipe") or "unlabelled"
+        if values.get("dataset") == "vectors":
+            values = {**values, "recipe": values.get("recipe") or "vectors"}
         values = with_recipe(values)
         if values.get("k") is None and values.get("protocol") in MAP_AT:
             return {**values, "k": MAP_AT[values["protocol"]]}
@@ -65,6 +67,28 @@ class FitSettings(
                 "`frozen` leaves the backbone as it is: it has no learning rate. "
                 f"Received: backbone_rate={self.backbone_rate}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _vectors_or_images(self) -> Self:
+        vectors = self.dataset == "vectors"
+        if vectors != (self.backbone == "none"):
+            raise ValueError(
+                "`backbone` must be 'none' for the data set 'vectors', and for no other. "
+                f"Received: backbone={self.backbone!r}, dataset={self.dataset!r}"
+            )
+        if not vectors:
+            return self
+        if not self.frozen:
+            raise ValueError(
+                "`frozen` must be set for vectors: there is no network to train. "
+                "Received: frozen=False"
+            )
+        for name in ("height", "width", "channels", "weights", "feature_cache", "unlabelled"):
+            if (value := getattr(self, name)) is not None:
+                raise ValueError(
+                    f"`{name}` is for images: leave it out for vectors. Received: {value!r}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -6,11 +6,19 @@ from pydantic import ConfigDict, Field
 
 from keras_hashing.settings import Settings
 
-RecipeName = Literal["unlabelled"]
+RecipeName = Literal["unlabelled", "vectors"]
 
 RECIPES: dict[str, dict[str, Any]] = {
     "unlabelled": {
         "backbone": "efficientnet-lite0",
+        "frozen": True,
+        "method": "crovca",
+        "bits": 64,
+        "protocol": "held-out-share",
+        "index_all": True,
+    },
+    "vectors": {
+        "backbone": "none",
         "frozen": True,
         "method": "crovca",
         "bits": 64,
@@ -29,7 +37,8 @@ class RecipeSettings(Settings):
         default=None,
         description="Take the defaults of the other options from a recipe. 'unlabelled' is for "
         "images without labels: a hash head on the features of a pretrained network, and an index "
-        "of all images. (default: 'unlabelled' for a folder without subfolders)",
+        "of all images. 'vectors' is the same without a network. (default: 'unlabelled' for a "
+        "folder without subfolders, 'vectors' for those)",
     )
 
 

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from keras_hashing import retrieval
-from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.models import HashingModel
-from training.data import ImageDataset
-from training.data.pipeline import evaluation_batches
+from training.data import ImageDataset, VectorDataset
+from training.data.pipeline import evaluation_batches, evaluation_feature_batches
 from training.data.protocols import Split
 from training.data.rows import Rows
 
@@ -38,9 +37,9 @@ class Evaluation:
 
 def evaluate_model(
     model: HashingModel,
-    dataset: ImageDataset,
+    dataset: ImageDataset | VectorDataset,
     split: Split,
-    preprocessing: ImagePreprocessing,
+    preprocessing: Any,
     k: int | None = None,
     radius: int = 2,
     verbose: int = 0,
@@ -52,7 +51,7 @@ def evaluate_model(
         model: The trained model.
         dataset: The data set.
         split: Its query, train and database.
-        preprocessing: Size and channels of the images wanted.
+        preprocessing: Size and channels of the images wanted; not used for vectors.
         k: Cut of mAP@k and precision@k; None leaves both out.
         radius: Hamming radius of the precision within a radius.
         verbose: 1 shows a progress bar while images are encoded.
@@ -63,7 +62,10 @@ def evaluate_model(
     """
 
     def encode(indices: np.ndarray) -> np.ndarray:
-        batches = evaluation_batches(dataset, indices, preprocessing, _BATCH)
+        if isinstance(dataset, VectorDataset):
+            batches = evaluation_feature_batches(dataset.vectors, dataset.labels, indices, _BATCH)
+        else:
+            batches = evaluation_batches(dataset, indices, preprocessing, _BATCH)
         return model.encoder.predict(batches.map(lambda images, _: images), verbose=verbose)
 
     return evaluate(encode, dataset.labels, split, k, radius, vectors)

@@ -15,11 +15,10 @@ from keras_hashing.command_line.stages import stage
 from keras_hashing.encoder import HashEncoder
 from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.models import HashingModel
-from keras_hashing.names import LABEL_FREE_METHODS
 from keras_hashing.retrieval import CodeIndex, pack_codes
 from training.callbacks.checkpoint import latest_checkpoint
 from training.callbacks.history_log import read_history
-from training.data import ImageDataset
+from training.data import Dataset
 from training.data.sources.image_probe import list_skipped
 from training.data.split import Split
 from training.runs.query_overlap import check_queries_unseen
@@ -28,6 +27,7 @@ from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
 from training.trainer.early_checks import check_new_run, check_resumed_run
 from training.trainer.evaluate import Evaluation, evaluate
+from training.trainer.frozen_features import reference_vectors
 from training.trainer.preparation import Preparation
 from training.trainer.trainer import Trainer
 
@@ -154,7 +154,7 @@ def _measure(
             split,
             k=settings.k,
             radius=settings.radius,
-            vectors=trainer.features if settings.method in LABEL_FREE_METHODS else None,
+            vectors=reference_vectors(settings, prepared.data, folder),
         )
     _warn_of_collapse(evaluation.figures)
     encoder = HashEncoder(
@@ -209,7 +209,7 @@ def _codes_of_all(
     return codes
 
 
-def _label_texts(dataset: ImageDataset, positions: np.ndarray) -> list[str]:
+def _label_texts(dataset: Dataset, positions: np.ndarray) -> list[str]:
     return [dataset.names_of(position) for position in positions]
 
 

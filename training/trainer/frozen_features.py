@@ -1,12 +1,16 @@
 """The features that a run with a frozen backbone works on."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
 from keras_hashing.command_line.stages import stage
 from keras_hashing.images.preprocessing import ImagePreprocessing
-from training.data import ImageDataset
+from keras_hashing.names import LABEL_FREE_METHODS
+from training.data import ImageDataset, VectorDataset
 from training.data.feature_cache import cached_features
+from training.runs.run_data import RunData
 from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
 from training.trainer.model import new_backbone
@@ -39,3 +43,16 @@ def frozen_features(
         dataset, preprocessing, backbone, cache, verbose=verbose, dtype="float32"
     )
     return backbone, features
+
+
+def reference_vectors(settings: FitSettings, data: RunData, folder: RunFolder) -> Any:
+    """The vectors whose neighbours the codes of a run are to keep, [N, D].
+
+    Vectors themselves; of images, the features of a frozen backbone where the method learns without
+    labels; else None.
+    """
+    if isinstance(data.dataset, VectorDataset):
+        return data.dataset.vectors
+    if settings.method not in LABEL_FREE_METHODS:
+        return None
+    return frozen_features(settings, *data.images, folder)[1]

@@ -34,7 +34,7 @@ def new_backbone(settings: FitSettings, shape: tuple[int, int, int], dropout: fl
 
 def new_model(
     settings: FitSettings,
-    shape: tuple[int, int, int],
+    shape: tuple[int, int, int] | None,
     num_classes: int,
     steps_per_epoch: int,
     features: Any = None,
@@ -44,14 +44,14 @@ def new_model(
 
     Args:
         settings: The run's settings.
-        shape: (height, width, channels) of the images.
+        shape: (height, width, channels) of the images; None with `features`.
         num_classes: The number of classes.
         steps_per_epoch: Batches in an epoch, for the schedule of the learning rate.
         features: Of a frozen backbone: features of the training images, [n, D], or vectors. The
             model is then one of features.
         unit_length: Whether features are divided by their length first.
     """
-    if features is None:
+    if shape is not None and features is None:
         backbone = new_backbone(settings, shape, settings.dropout)
     with _dtype_policy(settings.precision):
         if features is None:

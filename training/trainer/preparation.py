@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 import keras_hashing
+from keras_hashing.names import LABEL_FREE_METHODS, quoted
 from training.backbones import UNTRAINED
 from training.runs.run_data import RunData
 from training.settings import FitSettings
@@ -29,6 +30,11 @@ class Preparation:
         self.dataset, self.split = data.dataset, data.split
         self.preprocessing = data.preprocessing
         self.num_classes = len(self.dataset.class_names)
+        if settings.method not in LABEL_FREE_METHODS and not self.num_classes:
+            raise ValueError(
+                f"`method` must be one that needs no labels, {quoted(LABEL_FREE_METHODS)}: the "
+                f"data set {self.dataset.name!r} has none. Received: {settings.method!r}"
+            )
         new_method(settings, self.num_classes).check_kind_of_labels(self.dataset.labels)
         if settings.k is not None and settings.k > len(self.split.database):
             raise ValueError(

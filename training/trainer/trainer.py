@@ -63,7 +63,7 @@ class Trainer:
             self.features = prepared.dataset.vectors
         elif settings.frozen:
             self._backbone, self.features = frozen_features(
-                settings, prepared.dataset, prepared.preprocessing, folder, verbose
+                settings, *prepared.data.images, folder, verbose
             )
         with stage("Preparing training images"):
             self.batches, self.steps_per_epoch = self._training_batches()
@@ -85,10 +85,11 @@ class Trainer:
         if self.features is not None:
             features = training_feature_batches(self.features, labels, train, **options)
             return features if settings.method not in TWO_VIEW_METHODS else _in_pairs(features)
+        images, preprocessing = prepared.data.images
         return training_batches(
-            prepared.dataset,
+            images,
             train,
-            prepared.preprocessing,
+            preprocessing,
             augment=settings.augmentation,
             cache=settings.cache,
             **options,
@@ -98,7 +99,7 @@ class Trainer:
         prepared, features = self.prepared, self.features
         return new_model(
             self.settings,
-            prepared.preprocessing.shape,
+            None if features is not None else prepared.data.images[1].shape,
             prepared.num_classes,
             self.steps_per_epoch,
             features=None if features is None else Rows(features, prepared.split.train),
@@ -111,7 +112,8 @@ class Trainer:
         if self.features is not None:
             labels = prepared.dataset.labels
             return evaluation_feature_batches(self.features, labels, positions, 256)
-        return evaluation_batches(prepared.dataset, positions, prepared.preprocessing, 256)
+        images, preprocessing = prepared.data.images
+        return evaluation_batches(images, positions, preprocessing, 256)
 
     def codes(self, positions: np.ndarray, verbose: int = 0) -> np.ndarray:
         """Continuous codes of the images at these positions, float32 [m, bits]."""
