@@ -38,7 +38,7 @@ quickstart: $(READY)
 	@echo "Done. What was made:"
 	@echo "  $(QUICKSTART)/run            the run: model.keras, metrics.json, history, TensorBoard logs,"
 	@echo "                                  and report.html: what its queries find, as pictures"
-	@echo "  $(QUICKSTART)/saved_model    for TensorFlow Serving; its card: 1/assets.extra/card.json"
+	@echo "  $(QUICKSTART)/saved_model    for TensorFlow Serving; its card: 1/assets.extra/card.md"
 	@echo "What to do next:"
 	@echo "  see it in the browser: $(PY) -m export page --model $(QUICKSTART)/saved_model --index $(QUICKSTART)/run"
 	@echo "  your own images, one subfolder a class:"

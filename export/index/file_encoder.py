@@ -26,6 +26,10 @@ class FileEncoder(Protocol):
     def source(self) -> str:
         """How the command line names it, such as "--model models/shop"."""
 
+    @property
+    def takes_vectors(self) -> bool:
+        """Whether it encodes vectors, and no files."""
+
     def has_fingerprint(self, fingerprint: str) -> bool:
         """Whether this is a name of the code space."""
 

@@ -50,6 +50,10 @@ class IndexCollection(Collection):
 
     def encode(self, content: bytes) -> Code:
         """The packed code of an image file; `ValueError` if it is none."""
+        if self._encoder.takes_vectors:
+            raise ValueError(
+                "The model takes vectors, so only pictures of the index can be searched with"
+            )
         if problem := verdict(content):
             raise ValueError(f"The picture {problem}")
         try:

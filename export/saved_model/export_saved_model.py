@@ -15,7 +15,9 @@ from export.saved_model.warm_up import write_warm_up
 from export.versions.checksums import write_checksums
 from export.versions.publisher_lock import publishing
 from export.versions.version_folders import new_version, write_version
-from keras_hashing.encoder.card import LARGEST_REQUEST, Card, IndexCard
+from keras_hashing.encoder.card import LARGEST_REQUEST, MODEL_CARD, Card, IndexCard
+from keras_hashing.encoder.model_card import model_card
+from keras_hashing.files.atomic_write import write_text
 from keras_hashing.layers import PackBits
 from keras_hashing.retrieval.packed_width import packed_width
 
@@ -75,7 +77,8 @@ def export_saved_model(
     [n], since it can join only inputs with a batch dimension. Nor can it join `encode` of images of
     several sizes; `encode_bytes` takes files of any.
 
-    Beside them lie the `Card`, a warm-up request for each signature, and the files' checksums.
+    Beside them lie the `Card`, the same for a reader (`card.md`), a warm-up request for each
+    signature, and the files' checksums.
 
     The folder appears whole or not at all: it is written under a name that TensorFlow Serving
     ignores, checked to hold standard ops only, forced to the disk, and renamed. Another exporter
@@ -133,6 +136,7 @@ def add_version(
         _write_graph(encoder, folder, card, index)
         check_standard_ops(folder)
         card.save(folder)
+        write_text(folder / MODEL_CARD, model_card(card, models.absolute().name))
         write_warm_up(folder)
         write_checksums(folder)
 

@@ -21,7 +21,8 @@ from keras_hashing.files.atomic_write import write_text
 if TYPE_CHECKING:
     from keras_hashing.encoder.hash_encoder import HashEncoder
 
-CARD = Path("assets.extra", "card.json")  # in a version folder; TensorFlow Serving leaves it alone
+# In a version folder; TensorFlow Serving leaves them alone.
+CARD, MODEL_CARD = Path("assets.extra", "card.json"), Path("assets.extra", "card.md")
 
 # Rows of a request at most: what a client sends, what the graph and the server's batching allow.
 LARGEST_REQUEST = 256

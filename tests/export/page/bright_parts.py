@@ -13,6 +13,8 @@ class BrightParts:
 
     bits, fingerprint, class_names, source = 16, "bright parts", [], "--model bright"
 
+    takes_vectors = False
+
     def has_fingerprint(self, fingerprint: str) -> bool:
         return fingerprint == self.fingerprint
 

@@ -217,6 +217,16 @@ def test_ids_may_be_stems(tmp_path: Path) -> None:
         pictures.check(["18"])
 
 
+def test_an_index_of_vectors_is_searched_by_its_items(shop: Path, index: CodeIndex) -> None:
+    encoder = BrightParts()
+    encoder.takes_vectors = True
+    collection = IndexCollection(encoder, index, FolderPictures(shop))
+    collection.warm_up()
+    page = TestClient(make_app(collection, "shop"), base_url=ADDRESS)
+    assert "takes vectors" in upload(page, picture(COLOURS["red"])).json()["error"]
+    assert page.get("/search?item=0").json()["results"]
+
+
 def test_near_duplicates_are_those_of_the_command(
     page: TestClient, index: CodeIndex, tmp_path: Path
 ) -> None:

@@ -1,14 +1,18 @@
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
+import yaml
 
 import keras_hashing
 from export.saved_model.export_saved_model import SIGNATURES
-from keras_hashing.encoder.card import CARD, Card
+from keras_hashing.encoder.card import CARD, MODEL_CARD, Card
+from keras_hashing.encoder.model_card import model_card
 from training.runs.run_folder import Run
 
 
@@ -37,6 +41,41 @@ def test_the_card_says_what_the_model_is(colour_run: Run, exports: dict[str, Pat
             "tensorflow": tf.__version__,
         },
     }
+
+
+def test_the_card_for_a_reader_has_figures_limits_and_code_that_runs(
+    colour_run: Run, exports: dict[str, Path], tmp_path: Path
+) -> None:
+    text = (exports["colour"] / MODEL_CARD).read_text()
+    _, head, body = text.split("---\n", 2)
+    about = yaml.safe_load(head)
+    assert about["library_name"] == "keras"
+    (result,) = about["model-index"][0]["results"]
+    assert result["metrics"][0]["value"] == 0.5
+    assert "# colour: 16 bits of images" in body
+    assert "| mAP (higher is better) | 0.5000 |" in body
+    assert "4 (a, b, c, d)" in body
+    assert "resize to 12×10" in body
+    (code,) = re.findall(r"```python\n(.*?)```", body, re.DOTALL)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 12, 10, 3), np.uint8)
+    paths = [tmp_path / "0.png", tmp_path / "1.png"]
+    for path, image in zip(paths, pixels, strict=True):
+        path.write_bytes(tf.io.encode_png(image).numpy())
+    names = {"version": str(exports["colour"]), "paths": paths}
+    exec(code, names)
+    np.testing.assert_array_equal(names["codes"], colour_run.encoder.encode(pixels))
+
+
+def test_a_card_of_few_figures_makes_no_claims(card: Card) -> None:
+    metrics = {"map": float("nan"), "database": 1000, "unique_codes": 12, "radius": 2}
+    name = "\udcff"
+    bare = card.model_copy(update={"metrics": metrics, "training": {}, "class_names": [name]})
+    text = model_card(bare, name)
+    assert "model-index" not in text
+    assert "1,000 items of the database have 12 different codes" in text
+    assert "is not known here" in text
+    assert "`per-class`" not in text
+    text.encode()
 
 
 @pytest.fixture

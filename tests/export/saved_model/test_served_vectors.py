@@ -1,5 +1,6 @@
 """A SavedModel of an encoder of vectors gives what the Keras model gives, bit for bit."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from export.saved_model.export_saved_model import (
 from export.saved_model.served_encoder import ServedEncoder
 from export.saved_model.warm_up import WARM_UP
 from keras_hashing.encoder import HashEncoder
-from keras_hashing.encoder.card import Card, VectorCard
+from keras_hashing.encoder.card import MODEL_CARD, Card, VectorCard
 from keras_hashing.retrieval import CodeIndex, pack_codes
 
 
@@ -114,3 +115,13 @@ def test_what_does_not_fit_the_model_is_refused(version: Path) -> None:
         served.encode(np.zeros((1, 4)))
     with pytest.raises(ValueError, match="model of images. Received: one of vectors of width 5"):
         served.encode_bytes([b""])
+
+
+def test_the_code_of_its_card_runs(version: Path, vector_encoder: HashEncoder) -> None:
+    text = (version / MODEL_CARD).read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    vectors = np.random.default_rng(3).normal(size=(4, 5)).astype(np.float32)
+    names = {"version": str(version), "vectors": vectors}
+    exec(code, names)
+    np.testing.assert_array_equal(names["codes"], vector_encoder.encode(vectors))
+    assert "Vectors must have 5 values" in text
