@@ -119,6 +119,17 @@ def test_an_application_without_its_extra_says_which_it_needs(wheel, tmp_path, s
     assert "Traceback" not in ran.stderr
 
 
+def test_the_extra_of_the_page_is_all_that_it_needs(wheel, tmp_path):
+    ran = InstalledWheel(wheel, tmp_path, "page").run(
+        "import uvicorn, export.page.index_collection, export.page.served_collection; "
+        "from types import SimpleNamespace as Of; from export.page.app import make_app; "
+        "from keras_hashing.files.picture_sheet import PictureSheet; "
+        "app = make_app(Of(size=0, bits=8, largest_k=1, largest_radius=None), 'title'); "
+        "print(len(app.routes), '<h1>a' in PictureSheet('a', 'b').html())"
+    )
+    assert ran.stdout.split() == ["11", "True"], ran.stderr
+
+
 def test_the_page_without_its_extra_says_which_it_needs(wheel, tmp_path):
     ran = InstalledWheel(wheel, tmp_path, "export").run(
         "from export.__main__ import main; main()", "page", "--run", "r", "--index", "i"

@@ -55,7 +55,7 @@ def model_card(card: Card, name: str) -> str:
         f"codes of the code space `{card.fingerprint}` only. TensorFlow Serving serves the folder "
         "above as it is.",
         "## What it was trained on",
-        _training(card),
+        _training(card, of),
         "## How well it finds",
         _table(figures) if figures else "It was not measured by the program that exported it.",
         "## Limits",
@@ -88,20 +88,20 @@ def _model_index(card: Card, name: str, of: str) -> dict[str, Any]:
         return {}
     data = str(card.metrics.get("dataset", "unknown"))
     result = {
-        "task": {"type": f"{of}-retrieval", "name": f"Retrieval of {of}"},
+        "task": {"type": f"{of.removesuffix('s')}-retrieval", "name": f"Retrieval of {of}"},
         "dataset": {"type": data, "name": data},
         "metrics": [{"type": "mean_average_precision", "name": "mAP", "value": round(found, 4)}],
     }
     return {"model-index": [{"name": name, "results": [result]}]}
 
 
-def _training(card: Card) -> str:
+def _training(card: Card, of: str) -> str:
     training, metrics = card.training, card.metrics
     if "dataset" not in training:
         return "The model was handed over as a file; what it was trained on is not known here."
     facts = {
         "Data": training["dataset"],
-        "Images or vectors trained on": metrics.get("trained_on"),
+        f"{of.capitalize()} trained on": metrics.get("trained_on"),
         "Classes": _classes(card.class_names),
         "Method": training.get("method"),
         "Quantization": training.get("quantization"),
