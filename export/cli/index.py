@@ -54,7 +54,7 @@ def build(
     ] = False,
     **values: Any,
 ) -> None:
-    """Encode images and write an index of them.
+    """Encode images or vectors and write an index of them.
 
     The codes are saved as they come, so that --resume resumes an interrupted build; the index
     appears when it is whole. It carries the fingerprint of its model: no other can use it.
@@ -85,7 +85,7 @@ def build(
 )
 @with_options(*options_of(AnyEncoderOptions), *IMAGE_OPTIONS)
 def add(index: IndexOption, **values: Any) -> None:
-    """Encode images and add them to an index.
+    """Encode images or vectors and add them to an index.
 
     The model must be the one that the index was made by, and the ids must be new: to replace an
     item, remove it first. The file is replaced in one step when all is done.
@@ -175,7 +175,7 @@ def _report(path: Path, built: "BuiltIndex", before: int | None = None) -> None:
         file = path.with_name(f"{path.name}.skipped.txt")
         write_verdicts(file, built.skipped)
         total = len(built.skipped) + len(index) - (before or 0)
-        message = report(built.skipped, f"{total:,} images", left_out=True)
+        message = report(built.skipped, f"{total:,} {built.kind}", left_out=True)
         warn("[bold yellow]Warning:[/]", f"{message}\nAll of them are in {file}")
     print_facts(
         {

@@ -1,4 +1,4 @@
-"""Which images an index is made of, and what is done about bad ones."""
+"""What an index is made of, images or vectors, and what is done about bad ones."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from pydantic import Field
 
 from keras_hashing.command_line.options import options_of
 from keras_hashing.files.image_folder import RULE
+from keras_hashing.files.vector_file import VECTOR_FORMATS, open_vectors
 from keras_hashing.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ AnyIndexOption = Annotated[
 
 
 class ImageOptions(Settings):
-    """A folder, a data set or a list file, and how its images are encoded."""
+    """A folder, a data set, a list file or a file of vectors, and how it is encoded."""
 
     images: Path | None = Field(
         default=None,
@@ -36,6 +37,11 @@ class ImageOptions(Settings):
         default=None,
         description="List file, one line per image: its path and, if there are labels, a 0 or 1 "
         "for each class (`path 0 1 0`). Ids are the paths.",
+    )
+    vectors: Path | None = Field(
+        default=None,
+        description=f"File of vectors, for a model of vectors. {VECTOR_FORMATS} (default for ids: "
+        "0, 1, …)",
     )
     data_dir: Path | None = Field(default=None, description="--dataset: where the data is.")
     part: str | None = Field(
@@ -53,8 +59,9 @@ class ImageOptions(Settings):
     )
     on_bad_image: Literal["error", "skip"] = Field(
         default="error",
-        description="Image files that cannot be read or decoded: name all of them and fail, or "
-        "leave them out with a warning and list them in INDEX.skipped.txt.",
+        description="Image files that cannot be read or decoded, and vectors that are not finite "
+        "or zero: name all of them and fail, or leave them out with a warning and list them in "
+        "INDEX.skipped.txt.",
     )
     resume: bool = Field(
         default=False,
@@ -62,19 +69,29 @@ class ImageOptions(Settings):
     )
 
     def refuse_early(self) -> Self:
-        """Raises `ValueError` unless one source of images is named."""
-        if [self.images, self.dataset, self.list].count(None) != 2:
-            raise ValueError("Name the images: --images, --dataset or --list, one of them")
+        """Refuses what cannot be encoded, as far as this needs no TensorFlow.
+
+        Raises:
+            ValueError: unless one source is named, or if it is a bad file of vectors.
+        """
+        if [self.images, self.dataset, self.list, self.vectors].count(None) != 3:
+            raise ValueError(
+                "Name what to encode: --images, --dataset, --list or --vectors, one of them"
+            )
+        if self.vectors is not None:
+            open_vectors(self.vectors)
         return self
 
     def items(self, class_names: Sequence[str]) -> "IndexItems":
-        """The images that are named.
+        """The images or vectors that are named.
 
         Args:
             class_names: What the columns of a list file may be called.
         """
-        from export.index.index_items import dataset_items, folder_items, list_items
+        from export.index.index_items import dataset_items, folder_items, list_items, vector_items
 
+        if self.vectors is not None:
+            return vector_items(self.vectors)
         if self.images is not None:
             return folder_items(self.images, self.id_from)
         if self.list is not None:
@@ -87,7 +104,7 @@ class ImageOptions(Settings):
 
 
 IMAGE_OPTIONS = (
-    *options_of(ImageOptions, ("images", "dataset", "list"), "Images (one of)"),
+    *options_of(ImageOptions, ("images", "dataset", "list", "vectors"), "Items (one of)"),
     *options_of(ImageOptions, ("data_dir", "part", "root", "id_from"), "About the images"),
     *options_of(ImageOptions, ("on_bad_image", "resume"), "Work"),
 )

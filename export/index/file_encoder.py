@@ -1,4 +1,4 @@
-"""What makes codes of image files: a Keras encoder, or an exported model."""
+"""What makes codes of image files or of vectors: a Keras encoder, or an exported model."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -28,10 +28,17 @@ class FileEncoder(Protocol):
 
     @property
     def takes_vectors(self) -> bool:
-        """Whether it encodes vectors, and no files."""
+        """Whether it encodes vectors, not images."""
+
+    @property
+    def vector_width(self) -> int | None:
+        """D, the number of values of a vector; `None` if it encodes images."""
 
     def has_fingerprint(self, fingerprint: str) -> bool:
         """Whether this is a name of the code space."""
 
     def encode_bytes(self, encoded: Sequence[bytes]) -> NDArray[np.uint8]:
         """The contents of n image files → packed codes; `ValueError` if one is no image."""
+
+    def encode(self, vectors: NDArray[np.float32], /) -> NDArray[np.uint8]:
+        """Vectors [n, D] → packed codes."""

@@ -1,23 +1,22 @@
-"""From images to an index, piece by piece, so that what was interrupted can go on."""
+"""From images or vectors to an index, piece by piece, so that what was interrupted can go on."""
 
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.index.file_encoder import FileEncoder
 from export.index.index_items import IndexItems
 from export.index.load_index import check_code_space, check_no_index, load_index_file
 from keras_hashing.command_line.progress import loading_progress
 from keras_hashing.files.atomic_write import write_json
-from keras_hashing.files.image_verdict import DAMAGED, report, unreadable, verdict
+from keras_hashing.files.image_verdict import report
 from keras_hashing.retrieval import CodeIndex
 from keras_hashing.retrieval.code_index import is_int64
 from keras_hashing.retrieval.packed_width import packed_width
@@ -25,17 +24,16 @@ from keras_hashing.retrieval.packed_width import packed_width
 OnBadImage = Literal["error", "skip"]
 IdType = Literal["auto", "int64", "string"]
 
-SHARD = 2048  # images whose codes are saved together
-_BATCH = 64  # images in memory at a time
 _PLAN = "build.json"
 
 
 @dataclass(frozen=True)
 class BuiltIndex:
-    """An index, and why each image that was left out is no usable one, by its id."""
+    """An index, why each item that was left out is no usable one, by its id, and of what."""
 
     index: CodeIndex
     skipped: dict[str, str]
+    kind: str  # "images" or "vectors"
 
 
 def build_index(
@@ -47,24 +45,24 @@ def build_index(
     on_bad_image: OnBadImage = "error",
     resume: bool = False,
     replace: bool = False,
-    shard: int = SHARD,
+    shard: int | None = None,
 ) -> BuiltIndex:
-    """Encodes images and writes an index of them, whole or not at all.
+    """Encodes images or vectors and writes an index of them, whole or not at all.
 
-    The codes of every `shard` images are saved in the folder `<output>.partial` as soon as they are
+    The codes of every `shard` items are saved in the folder `<output>.partial` as soon as they are
     there; it goes once the index is written. An interrupted build goes on with `resume`.
 
     Args:
         encoder: what encodes.
-        items: the images.
+        items: the images or vectors.
         output: the index file (.npz); its folder must exist.
         id_type: "int64" if the ids are integers, "string" if not, "auto" to see.
-        on_bad_image: "error" to fail if images cannot be read or decoded (all of them are named,
+        on_bad_image: "error" to fail if items cannot be read or encoded (all of them are named,
             and the codes of the others are kept for `resume`), "skip" to leave them out and say so
             in the result.
         resume: whether to go on with what was interrupted, if there is any.
         replace: whether an existing `output` may be replaced.
-        shard: images that are saved together.
+        shard: items that are saved together; `None` for as many as suits their kind.
 
     Returns:
         The index and what was left out.
@@ -73,7 +71,8 @@ def build_index(
         FileExistsError: if `output` exists and `replace` is false, or an interrupted build is
             there and `resume` is false.
         OSError: if something cannot be written.
-        ValueError: if images are bad (they are named), none is good, an id is no int64 though it
+        ValueError: if the encoder takes no such items, some are bad (they are named), none is
+            good, an id is no int64 though it
             should be, or what was interrupted is another build.
     """
     output = Path(output)
@@ -83,7 +82,7 @@ def build_index(
         _check_int64(items.ids)
     built = _encode(encoder, items, output, on_bad_image, resume, shard)
     if not len(built.index):
-        raise ValueError(f"None of the {len(items)} images can be used")
+        raise ValueError(f"None of the {len(items)} {items.kind} can be used")
     as_int64 = id_type != "string" and all(map(is_int64, built.index.ids))
     index = CodeIndex(
         built.index.codes,
@@ -95,7 +94,7 @@ def build_index(
     )
     index.save(output)
     shutil.rmtree(_partial(output), ignore_errors=True)
-    return BuiltIndex(index, built.skipped)
+    return BuiltIndex(index, built.skipped, items.kind)
 
 
 def extend_index(
@@ -105,14 +104,14 @@ def extend_index(
     *,
     on_bad_image: OnBadImage = "error",
     resume: bool = False,
-    shard: int = SHARD,
+    shard: int | None = None,
 ) -> BuiltIndex:
-    """Encodes images and adds them to an index file, which is replaced in one step.
+    """Encodes images or vectors and adds them to an index file, which is replaced in one step.
 
     Args:
         encoder: what encodes; of the index's code space.
-        items: the images; none of their ids is in the index. Their labels are left out if the
-            index has none.
+        items: the images or vectors; none of their ids is in the index. Their labels are left out
+            if the index has none.
         path: the index file.
         on_bad_image: as in `build_index`.
         resume: as in `build_index`.
@@ -127,22 +126,23 @@ def extend_index(
         FileExistsError: if an interrupted build is there and `resume` is false.
         OSError: if something cannot be written.
         ValueError: if the index is of another code space, an id is known already or does not fit
-            the index (it is named), or images are bad (they are named).
+            the index (it is named), the encoder takes no such items, or some are bad (they are
+            named).
     """
     path = Path(path)
     index = load_index_file(path)
     check_code_space(index, path, encoder)
     if index.labels is not None and items.labels is None:
-        items = IndexItems(items.ids, [""] * len(items), items.read)
+        items = replace(items, labels=[""] * len(items))
     elif index.labels is None and items.labels is not None:
-        items = IndexItems(items.ids, None, items.read)
+        items = replace(items, labels=None)
     # Before the work, what would fail after it.
     index.add(np.zeros((len(items), index.codes.shape[1]), np.uint8), items.ids, items.labels)
     built = _encode(encoder, items, path, on_bad_image, resume, shard)
     extended = index.add(built.index.codes, built.index.ids, built.index.labels)
     extended.save(path)
     shutil.rmtree(_partial(path), ignore_errors=True)
-    return BuiltIndex(extended, built.skipped)
+    return BuiltIndex(extended, built.skipped, items.kind)
 
 
 def _partial(output: Path) -> Path:
@@ -163,15 +163,17 @@ def _encode(
     output: Path,
     on_bad_image: OnBadImage,
     resume: bool,
-    shard: int,
+    shard: int | None,
 ) -> BuiltIndex:
-    """Encodes all images, shard by shard; what is there already is not done again."""
+    """Encodes all items, shard by shard; what is there already is not done again."""
+    items.check(encoder)
+    shard = items.shard if shard is None else shard
     if not output.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {str(output.parent)!r} for the index")
     folder = _partial(output)
     _begin(folder, encoder, items, resume, shard)
     problems: dict[str, str] = {}
-    with loading_progress("Encoding images", len(items)) as advance:
+    with loading_progress(f"Encoding {items.kind}", len(items)) as advance:
         for start in range(0, len(items), shard):
             positions = range(start, min(start + shard, len(items)))
             path = _shard_path(folder, start)
@@ -181,7 +183,8 @@ def _encode(
                 problems |= _encode_shard(encoder, items, positions, path, on_bad_image, advance)
     if problems and on_bad_image == "error":
         raise ValueError(
-            report(problems, f"{len(items):,} images") + "\nMend or remove them, or leave them out "
+            report(problems, f"{len(items):,} {items.kind}")
+            + "\nMend or remove them, or leave them out "
             "with --on-bad-image skip; --resume keeps what is done"
         )
     return _gathered(folder, encoder, items, shard)
@@ -192,7 +195,7 @@ def _begin(folder: Path, encoder: FileEncoder, items: IndexItems, resume: bool, 
     names = hashlib.sha256(json.dumps([list(items.ids), items.labels]).encode()).hexdigest()
     plan = {
         "fingerprint": encoder.fingerprint,
-        "images": len(items),
+        items.kind: len(items),
         "names_sha256": names,
         "shard": shard,
     }
@@ -208,7 +211,7 @@ def _begin(folder: Path, encoder: FileEncoder, items: IndexItems, resume: bool, 
             begun = None
         if begun != plan:
             raise ValueError(
-                f"What was interrupted is another build, of another model or other images: "
+                f"What was interrupted is another build, of another model or other {items.kind}: "
                 f"{folder}. Delete it to begin anew"
             )
         return
@@ -228,10 +231,10 @@ def _encode_shard(
     on_bad_image: OnBadImage,
     advance: Callable[[int], None],
 ) -> dict[str, str]:
-    """Encodes the images at `positions` and saves them; the file is there when all is done.
+    """Encodes the items at `positions` and saves them; the file is there when all is done.
 
     Returns:
-        What is wrong with each bad image. If they are errors, nothing is saved.
+        What is wrong with each bad item. If they are errors, nothing is saved.
     """
     codes = [np.empty((0, packed_width(encoder.bits)), dtype=np.uint8)]
     encoded: list[int] = []
@@ -240,13 +243,11 @@ def _encode_shard(
     def refuse(position: int, problem: str) -> None:
         skipped[items.ids[position]] = problem
 
-    for start in range(0, len(positions), _BATCH):
-        batch = positions[start : start + _BATCH]
-        contents = _read(items, batch, refuse)
-        if contents:
-            batch_codes = _encode_batch(encoder, contents, refuse)
-            codes += batch_codes.values()
-            encoded += batch_codes
+    for start in range(0, len(positions), items.batch):
+        batch = positions[start : start + items.batch]
+        good, batch_codes = items.encode(encoder, batch, refuse)
+        encoded += good
+        codes.append(batch_codes)
         advance(len(batch))
     if skipped and on_bad_image == "error":
         return skipped
@@ -259,41 +260,6 @@ def _encode_shard(
         bits=encoder.bits,
     ).save(path)
     return skipped
-
-
-def _read(
-    items: IndexItems, positions: range, refuse: Callable[[int, str], None]
-) -> dict[int, bytes]:
-    """Returns the contents of the files that can be read and may be decoded."""
-    contents = {}
-    for position in positions:
-        try:
-            content = items.read(position)
-        except OSError as error:
-            refuse(position, unreadable(error))
-            continue
-        if problem := verdict(content):
-            refuse(position, problem)
-        else:
-            contents[position] = content
-    return contents
-
-
-def _encode_batch(
-    encoder: FileEncoder, contents: dict[int, bytes], refuse: Callable[[int, str], None]
-) -> dict[int, NDArray[np.uint8]]:
-    """Returns the code, [1, K/8], of each of the files that are images."""
-    try:
-        codes = encoder.encode_bytes(list(contents.values()))
-        return {position: codes[row : row + 1] for row, position in enumerate(contents)}
-    except ValueError:  # it does not say which
-        good = {}
-        for position, content in contents.items():
-            try:
-                good[position] = encoder.encode_bytes([content])
-            except ValueError:
-                refuse(position, DAMAGED)
-        return good
 
 
 def _gathered(folder: Path, encoder: FileEncoder, items: IndexItems, shard: int) -> BuiltIndex:
@@ -313,4 +279,4 @@ def _gathered(folder: Path, encoder: FileEncoder, items: IndexItems, shard: int)
         None if first.labels is None else first.labels.followed_by(*labels),
         bits=encoder.bits,
     )
-    return BuiltIndex(index, skipped)
+    return BuiltIndex(index, skipped, items.kind)

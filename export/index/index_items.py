@@ -1,49 +1,164 @@
-"""The images that an index is made of: a folder, a list file or a data set."""
+"""What an index is made of: images of a folder, a list file or a data set, or vectors of a file."""
 
+import os
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from export.index.file_encoder import FileEncoder
 from keras_hashing.files.image_folder import image_files
+from keras_hashing.files.image_verdict import DAMAGED, unreadable, verdict
 from keras_hashing.files.list_lines import list_lines
+from keras_hashing.files.vector_file import VectorFile, open_vectors, vector_problems
+from keras_hashing.retrieval.packed_width import packed_width
 
 if TYPE_CHECKING:
     from training.data import ImageDataset
 
 IdFrom = Literal["path", "stem"]
+Refuse = Callable[[int, str], None]  # position, what is wrong
+Encoded = tuple[list[int], NDArray[np.uint8]]  # m positions, their codes [m, K/8]
 
 
 @dataclass(frozen=True)
-class IndexItems:
-    """Encoded images by position, with their names.
+class IndexItems(ABC):
+    """What is to be encoded, by position, with names.
 
     Attributes:
-        ids: the name of each image, n different strings.
+        ids: the name of each item, n different strings.
         labels: what to show as the label of each, n strings, or `None`.
-        read: gives the content of the image file at a position; raises `OSError` if it cannot.
+        kind: what messages call the items.
+        batch: items in memory at a time.
+        shard: items whose codes are saved together.
 
     Raises:
-        ValueError: if there is no image, or ids repeat; they are named.
+        ValueError: if there is none, or ids repeat; they are named.
     """
 
     ids: Sequence[str]
     labels: Sequence[str] | None
-    read: Callable[[int], bytes]
+
+    kind: ClassVar[str]
+    batch: ClassVar[int]
+    shard: ClassVar[int]
 
     def __post_init__(self) -> None:
         if not self.ids:
-            raise ValueError("There is no image to encode")
+            raise ValueError(f"There are no {self.kind} to encode")
         repeated = [name for name, count in Counter(self.ids).most_common(3) if count > 1]
         if repeated:
-            raise ValueError(f"Ids must differ. Several images have the id: {', '.join(repeated)}")
+            raise ValueError(
+                f"Ids must differ. Several {self.kind} have the id: {', '.join(repeated)}"
+            )
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @abstractmethod
+    def check(self, encoder: FileEncoder) -> None:
+        """Raises `ValueError` unless the encoder takes such items."""
 
-def folder_items(folder: Path, id_from: IdFrom = "path") -> IndexItems:
+    @abstractmethod
+    def encode(self, encoder: FileEncoder, positions: range, refuse: Refuse) -> Encoded:
+        """Encodes a batch, and refuses what cannot be encoded."""
+
+
+@dataclass(frozen=True)
+class ImageItems(IndexItems):
+    """Image files.
+
+    Attributes:
+        read: gives the content of the file at a position; raises `OSError` if it cannot.
+    """
+
+    read: Callable[[int], bytes]
+
+    kind = "images"
+    batch = 64
+    shard = 2048
+
+    def check(self, encoder: FileEncoder) -> None:
+        """Refuses an encoder of vectors."""
+        if encoder.takes_vectors:
+            raise ValueError(
+                "Images need a model of images. Received: one of vectors of width "
+                f"{encoder.vector_width}; name them by --vectors"
+            )
+
+    def encode(self, encoder: FileEncoder, positions: range, refuse: Refuse) -> Encoded:
+        """Codes of the files that can be read and decoded."""
+        contents = {}
+        for position in positions:
+            try:
+                content = self.read(position)
+            except OSError as error:
+                refuse(position, unreadable(error))
+                continue
+            if problem := verdict(content):
+                refuse(position, problem)
+            else:
+                contents[position] = content
+        try:
+            return list(contents), encoder.encode_bytes(list(contents.values()))
+        except ValueError:  # it does not say which
+            good = {}
+            for position, content in contents.items():
+                try:
+                    good[position] = encoder.encode_bytes([content])
+                except ValueError:
+                    refuse(position, DAMAGED)
+            none = np.empty((0, packed_width(encoder.bits)), np.uint8)
+            return list(good), np.concatenate([none, *good.values()])
+
+
+@dataclass(frozen=True)
+class VectorItems(IndexItems):
+    """Vectors of a file.
+
+    Attributes:
+        file: where they are.
+    """
+
+    file: VectorFile
+
+    kind = "vectors"
+    batch = 1 << 13
+    shard = 1 << 17
+
+    def check(self, encoder: FileEncoder) -> None:
+        """Refuses an encoder of images, or of vectors of another width."""
+        if encoder.vector_width is None:
+            raise ValueError("Vectors need a model of vectors. Received: one of images")
+        self.file.check_width(encoder.vector_width)
+
+    def encode(self, encoder: FileEncoder, positions: range, refuse: Refuse) -> Encoded:
+        """Codes of the vectors that are finite and not zero."""
+        vectors = self.file.unchecked(slice(positions.start, positions.stop))
+        problems = vector_problems(vectors)
+        for row, problem in problems.items():
+            refuse(positions[row], problem)
+        good = np.delete(np.arange(len(positions)), list(problems))
+        return [positions[row] for row in good], encoder.encode(vectors[good])
+
+
+def vector_items(path: str | os.PathLike[str]) -> VectorItems:
+    """Returns the vectors of a file, with ids "0", "1", … if it has none.
+
+    Raises:
+        FileNotFoundError, ImportError, ValueError: as `open_vectors`.
+    """
+    file = open_vectors(path)
+    ids = [str(row) for row in range(len(file))] if file.ids is None else file.ids
+    return VectorItems(ids, file.labels, file)
+
+
+def folder_items(folder: Path, id_from: IdFrom = "path") -> ImageItems:
     """Returns the images in a folder, as `image_files` finds them.
 
     Args:
@@ -64,7 +179,7 @@ def list_items(
     root: Path | None = None,
     class_names: Sequence[str] = (),
     id_from: IdFrom = "path",
-) -> IndexItems:
+) -> ImageItems:
     """Returns the images that a list file names, as HashNet introduced them.
 
     One line for each image: its path and, if there are labels, a 0 or 1 for each class, as in
@@ -96,7 +211,7 @@ def list_items(
     )
 
 
-def dataset_items(dataset: "ImageDataset", part: str | None = None) -> IndexItems:
+def dataset_items(dataset: "ImageDataset", part: str | None = None) -> ImageItems:
     """Returns the images of a data set, with the names of their classes.
 
     Args:
@@ -112,7 +227,7 @@ def dataset_items(dataset: "ImageDataset", part: str | None = None) -> IndexItem
             f"Data set {dataset.name!r} has the parts {', '.join(parts)}. Received: {part}"
         )
     positions = [at for at, of in enumerate(dataset.part.tolist()) if part in (None, of)]
-    return IndexItems(
+    return ImageItems(
         ids=[dataset.ids[at] for at in positions],
         labels=[_label(dataset.class_names, dataset.labels[at].tolist()) for at in positions],
         read=lambda at: dataset.images.encoded_image(positions[at])[0],
@@ -126,6 +241,6 @@ def _label(names: Sequence[str], row: Sequence[int]) -> str:
 
 def _file_items(
     root: Path, paths: list[Path], labels: list[str] | None, id_from: IdFrom
-) -> IndexItems:
+) -> ImageItems:
     ids = [path.stem if id_from == "stem" else path.as_posix() for path in paths]
-    return IndexItems(ids, labels, read=lambda at: (root / paths[at]).read_bytes())
+    return ImageItems(ids, labels, read=lambda at: (root / paths[at]).read_bytes())

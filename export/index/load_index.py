@@ -65,6 +65,6 @@ def check_code_space(index: CodeIndex, path: Path, encoder: FileEncoder) -> None
         index.check_fingerprint(encoder.fingerprint)
     except ValueError as error:
         raise ValueError(
-            f"{error}. The index is {str(path)!r}. Encode the images again with this model: "
+            f"{error}. The index is {str(path)!r}. Encode the items again with this model: "
             f"python -m export index build {encoder.source} ..."
         ) from None

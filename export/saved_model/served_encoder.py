@@ -83,7 +83,12 @@ class ServedEncoder:
     @property
     def takes_vectors(self) -> bool:
         """Whether it encodes vectors, not images."""
-        return self.card.vector_width is not None
+        return self.vector_width is not None
+
+    @property
+    def vector_width(self) -> int | None:
+        """D, the number of values of a vector; `None` if it encodes images."""
+        return self.card.vector_width
 
     def has_fingerprint(self, fingerprint: str) -> bool:
         """Whether this is the name of the code space."""
@@ -105,7 +110,7 @@ class ServedEncoder:
         if self.takes_vectors:
             raise ValueError(
                 "This needs a model of images. Received: one of vectors of width "
-                f"{self.card.vector_width}"
+                f"{self.vector_width}"
             )
         try:
             outputs = self._encode(encoded=tf.constant(encoded, tf.string, [len(encoded)]))
@@ -125,9 +130,9 @@ class ServedEncoder:
         Raises:
             ValueError: if they are none, or the model takes images.
         """
-        if self.card.vector_width is None:
+        if self.vector_width is None:
             raise ValueError("This needs a model of vectors. Received: one of images")
-        checked = VectorInput(self.card.vector_width).check(vectors)
+        checked = VectorInput(self.vector_width).check(vectors)
         return self._encode(vectors=tf.constant(checked))["code"].numpy()
 
     def encode_files(

@@ -72,6 +72,11 @@ class HashEncoder:
         return isinstance(self.preprocessing, VectorInput)
 
     @property
+    def vector_width(self) -> int | None:
+        """D, the number of values of a vector; `None` if it encodes images."""
+        return self.preprocessing.width if isinstance(self.preprocessing, VectorInput) else None
+
+    @property
     def of_images(self) -> ImagePreprocessing:
         """What makes the model's input of an image file.
 

@@ -44,6 +44,9 @@ class ParquetVectors:
         self._rest = np.empty((0, self.shape[1]), self.dtype)
         self._parts: Iterator[NDArray[np.float32]] = iter(())
 
+    def __len__(self) -> int:
+        return self.shape[0]
+
     def column(self, name: str) -> list | None:
         """All values of another column; `None` if there is none."""
         if name not in self._file.schema_arrow.names:

@@ -53,7 +53,7 @@ class VectorFile:
     class_names: Sequence[str] = ()
 
     def __len__(self) -> int:
-        return self.vectors.shape[0]
+        return len(self.vectors)
 
     @property
     def width(self) -> int:
@@ -79,8 +79,7 @@ class VectorFile:
         Raises:
             ValueError: if one is not finite or zero; the first are named.
         """
-        with np.errstate(over="ignore"):  # what is beyond float32 is refused as not finite
-            vectors = np.array(self.vectors[rows], np.float32)
+        vectors = self.unchecked(rows)
         if problems := vector_problems(vectors):
             positions = np.arange(len(self))[rows] if isinstance(rows, slice) else rows
             more = len(problems) - _NAMED_AT_MOST
@@ -93,6 +92,11 @@ class VectorFile:
                 + f" and {more} more" * (more > 0)
             )
         return vectors
+
+    def unchecked(self, rows: slice | NDArray[np.integer]) -> NDArray[np.float32]:
+        """Vectors as float32 [m, D], whatever they hold; what float32 has not becomes infinite."""
+        with np.errstate(over="ignore"):
+            return np.array(self.vectors[rows], np.float32)
 
 
 def open_vectors(path: str | os.PathLike[str]) -> VectorFile:
@@ -123,7 +127,7 @@ def open_vectors(path: str | os.PathLike[str]) -> VectorFile:
     with _named(path):
         vectors, ids, labels = readers[path.suffix](path)
         _check_vectors(vectors)
-        rows = vectors.shape[0]
+        rows = len(vectors)
         names, are_integers = _strings("ids", ids, rows)
         classes, integer_classes = _strings("labels", labels, rows)
         if names is not None and len(set(names)) < len(names):

@@ -9,7 +9,7 @@ import pytest
 
 from export.index.file_encoder import FileEncoder
 from export.index.index_builder import build_index, extend_index
-from export.index.index_items import IndexItems, dataset_items, folder_items, list_items
+from export.index.index_items import ImageItems, dataset_items, folder_items, list_items
 from export.saved_model.served_encoder import ServedEncoder
 from keras_hashing.files.image_verdict import NO_IMAGE
 from keras_hashing.retrieval import CodeIndex
@@ -272,8 +272,8 @@ def test_a_missing_folder_or_list_is_named(tmp_path: Path) -> None:
         list_items(tmp_path / "absent")
     with pytest.raises(ValueError, match="holds no image file"):
         folder_items(tmp_path)
-    with pytest.raises(ValueError, match="There is no image"):
-        IndexItems([], None, lambda at: b"")
+    with pytest.raises(ValueError, match="There are no images"):
+        ImageItems([], None, lambda at: b"")
 
 
 def test_a_data_set_brings_ids_and_labels(
@@ -283,7 +283,7 @@ def test_a_data_set_brings_ids_and_labels(
     with pytest.raises(ValueError, match="has the parts train. Received: test"):
         dataset_items(dataset, "test")
     items = dataset_items(dataset, "train")
-    few = IndexItems(items.ids[:40], items.labels[:40] if items.labels else None, items.read)
+    few = ImageItems(items.ids[:40], items.labels[:40] if items.labels else None, items.read)
     built = build_index(encoder, few, tmp_path / "index.npz")
     assert built.index.ids == dataset.ids[:40]
     np.testing.assert_array_equal(built.index.codes, grey_run.model.encode(digits[:40]))

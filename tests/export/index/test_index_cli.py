@@ -191,7 +191,7 @@ def test_the_database_of_a_run_is_not_changed(run_folder: Path, photos: Path) ->
 def test_images_are_named_once(exports: dict[str, Path], tmp_path: Path) -> None:
     build = ("index", "build", "--model", exports["grey"], "--output", tmp_path / "i.npz")
     for images in ((), ("--images", ".", "--dataset", "digits")):
-        assert_one_line_of_error(call(*build, *images), "Name the images: .*one of them")
+        assert_one_line_of_error(call(*build, *images), "Name what to encode: .*one of them")
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_codes_are_those_of_keras(
     np.testing.assert_allclose(continuous, vector_encoder.continuous(vectors), 1e-5, 1e-6)
     np.testing.assert_array_equal(pack_codes(continuous), codes)
     served = ServedEncoder.load(version)
-    assert served.takes_vectors
+    assert served.vector_width == 5
     np.testing.assert_array_equal(served.encode(vectors), codes)
     assert served.encode(vectors[:0]).shape == (0, 2)
 
