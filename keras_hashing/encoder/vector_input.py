@@ -52,7 +52,8 @@ class VectorInput:
             raise ValueError(
                 f"`vectors` must have shape [n, {self.width}]. Received: shape={array.shape}"
             )
-        array = array.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # what is beyond float32 is refused as not finite
+            array = array.astype(np.float32, copy=False)
         finite = np.isfinite(array).all(axis=1)
         if not finite.all():
             raise ValueError(
