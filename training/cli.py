@@ -110,12 +110,20 @@ def evaluate(
         bool,
         typer.Option(help="Write report.html: queries with their nearest as pictures, and more."),
     ] = True,
+    projector: Annotated[
+        bool,
+        typer.Option(
+            "--projector",
+            help="Write the database's codes, labels and pictures for TensorBoard's projector into "
+            "the run's logs; of more than 2,000, as many spread evenly.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a finished run again, from its saved model, and see what it finds.
 
     report.html in the run shows queries of each class with their ten nearest, the worst queries,
-    distances, and bits. Nothing else in the run is changed.
+    distances, and bits. Nothing else in the run is changed, but for --projector.
     """
     with clear_errors():
         _check_finished(run, data_dir, image_root)
@@ -143,6 +151,11 @@ def evaluate(
             path, facts = RunFolder(run).report, dict(_rows(metrics))
             with stage("Writing the report"):
                 write_report(path, f"Run {run}", facts, evaluation, data)
+        if projector:
+            from training.report.projector import write_projector
+
+            with stage("Writing what the projector shows"):
+                write_projector(RunFolder(run).logs, evaluation, data)
     if as_json:
         print(json.dumps(metrics, indent=2))
         return

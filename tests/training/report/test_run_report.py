@@ -6,11 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from google.protobuf import text_format
+from PIL import Image
+from tensorboard.plugins.projector import ProjectorConfig
 
 from keras_hashing.images.preprocessing import ImagePreprocessing
-from keras_hashing.retrieval import hamming_distance, pack_codes
+from keras_hashing.retrieval import hamming_distance, pack_codes, unpack_codes
 from training.data import ImageDataset
 from training.data.split import Split
+from training.report import projector
 from training.report.drawings import drawings
 from training.report.run_report import write_report
 from training.runs.run_data import RunData
@@ -66,6 +70,28 @@ def test_hits_and_misses_are_those_of_a_search_by_hand(
     assert html.count("<figure>") == 5
     assert not re.findall(r"(?:src|href)=\"(?!data:)", html)
     assert len(html) < 5_000_000
+
+
+def test_tensorboard_reads_codes_labels_and_pictures(
+    measured: tuple[Evaluation, RunData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation, data = measured
+    monkeypatch.setattr(projector, "_ITEMS", 50)
+    assert projector.write_projector(tmp_path, evaluation, data) == 50
+    text = (tmp_path / "projector_config.pbtxt").read_text()
+    (shown,) = text_format.Parse(text, ProjectorConfig()).embeddings
+    codes = np.loadtxt(tmp_path / shown.tensor_path, delimiter="\t")
+    rows = np.unique(np.linspace(0, 89, 50, dtype=int))
+    np.testing.assert_array_equal(codes, unpack_codes(evaluation.database_codes[rows], 24))
+    header, *items = (tmp_path / shown.metadata_path).read_text().splitlines()
+    assert header == "id\tlabel"
+    assert items == [f"train/{30 + row}\tclass {row % 3}" for row in rows]
+    side = shown.sprite.single_image_dim[0]
+    sprite = np.asarray(Image.open(tmp_path / shown.sprite.image_path))
+    assert sprite.shape == (8 * side, 8 * side, 3)  # 50 pictures in a square
+    pixels = data.dataset.images.pixels[30 + rows[9]]
+    second = sprite[side : 2 * side, side : 2 * side]
+    np.testing.assert_array_equal(second, pixels.repeat(side // 8, 0).repeat(side // 8, 1))
 
 
 def test_a_bit_that_never_changes_is_drawn(measured: tuple[Evaluation, RunData]) -> None:
