@@ -174,7 +174,8 @@ def _has_colour_palette(content: bytes) -> bool:
     if int.from_bytes(content[28:30], "little") > 8:
         return False
     start = 14 + int.from_bytes(content[14:18], "little")
-    palette = content[start : int.from_bytes(content[10:14], "little")]
+    end = min(int.from_bytes(content[10:14], "little"), start + 4 * 256)
+    palette = content[start:end]
     return any(
         palette[at : at + 3] != bytes([at // 4] * 3) for at in range(0, len(palette) // 4 * 4, 4)
     )

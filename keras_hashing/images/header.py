@@ -4,6 +4,8 @@ A file of some kilobytes can hold gigabytes of pixels. These are standard Tensor
 is part of the serving graph as well as of the training pipeline.
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from keras_hashing.files.image_verdict import MOST_PIXELS
@@ -13,58 +15,78 @@ _MOST_GIF_STEPS = 10_000  # of the walk over its blocks; a frame takes about 10,
 _LONGEST_RUN = 4096  # blocks of one size that are passed in one step
 _HEADER = 48  # bytes
 
-JPEG, PNG, GIF, BMP, WEBP = range(5)
+JPEG, GIF, PNG, BMP, WEBP = range(5)
 # As TensorFlow tells them; "." is any byte.
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF....WEBP")
+_MAGIC = (b"\xff\xd8\xff", b"GIF8", b"\x89PNG\r\n\x1a\n", b"BM", b"RIFF....WEBP")
 _PATTERN = [
     [-1 if byte == ord(".") else byte for byte in magic.ljust(12, b".")] for magic in _MAGIC
 ]
 _NO_IMAGE = "The file is no JPEG, PNG, WebP, BMP or GIF image, or its header is damaged"
+_PALETTE = "The file is a BMP with a colour palette"
 TOO_LARGE = f"The image is too large: it may have at most {MOST_PIXELS} pixels. Received:"
+_NOTHING, _OF_A_PALETTE = -1, -2  # in place of a number of pixels
+
+# Ops of a function that is inlined cost time where it is not called.
+NOT_INLINED = {"_noinline": True}
 
 
-def check_size(encoded: tf.Tensor) -> tf.Tensor:
+class Header(NamedTuple):
+    """What files begin with.
+
+    Attributes:
+        content: The first bytes of each, zeros after its end: int32 [n, 48].
+        kind: The number of the format in `_MAGIC`, or the number of formats: int32 [n].
+    """
+
+    content: tf.Tensor
+    kind: tf.Tensor
+
+
+def header_of(encoded: tf.Tensor) -> Header:
+    """The header of each file, string [n]."""
+    content = tf.cast(tf.io.decode_raw(encoded, tf.uint8, fixed_length=_HEADER), tf.int32)
+    first = content[:, tf.newaxis, : len(_PATTERN[0])]
+    matches = tf.reduce_all((first == _PATTERN) | (tf.constant(_PATTERN) == -1), axis=2)
+    padded = tf.pad(matches, [[0, 0], [0, 1]], constant_values=True)
+    return Header(content, tf.argmax(padded, 1, tf.int32))
+
+
+def check_size(encoded: tf.Tensor, header: Header | None = None) -> tf.Tensor:
     """Returns an image file as it is, if it may be decoded.
 
     JPEG, PNG, WebP, BMP and GIF may have at most 2^26 pixels. The frames of a GIF may have 3·2^26
     together: all of them are unpacked, though only the first is used. An animated WebP is refused,
-    and so is what else TensorFlow can decode (JPEG XL).
+    and so is a BMP whose palette is not that of greys, which TensorFlow would take it for, and what
+    else TensorFlow can decode (JPEG XL).
 
     Args:
         encoded: The encoded image, string, scalar.
+        header: What `header_of` says of it, if that is known already.
 
     Raises:
         tf.errors.InvalidArgumentError: when it is of another format, is larger, or its header is
             damaged.
     """
-    header = headers(tf.expand_dims(encoded, 0))
+    batch = tf.expand_dims(encoded, 0)
+    header = header_of(batch) if header is None else header
     pixels = tf.switch_case(
-        formats(header)[0],
-        {
-            JPEG: lambda: _pixels_of_jpeg(encoded),
-            PNG: lambda: _pixels_of_png(header)[0],
-            GIF: lambda: _pixels_of_gif(encoded),
-            BMP: lambda: _pixels_of_bmp(header)[0],
-            WEBP: lambda: _pixels_of_webp(header)[0],
-        },
-        default=lambda: tf.constant(-1, tf.int64),
+        header.kind[0],
+        {JPEG: lambda: _pixels_of_jpeg(encoded), GIF: lambda: _pixels_of_gif(encoded)},
+        default=lambda: _pixels_of_others(batch, *header)[0],
     )
     return _checked(encoded, pixels, pixels)
 
 
-def check_sizes(encoded: tf.Tensor) -> tf.Tensor:
+def check_sizes(encoded: tf.Tensor, header: Header | None = None) -> tf.Tensor:
     """Returns image files as they are, string [n], if `check_size` lets all of them through.
 
     It takes a fraction of the time that checking them one by one would.
     """
-    header = headers(encoded)
-    kind = formats(header)
-    pixels = tf.where(kind == PNG, _pixels_of_png(header), -1)
-    pixels = tf.where(kind == BMP, _pixels_of_bmp(header), pixels)
-    pixels = tf.where(kind == WEBP, _pixels_of_webp(header), pixels)
-    # The others have no fixed place for their size, so that they are looked at one by one.
-    for others, read in ((JPEG, _pixels_of_jpeg), (GIF, _pixels_of_gif)):
-        places = tf.where(kind == others)
+    header = header_of(encoded) if header is None else header
+    pixels = _pixels_of_others(encoded, *header)
+    # These have no fixed place for their size, so that they are looked at one by one.
+    for kind, read in ((JPEG, _pixels_of_jpeg), (GIF, _pixels_of_gif)):
+        places = tf.where(header.kind == kind)
         sizes = tf.map_fn(
             read, tf.gather_nd(encoded, places), fn_output_signature=tf.TensorSpec([], tf.int64)
         )
@@ -75,16 +97,14 @@ def check_sizes(encoded: tf.Tensor) -> tf.Tensor:
 def _checked(encoded: tf.Tensor, least: tf.Tensor, largest: tf.Tensor) -> tf.Tensor:
     """`encoded`, once it is sure that so many pixels may be decoded."""
     # `tf.debugging.Assert` would wrap the same op into a condition, which takes longer.
-    is_image = tf.raw_ops.Assert(condition=least >= 0, data=[_NO_IMAGE])
-    fits = tf.raw_ops.Assert(condition=largest <= MOST_PIXELS, data=[TOO_LARGE, largest])
-    checks = [check for check in (is_image, fits) if check is not None]  # None: it ran at once
-    with tf.control_dependencies(checks):
+    conditions = (
+        (least != _OF_A_PALETTE, [_PALETTE]),
+        (least >= 0, [_NO_IMAGE]),
+        (largest <= MOST_PIXELS, [TOO_LARGE, largest]),
+    )
+    checks = [tf.raw_ops.Assert(condition=holds, data=data) for holds, data in conditions]
+    with tf.control_dependencies([check for check in checks if check is not None]):  # ran at once
         return tf.identity(encoded)
-
-
-def headers(encoded: tf.Tensor) -> tf.Tensor:
-    """The first bytes of each, zeros after its end: int32 [n, 48]."""
-    return tf.cast(tf.io.decode_raw(encoded, tf.uint8, fixed_length=_HEADER), tf.int32)
 
 
 def leading_bytes(encoded: tf.Tensor, at: tf.Tensor | int, count: int) -> tf.Tensor:
@@ -94,11 +114,29 @@ def leading_bytes(encoded: tf.Tensor, at: tf.Tensor | int, count: int) -> tf.Ten
     return tf.cast(tf.io.decode_raw(part, tf.uint8, fixed_length=count), tf.int32)
 
 
-def formats(header: tf.Tensor) -> tf.Tensor:
-    """The number of the format in `_MAGIC`, or the number of formats: int32 [n]."""
-    first = header[:, tf.newaxis, : len(_PATTERN[0])]
-    matches = tf.reduce_all((first == _PATTERN) | (tf.constant(_PATTERN) == -1), axis=2)
-    return tf.argmax(tf.pad(matches, [[0, 0], [0, 1]], constant_values=True), 1, tf.int32)
+def has_alpha(header: Header) -> tf.Tensor:
+    """Whether each is a WebP with alpha, as its decoder tells it: bool [n]."""
+    content = header.content
+    lossless = (content[:, 15] == ord("L")) & (tf.bitwise.bitwise_and(content[:, 24], 0x10) > 0)
+    extended = (content[:, 15] == ord("X")) & (tf.bitwise.bitwise_and(content[:, 20], 0x10) > 0)
+    return (header.kind == WEBP) & (lossless | extended)
+
+
+@tf.function(
+    input_signature=[
+        tf.TensorSpec([None], tf.string),
+        tf.TensorSpec([None, _HEADER], tf.int32),
+        tf.TensorSpec([None], tf.int32),
+    ],
+    experimental_attributes=NOT_INLINED,
+)
+def _pixels_of_others(encoded: tf.Tensor, content: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
+    """The pixels of those whose size stands at a fixed place; else -1, or -2: int64 [n]."""
+    pixels = tf.where(kind == PNG, _pixels_of_png(content), _NOTHING)
+    pixels = tf.where(kind == BMP, _pixels_of_bmp(content), pixels)
+    palette = tf.constant(_OF_A_PALETTE, tf.int64)
+    pixels = tf.where(_has_colour_palette(encoded, content, kind), palette, pixels)
+    return tf.where(kind == WEBP, _pixels_of_webp(content), pixels)
 
 
 def _pixels_of_png(header: tf.Tensor) -> tf.Tensor:
@@ -112,13 +150,24 @@ def _pixels_of_bmp(header: tf.Tensor) -> tf.Tensor:
     return tf.reduce_prod(tf.abs(tf.cast(tf.bitcast(numbers, tf.int32), tf.int64)), axis=1)
 
 
-def has_alpha(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether each is a WebP with alpha, as its decoder tells it: bool [n]."""
-    header = headers(encoded)
-    kind = header[:, 15]
-    lossless = (kind == ord("L")) & (tf.bitwise.bitwise_and(header[:, 24], 0x10) > 0)
-    extended = (kind == ord("X")) & (tf.bitwise.bitwise_and(header[:, 20], 0x10) > 0)
-    return (formats(header) == WEBP) & (lossless | extended)
+def _has_colour_palette(encoded: tf.Tensor, header: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
+    """Whether each is a BMP whose palette is not that of greys: bool [n]."""
+    few_bits = (kind == BMP) & (header[:, 28] <= 8) & (header[:, 29] == 0)
+
+    def differs() -> tf.Tensor:
+        length = tf.cast(tf.strings.length(encoded), tf.int64)
+        places = tf.cast(header[:, 10:18], tf.int64) * ([1, 2**8, 2**16, 2**24] * 2)
+        start = 14 + tf.reduce_sum(places[:, 4:], axis=1)
+        end = tf.minimum(tf.reduce_sum(places[:, :4], axis=1), length)
+        entries = tf.maximum(end - start, 0) // 4
+        palette = leading_bytes(encoded, tf.cast(tf.minimum(start, length), tf.int32), 4 * 256)
+        colours = tf.reshape(palette, [-1, 256, 4])[..., :3]
+        shades = tf.range(256)
+        listed = tf.cast(shades, tf.int64) < entries[:, tf.newaxis]
+        others = tf.reduce_any(colours != shades[:, tf.newaxis], axis=2)
+        return few_bits & tf.reduce_any(listed & others, axis=1)
+
+    return tf.cond(tf.reduce_any(few_bits), differs, lambda: few_bits)
 
 
 def _pixels_of_webp(header: tf.Tensor) -> tf.Tensor:
@@ -150,9 +199,7 @@ def _pixels_of_jpeg(encoded: tf.Tensor) -> tf.Tensor:
 
 @tf.function(
     input_signature=[tf.TensorSpec([], tf.string)],
-    experimental_attributes={
-        "_noinline": True
-    },  # or its ops would cost time where it is not called
+    experimental_attributes=NOT_INLINED,
 )
 def _pixels_of_gif(encoded: tf.Tensor) -> tf.Tensor:
     """The pixels of the first frame, or of all if they are too many; -1 for a walk without an end.

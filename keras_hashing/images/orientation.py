@@ -6,7 +6,15 @@ at a whole batch at a time: it is part of the serving graph as well as of the tr
 
 import tensorflow as tf
 
-from keras_hashing.images.header import JPEG, PNG, WEBP, formats, headers, leading_bytes
+from keras_hashing.images.header import (
+    JPEG,
+    NOT_INLINED,
+    PNG,
+    WEBP,
+    Header,
+    header_of,
+    leading_bytes,
+)
 
 _ORIENTATION = 0x0112  # the tag
 _SHORT = 3  # its type
@@ -15,7 +23,7 @@ _MOST_ENTRIES = 64  # of the directory; cameras write about 12
 _LONGEST_CHUNK_HEAD = 10
 
 
-def orientations(encoded: tf.Tensor) -> tf.Tensor:
+def orientations(encoded: tf.Tensor, header: Header | None = None) -> tf.Tensor:
     """The EXIF orientation of each image file: int32 [n], 1 to 8; 1 where it says none.
 
     The EXIF data of a JPEG or PNG counts if it comes before the pixels, as the standards of JPEG
@@ -23,26 +31,45 @@ def orientations(encoded: tf.Tensor) -> tf.Tensor:
 
     Args:
         encoded: Encoded images, string [n].
+        header: What `header_of` says of them, if that is known already.
     """
-    header = headers(encoded)
-    kind = formats(header)
+    header = header_of(encoded) if header is None else header
+    may = _may_have_exif(*header)
     return tf.cond(
-        tf.reduce_any(_may_have_exif(header, kind)),
-        lambda: _orientation_at(encoded, _place_of_tiff(encoded, header, kind)),
-        lambda: tf.ones_like(kind),
+        tf.reduce_any(may),
+        lambda: _orientations_in_exif(encoded, header.kind, may),
+        lambda: tf.ones_like(header.kind),
     )
 
 
+@tf.function(
+    input_signature=[
+        tf.TensorSpec([None], tf.string),
+        tf.TensorSpec([None], tf.int32),
+        tf.TensorSpec([None], tf.bool),
+    ],
+    experimental_attributes=NOT_INLINED,
+)
+def _orientations_in_exif(encoded: tf.Tensor, kind: tf.Tensor, may: tf.Tensor) -> tf.Tensor:
+    return _orientation_at(encoded, _place_of_tiff(encoded, kind, may))
+
+
 def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Turns and mirrors an image, [h, w, c], so that it is seen as it was meant."""
+    """Turns and mirrors an image, [h, w, 3], so that it is seen as it was meant."""
 
-    def turned() -> tf.Tensor:
-        lies = tf.cond(orientation >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
-        rows = tf.reduce_any(orientation == [3, 4, 7, 8])
-        columns = tf.reduce_any(orientation == [2, 3, 6, 7])
-        return tf.raw_ops.Reverse(tensor=lies, dims=tf.stack([rows, columns, False]))
+    return tf.cond(orientation > 1, lambda: _turned(image, orientation), lambda: image)
 
-    return tf.cond(orientation > 1, turned, lambda: image)
+
+@tf.function(
+    input_signature=[tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([], tf.int32)],
+    experimental_attributes=NOT_INLINED,
+)
+def _turned(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    lies = tf.transpose(image, tf.where(orientation >= 5, [1, 0, 2], [0, 1, 2]))
+    rows = tf.reduce_any(orientation == [3, 4, 7, 8])
+    columns = tf.reduce_any(orientation == [2, 3, 6, 7])
+    turned = tf.raw_ops.Reverse(tensor=lies, dims=tf.stack([rows, columns, False]))
+    return tf.ensure_shape(turned, [None, None, 3])
 
 
 def _may_have_exif(header: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
@@ -54,7 +81,7 @@ def _may_have_exif(header: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
     return jpeg | (kind == PNG) & ~pixels_come_first | (kind == WEBP) & extended
 
 
-def _place_of_tiff(encoded: tf.Tensor, header: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
+def _place_of_tiff(encoded: tf.Tensor, kind: tf.Tensor, may: tf.Tensor) -> tf.Tensor:
     """Where the EXIF data of each file begins, its TIFF header: int32 [n]; 0 for none.
 
     The chunks of all files are walked together; chunk k of each is looked at in step k.
@@ -62,7 +89,7 @@ def _place_of_tiff(encoded: tf.Tensor, header: tf.Tensor, kind: tf.Tensor) -> tf
     length = tf.strings.length(encoded)
     jpeg, png, webp = kind == JPEG, kind == PNG, kind == WEBP
     start = tf.where(jpeg, 2, tf.where(png, 8, 12))
-    start = tf.where(_may_have_exif(header, kind), start, 0)
+    start = tf.where(may, start, 0)
     start = tf.where(start < length, start, 0)
 
     def step(number: tf.Tensor, at: tf.Tensor, found: tf.Tensor) -> tuple:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from keras_hashing.images.header import check_size, check_sizes, has_alpha
+from keras_hashing.images.header import Header, check_size, check_sizes, has_alpha, header_of
 from keras_hashing.images.orientation import orientations, upright
 
 # ITU-R 601 luma, what Pillow's "L" mode uses as well.
@@ -78,14 +78,15 @@ class ImagePreprocessing:
                 pixels.
         """
         batch = tf.expand_dims(encoded, 0)
+        header = header_of(batch)
         return self._decode_checked(
-            check_size(encoded), has_alpha(batch)[0], self._orientations(batch)[0]
+            check_size(encoded, header), has_alpha(header)[0], self._orientations(batch, header)[0]
         )
 
-    def _orientations(self, encoded: tf.Tensor) -> tf.Tensor:
+    def _orientations(self, encoded: tf.Tensor, header: Header) -> tf.Tensor:
         if self.orientation == "ignored":
-            return tf.ones_like(tf.strings.length(encoded))
-        return orientations(encoded)
+            return tf.ones_like(header.kind)
+        return orientations(encoded, header)
 
     def _decode_checked(
         self, encoded: tf.Tensor, alpha: tf.Tensor, orientation: tf.Tensor
@@ -109,9 +110,10 @@ class ImagePreprocessing:
                 2^26 pixels; none is decoded then.
         """
         one_image = tf.TensorSpec(self.shape, tf.uint8)
+        header = header_of(encoded)
         return tf.map_fn(
             lambda one: self._decode_checked(*one),
-            (check_sizes(encoded), has_alpha(encoded), self._orientations(encoded)),
+            (check_sizes(encoded, header), has_alpha(header), self._orientations(encoded, header)),
             fn_output_signature=one_image,
         )
 
@@ -212,5 +214,5 @@ def decode_image(encoded: tf.Tensor, alpha: tf.Tensor | None = None) -> tf.Tenso
         return image[..., :3]
 
     # Asking for RGB is what all formats of DecodeImage support, but for a WebP with alpha.
-    alpha = has_alpha(tf.expand_dims(encoded, 0))[0] if alpha is None else alpha
+    alpha = has_alpha(header_of(tf.expand_dims(encoded, 0)))[0] if alpha is None else alpha
     return tf.cond(alpha, lambda: decode(4), lambda: decode(3))

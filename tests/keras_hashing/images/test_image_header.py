@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from keras_hashing.files.image_verdict import verdict
 from keras_hashing.images.header import MOST_GIF_PIXELS, MOST_PIXELS, check_sizes
 from keras_hashing.images.preprocessing import ImagePreprocessing
 
@@ -98,11 +99,38 @@ def test_files_of_every_kind_go_together(check: Callable) -> None:
     check()
 
 
+@pytest.mark.parametrize(
+    ("colours", "extra"), [("greys", 0), ("greys", 800), ("few greys", 0), ("mixed", 0)]
+)
+def test_a_bmp_of_a_palette_is_refused_as_by_the_verdict(
+    check: Callable, colours: str, extra: int
+) -> None:
+    """TensorFlow would take its numbers of colours for greys."""
+    palette = {
+        "greys": [value for value in range(256) for _ in range(3)],
+        "few greys": [value for value in range(4) for _ in range(3)],
+        "mixed": [0, 0, 0, 255, 0, 0],
+    }[colours]
+    picture = Image.new("P", (5, 4))
+    picture.putpalette(palette)
+    buffer = io.BytesIO()
+    picture.save(buffer, "BMP")
+    content = bytearray(buffer.getvalue())
+    content[10:14] = (int.from_bytes(content[10:14], "little") + extra).to_bytes(4, "little")
+    content += bytes(extra)  # a gap before the pixels, which is no palette
+    if verdict(bytes(content)) is None:
+        check(bytes(content))
+    else:
+        assert colours == "mixed"
+        with pytest.raises(tf.errors.InvalidArgumentError, match="BMP with a colour palette"):
+            check(png(1, 1), bytes(content))
+
+
 @pytest.mark.parametrize("file_format", ["PNG", "BMP", "JPEG", "GIF"])
 @pytest.mark.parametrize("mode", ["L", "RGB", "P", "1"])
 def test_what_pillow_writes_is_let_through(check: Callable, file_format: str, mode: str) -> None:
-    if (file_format, mode) == ("JPEG", "P"):
-        pytest.skip("no such JPEG")
+    if (file_format, mode) in (("JPEG", "P"), ("BMP", "P"), ("BMP", "1")):
+        pytest.skip("no such JPEG, and these BMP have a palette")
     noise = np.random.default_rng(0).integers(0, 256, (300, 500, 3), dtype=np.uint8)
     picture = Image.fromarray(noise).convert(mode)
     for options in ({}, {"save_all": True, "append_images": [picture.rotate(90)] * 3}):
