@@ -112,18 +112,47 @@ def test_neighbours_are_those_of_brute_force(
 # Batching
 
 
+def as_generated(model: Path) -> Batching:
+    """How a server joins requests by the generated batching.config of a model."""
+    config = batching_config(ServerConfig(model, batching=True))
+    numbers = dict(re.findall(r"^(\w+) { value: (\d+) }", config, re.MULTILINE))
+    splits = "\nenable_large_batch_splitting { value: true }" in config
+    assert splits == ("max_execution_batch_size" in numbers)
+    at_once = int(numbers["max_execution_batch_size"]) if splits else None
+    return Batching(int(numbers["max_batch_size"]), at_once, timeout=0.05)
+
+
 @pytest.fixture(scope="module")
 def joining(exported: Path) -> Iterator[ModelServer]:
     """A server that joins requests as the generated batching.config of this model has it."""
-    config = batching_config(ServerConfig(exported, batching=True))
-    (limit,) = re.findall(r"^max_batch_size { value: (\d+) }", config, re.MULTILINE)
-    assert "\nenable_large_batch_splitting { value: false }" in config
-    with ModelServer(exported, NAME, batching=Batching(int(limit), timeout=0.05)) as server:
+    with ModelServer(exported, NAME, batching=as_generated(exported)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def encoder_only(colour_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model's folder with version 1, which has no index."""
+    folder = tmp_path_factory.mktemp("encoder") / NAME
+    export_saved_model(colour_run.encoder, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served_encoder(encoder_only: Path) -> Iterator[ModelServer]:
+    with ModelServer(encoder_only, NAME, receive_bytes=2**31 - 1) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def joining_encoder(encoder_only: Path) -> Iterator[ModelServer]:
+    batching = as_generated(encoder_only)
+    assert (batching.max_batch_size, batching.max_execution_batch_size) == (256, 64)
+    with ModelServer(encoder_only, NAME, batching=batching) as server:
         yield server
 
 
 @pytest.mark.parametrize("transport", ["grpc", "rest"])
-@pytest.mark.parametrize("kind", ["joining", "served"])
+@pytest.mark.parametrize("kind", ["joining", "served", "joining_encoder", "served_encoder"])
 def test_any_number_of_images_is_answered(
     kind: str,
     transport: str,
@@ -134,10 +163,12 @@ def test_any_number_of_images_is_answered(
     server = request.getfixturevalue(kind)
     target = {"grpc": server.target, "rest": server.rest_target}[transport]
     with Client(target, NAME, transport=transport, deadline=120) as client:
-        for count in (1, 65, 257, 1000) if transport == "grpc" else (257,):
+        for count in (1, 64, 65, 256, 257, 1000) if transport == "grpc" else (65, 257):
             pixels = np.random.default_rng(count).integers(0, 256, (count, 12, 10, 3), np.uint8)
             codes = client.encode(pixels)
             np.testing.assert_array_equal(codes, colour_run.model.encode(pixels))
+            if kind.endswith("encoder"):
+                continue
             found = client.search(codes, k=3, max_distance=6)
             np.testing.assert_array_equal(found.distances, index.search(codes, 3, radius=6)[1])
 
@@ -162,6 +193,26 @@ def test_joined_searches_get_what_each_asked_for(
         for (k, radius), found in zip(limits, pool.map(search, limits), strict=True):
             np.testing.assert_array_equal(found, index.search(codes, k, radius=radius)[1])
     assert max(map(len, batches[before:])) > 1
+
+
+def test_two_clients_of_an_encoder_without_an_index_are_joined(
+    joining_encoder: ModelServer, photos: np.ndarray, colour_run: Run
+) -> None:
+    with joining_encoder.model.version(_spec(1)) as version:
+        batches = version.batching.batches
+        before = len(batches)
+    ready = threading.Barrier(2)
+
+    def encode(part: np.ndarray) -> np.ndarray:
+        with Client(joining_encoder.target, NAME) as client:
+            client.model_card()
+            ready.wait()
+            return client.encode(part)
+
+    with futures.ThreadPoolExecutor(2) as pool:
+        codes = np.concatenate(list(pool.map(encode, [photos[:13], photos[13:]])))
+    np.testing.assert_array_equal(codes, colour_run.model.encode(photos))
+    assert sorted(batches[before:][-1]) == [7, 13]
 
 
 def _spec(version: int) -> object:
