@@ -12,6 +12,7 @@ PLACES = ("raw", "relaxed")
 # Of 0.1, 0.3, 1 and 3 with HSWD on the raw code: docs/cifar10.md says how it was measured. The
 # paper's code has 0.1.
 DEFAULT_WEIGHT = 0.3
+DEFAULT_INSTANCE_WEIGHT = 0.3
 
 
 def check_integer(name: str, value: Any, smallest: int, largest: int | None, rule: str) -> int:

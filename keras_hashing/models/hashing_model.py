@@ -9,7 +9,14 @@ from keras import ops
 from keras_hashing import methods, metrics
 from keras_hashing import retrieval as retrieval_functions
 from keras_hashing.callbacks.refuse_non_finite_loss import RefuseNonFiniteLoss
-from keras_hashing.checks import DEFAULT_WEIGHT, check_bits, check_place, check_weight
+from keras_hashing.checks import (
+    DEFAULT_INSTANCE_WEIGHT,
+    DEFAULT_WEIGHT,
+    check_bits,
+    check_not_negative,
+    check_place,
+    check_weight,
+)
 from keras_hashing.encoder.fingerprint import code_space_fingerprint
 from keras_hashing.layers.code_memory import new_memory
 from keras_hashing.layers.hash_head import HashHead
@@ -31,6 +38,7 @@ class HashingModel(keras.Model):
     """Backbone, hash head, method and quantization, trained by `fit`.
 
         loss = similarity of the method + quantization_weight · quantization
+                                        + instance_weight · similarity of `instance_method`
 
     ```python
     model = keras_hashing.models.HashingModel(
@@ -45,6 +53,10 @@ class HashingModel(keras.Model):
     batches of (view, other view), or of ((view, other view), labels), whose labels are not used.
     Both views go through the encoder at once. Or they train nothing (`itq`, `lsh`, `pca`):
     `model.solve_head(features)` computes the head from what the backbone gives for the images.
+
+    Labels alone ask that images of a class share one code, and then a search has no order among
+    them. An `instance_method` beside a method of labels keeps them apart: each image has to find
+    its own other view. Batches are then ((view, other view), labels).
 
     The history, the progress bar and TensorBoard show `loss`, its parts `similarity_loss` and
     `quantization_loss`, and `bit_balance`, `bit_correlation` and `quantization_error` of the raw
@@ -71,6 +83,9 @@ class HashingModel(keras.Model):
         quantization_memory: number of codes of earlier batches that `"hswd"` and `"hswd-pairs"`
             take their quantiles over, beside those of the batch: a small batch's median is noisy.
             They take no gradient. Evaluation does not write them.
+        instance_method: a method that compares two views (`"cibhash"`, `"crovca"`, `"ntxent"`), to
+            be added to a method that learns from labels; `None` for none.
+        instance_weight: its weight, at least 0.
         **kwargs: as in `keras.Model`.
 
     Raises:
@@ -88,6 +103,8 @@ class HashingModel(keras.Model):
         head: HashHead | None = None,
         num_classes: int | None = None,
         quantization_memory: int = 0,
+        instance_method: Any = None,
+        instance_weight: float = DEFAULT_INSTANCE_WEIGHT,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -97,6 +114,8 @@ class HashingModel(keras.Model):
         self.method = methods.get(method, bits=bits, num_classes=num_classes)
         _check_same_bits("method", self.method.bits, bits)
         self.method.build((None, num_classes), (None, bits))  # Keras' `quantize` goes through all
+        self.instance_method = self._check_instance_method(instance_method)
+        self.instance_weight = check_not_negative("instance_weight", instance_weight)
         self._native = quantization == "native"
         self.quantization = (
             self.method.native_quantization()
@@ -121,12 +140,33 @@ class HashingModel(keras.Model):
         self._similarity_loss = keras.metrics.Mean(name="similarity_loss")
         if self.quantization is not None:
             self._quantization_loss = keras.metrics.Mean(name="quantization_loss")
+        if self.instance_method is not None:
+            self._instance_loss = keras.metrics.Mean(name="instance_loss")
         self._code_metrics: list[keras.metrics.Metric] = [
             metrics.BitBalance(bits),
             metrics.BitCorrelation(bits),
             metrics.QuantizationError(),
         ]
         self.build(self.encoder.input_shape)
+
+    def _check_instance_method(self, identifier: Any) -> methods.TwoViewMethod | None:
+        if identifier is None:
+            return None
+        method = methods.get(identifier, bits=self.bits)
+        if not isinstance(method, methods.TwoViewMethod) or not self.method.needs_labels:
+            raise ValueError(
+                "`instance_method` must be a method that compares two views (cibhash, crovca, "
+                "ntxent), beside a `method` that learns from labels. Received: instance_method="
+                f"{identifier!r}, method={type(self.method).__name__}"
+            )
+        _check_same_bits("instance_method", method.bits, self.bits)
+        method.build(None, (None, self.bits))
+        return method
+
+    @property
+    def views(self) -> int:
+        """How many views of each image a training batch holds."""
+        return self.method.views if self.instance_method is None else self.instance_method.views
 
     def build(self, input_shape: Any) -> None:
         """The encoder is built already."""
@@ -151,7 +191,7 @@ class HashingModel(keras.Model):
         return super().test_step(*args[:-1], self._read_views(args[-1]))
 
     def _read_views(self, data: Any) -> Any:
-        if self.method.views == 2 and isinstance(data, list | tuple) and len(data) == 2:
+        if self.views == 2 and isinstance(data, list | tuple) and len(data) == 2:
             sizes = self.encoder.input_shape[1:]
             if all(_has_sizes(part, sizes) for part in data):
                 return (tuple(data),)
@@ -255,8 +295,10 @@ class HashingModel(keras.Model):
         """
         self._check_batch(x, y)
         codes = check_codes(y_pred)
-        if self.method.views == 2 and sample_weight is not None:
+        if self.views == 2 and sample_weight is not None:
             sample_weight = ops.tile(ops.reshape(sample_weight, (-1,)), 2)
+        if self.instance_method is not None:
+            y = ops.concatenate([y, y], axis=0)  # both views have the labels of their image
         similarity = self.method(y, codes, training=training)
         loss = self._reduction(similarity, similarity, sample_weight)
         self._similarity_loss.update_state(_weighted(similarity, sample_weight))
@@ -266,6 +308,10 @@ class HashingModel(keras.Model):
             loss += self.quantization_weight * self._reduction(
                 quantization, quantization, sample_weight
             )
+        if self.instance_method is not None:
+            instance = self.instance_method(None, codes, training=training)
+            self._instance_loss.update_state(_weighted(instance, sample_weight))
+            loss += self.instance_weight * self._reduction(instance, instance, sample_weight)
         for metric in self._code_metrics:
             metric.update_state(None, codes)
         if self.losses or self.loss is not None:
@@ -281,10 +327,10 @@ class HashingModel(keras.Model):
                 f"{name} learns from labels, in batches of (images, labels); "
                 f"{', '.join(methods.available(labels=False))} need none. Received: no labels"
             )
-        if views != self.method.views:
-            raise ValueError(
-                f"{name} takes {_in_words(self.method.views)}. Received: {_in_words(views)}"
-            )
+        if views != self.views:
+            if self.instance_method is not None:
+                name = type(self.instance_method).__name__
+            raise ValueError(f"{name} takes {_in_words(self.views)}. Received: {_in_words(views)}")
 
     @property
     def fingerprint(self) -> str:
@@ -340,6 +386,8 @@ class HashingModel(keras.Model):
             "quantization_weight": self.quantization_weight,
             "quantize": self.quantization_place,
             "quantization_memory": 0 if self.memory is None else self.memory.size,
+            "instance_method": self.instance_method and serialize(self.instance_method),
+            "instance_weight": self.instance_weight,
             "head": serialize(self.head),
             "num_classes": self.num_classes,
         }

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from keras_hashing.checks import DEFAULT_WEIGHT, check_bits
+from keras_hashing.checks import DEFAULT_INSTANCE_WEIGHT, DEFAULT_WEIGHT, check_bits
 from keras_hashing.names import (
     CLASS_METHODS,
     CLOSED_FORM_METHODS,
@@ -33,6 +33,9 @@ def _check_method(method: str) -> str:
 
 Bits = Annotated[int, AfterValidator(check_bits)]
 Method = Annotated[str, AfterValidator(_check_method)]
+InstanceMethod = Annotated[
+    str, AfterValidator(lambda name: check_name("instance_method", name, TWO_VIEW_METHODS))
+]
 Backbone = Annotated[str, AfterValidator(check_backbone)]
 Quantization = Annotated[
     str, AfterValidator(lambda name: check_name("quantization", name, QUANTIZATIONS))
@@ -91,6 +94,15 @@ class ModelSettings(Settings):
         ge=0,
         description="Pairwise methods: number of recent codes that a batch is also compared with.",
     )
+    instance_method: InstanceMethod | None = Field(
+        default=None,
+        description=f"With --frozen, beside a method that learns from labels: "
+        f"{quoted(TWO_VIEW_METHODS)}, from two dropouts of the features. It keeps images of a "
+        "class apart, so that a search finds those first that look alike.",
+    )
+    instance_weight: float = Field(
+        default=DEFAULT_INSTANCE_WEIGHT, ge=0, description="Weight of --instance-method."
+    )
     quantization: Quantization = Field(
         default="hswd",
         description=f"Quantization loss: {quoted(QUANTIZATIONS)}. 'native' is that of the "
@@ -144,10 +156,18 @@ class ModelSettings(Settings):
                 f"`frozen` must be set with the method {self.method!r}, which works on the "
                 "features of a frozen backbone. Received: frozen=False"
             )
-        if self.method in TWO_VIEW_METHODS and not self.dropout:
+        if self.instance_method is not None and (
+            self.method in LABEL_FREE_METHODS or not self.frozen
+        ):
             raise ValueError(
-                f"`dropout` must be above 0 with the method {self.method!r}: it compares two "
-                "dropouts of the features. Received: dropout=0"
+                "`instance_method` goes with a method that learns from labels, on the features of "
+                f"a frozen backbone. Received: method={self.method!r}, frozen={self.frozen}"
+            )
+        if self.takes_two_views and not self.dropout:
+            raise ValueError(
+                "`dropout` must be above 0 with the method "
+                f"{self.instance_method or self.method!r}: it compares two dropouts "
+                "of the features. Received: dropout=0"
             )
         if self.method in CLOSED_FORM_METHODS and self.hidden:
             raise ValueError(
@@ -155,6 +175,11 @@ class ModelSettings(Settings):
                 f"Received: hidden={self.hidden}"
             )
         return self
+
+    @property
+    def takes_two_views(self) -> bool:
+        """Whether a training batch holds two views of each image."""
+        return self.instance_method is not None or self.method in TWO_VIEW_METHODS
 
     @property
     def weights_of_a_run(self) -> Path | None:

@@ -6,9 +6,18 @@ from pydantic import ConfigDict, Field
 
 from keras_hashing.settings import Settings
 
-RecipeName = Literal["unlabelled", "vectors"]
+RecipeName = Literal["shop", "unlabelled", "vectors"]
 
 RECIPES: dict[str, dict[str, Any]] = {
+    "shop": {
+        "backbone": "efficientnet-lite0",
+        "frozen": True,
+        "method": "orthohash",
+        "instance_method": "ntxent",
+        "bits": 64,
+        "protocol": "held-out-share",
+        "index_all": True,
+    },
     "unlabelled": {
         "backbone": "efficientnet-lite0",
         "frozen": True,
@@ -35,10 +44,11 @@ class RecipeSettings(Settings):
 
     recipe: RecipeName | None = Field(
         default=None,
-        description="Take the defaults of the other options from a recipe. 'unlabelled' is for "
-        "images without labels: a hash head on the features of a pretrained network, and an index "
-        "of all images. 'vectors' is the same without a network. (default: 'unlabelled' for a "
-        "folder without subfolders, 'vectors' for those)",
+        description="Defaults of the other options. 'shop' is for photographs "
+        "with labels: the head of a pretrained network learns codes that keep images of a class "
+        "apart, and the index holds all images. 'unlabelled' is the same without labels, 'vectors' "
+        "without a network. (default: 'unlabelled' for a folder without subfolders, 'vectors' for "
+        "those)",
     )
 
 

@@ -105,6 +105,8 @@ def _hashing_model(
         quantization_weight=settings.quantization_weight,
         quantize=settings.quantize,
         quantization_memory=settings.quantization_memory,
+        instance_method=settings.instance_method,
+        instance_weight=settings.instance_weight,
         head=head,
         num_classes=method.num_classes,
     )

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_hashing.callbacks import RefuseNonFiniteLoss, RetrievalEvaluation
 from keras_hashing.command_line.stages import stage
 from keras_hashing.models import HashingModel
-from keras_hashing.names import CLOSED_FORM_METHODS, TWO_VIEW_METHODS
+from keras_hashing.names import CLOSED_FORM_METHODS
 from training.callbacks.checkpoint import Checkpoint
 from training.callbacks.compiling_stage import CompilingStage
 from training.callbacks.history_log import HistoryLog
@@ -84,7 +84,7 @@ class Trainer:
         }
         if self.features is not None:
             features = training_feature_batches(self.features, labels, train, **options)
-            return features if settings.method not in TWO_VIEW_METHODS else _in_pairs(features)
+            return _in_pairs(features) if settings.takes_two_views else features
         images, preprocessing = prepared.data.images
         return training_batches(
             images,

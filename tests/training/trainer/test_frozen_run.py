@@ -157,11 +157,31 @@ def test_a_method_without_labels_is_one_like_the_others(
     assert run.metrics["epochs"] == {"ntxent": 3, "itq": 0}[method]
 
 
+def test_the_recipe_of_a_shop_keeps_images_of_a_class_apart_and_indexes_all(
+    finished: Path, tmp_path: Path
+) -> None:
+    shop = {"recipe": "shop", "backbone": "small-cnn", "epochs": 6, "query_share": 0.1}
+    shop["feature_cache"] = str(finished.parent / "features")
+    different = {}
+    for method in (None, "ntxent"):
+        settings = FitSettings.check({**shop, "instance_method": method})
+        run = tmp_path / str(method)
+        metrics = fit(settings, run, verbose=0)
+        assert (settings.method, settings.bits, metrics["queries"]) == ("orthohash", 64, 179)
+        index = CodeIndex.load(run / "database.npz")
+        assert len(index) == 1797
+        different[method] = len(np.unique(index.codes, axis=0))
+    assert different["ntxent"] > different[None]
+
+
 def test_settings_without_labels_fit_together() -> None:
     for changes, rule in (
         ({"method": "itq"}, "`frozen` must be set"),
         ({"method": "ntxent", "frozen": True, "dropout": 0.0}, "`dropout` must be above 0"),
         ({"method": "lsh", "frozen": True, "hidden": 8}, "`hidden` must be 0"),
+        ({"instance_method": "ntxent"}, "`instance_method` goes with .* frozen backbone"),
+        ({"instance_method": "ntxent", "frozen": True, "method": "pca"}, "learns from labels"),
+        ({"instance_method": "csq", "frozen": True}, "`instance_method` must be one of cibhash"),
     ):
         with pytest.raises(ValueError, match=rule):
             FitSettings(**changes)
