@@ -52,6 +52,10 @@ def test_fit_prints_the_figures_and_the_time_of_each_stage(tmp_path: Path) -> No
     for name in ("Reading images", "Building the network", "Compiling", "Saving", "Encoding"):
         assert re.search(rf"^{name}.*: \d+\.\d s$", result.stderr, re.MULTILINE), result.stderr
     assert (tmp_path / "run" / "metrics.json").exists()
+    (line,) = re.findall(r"^\d+/\d+ - .*", result.stdout, re.MULTILINE)
+    shown = re.findall(r"(\w+): ", line)
+    assert shown[:3] == ["loss", "quantization_loss", "similarity_loss"]
+    assert {"bit_balance", "bit_correlation"} < set(shown[3:])
 
 
 def test_evaluate_measures_the_same_and_other_cuts(run: Path) -> None:

@@ -15,6 +15,7 @@ from keras_hashing.names import CLOSED_FORM_METHODS
 from training.callbacks.checkpoint import Checkpoint
 from training.callbacks.compiling_stage import CompilingStage
 from training.callbacks.history_log import HistoryLog
+from training.callbacks.loss_first import LossFirst
 from training.callbacks.seed_each_epoch import SeedEachEpoch
 from training.data import VectorDataset
 from training.data.pipeline import (
@@ -167,7 +168,7 @@ class Trainer:
                 radius=settings.radius,
             )
             watching.insert(0, evaluation)
-        return [*self.further_callbacks, *steering, CompilingStage(), *watching]
+        return [*self.further_callbacks, *steering, CompilingStage(), *watching, LossFirst()]
 
 
 def _in_pairs(batches: TrainingBatches) -> TrainingBatches:
