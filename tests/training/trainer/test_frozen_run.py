@@ -168,7 +168,7 @@ def test_the_recipe_of_a_shop_compares_views_beside_labels_and_indexes_all(
     assert metrics["queries"] == 179
     assert len(CodeIndex.load(run.index_path)) == 1797
     history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").open()]
-    assert history[1]["instance_loss"] < history[0]["instance_loss"]
+    assert 0 < history[-1]["instance_loss"] < np.log(255)  # that of a code without information
 
 
 def test_settings_without_labels_fit_together() -> None:
