@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from keras_hashing.client.calls import AsyncTransport, Model, ModelMetadata
 from keras_hashing.client.client import Headers, TransportName, check_transport, metadata_pairs
@@ -79,6 +79,16 @@ class AsyncClient:
     ) -> Neighbours:
         """Finds what is nearest in the model's index; see `Client.search`."""
         return await self._run(self._operations.search(images, k, max_distance))
+
+    async def encode_vectors(self, vectors: ArrayLike) -> NDArray[np.uint8]:
+        """Encodes vectors; see `Client.encode_vectors`."""
+        return await self._run(self._operations.encode_vectors(vectors))
+
+    async def search_vectors(
+        self, vectors: ArrayLike, k: int = 10, max_distance: int | None = None
+    ) -> Neighbours:
+        """Finds what is nearest in the model's index; see `Client.search_vectors`."""
+        return await self._run(self._operations.search_vectors(vectors, k, max_distance))
 
     async def wait_until_ready(self, timeout: float = 60.0) -> int:
         """Waits until the server has the model ready; see `Client.wait_until_ready`."""

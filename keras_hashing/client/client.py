@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from keras_hashing.client.calls import Model, ModelMetadata, Transport
 from keras_hashing.client.errors import ServingError
@@ -45,9 +45,9 @@ class Client:
         metadata: pairs that go with each request (HTTP headers, in REST).
         max_message_bytes: the bytes of a request and of an answer at most; gRPC's own default is
             4 MiB. One image file that is larger is sent by itself all the same.
-        max_batch_size: the images or codes of a request at most; it bounds the memory that one
-            request takes on the server. A server that joins requests refuses larger ones than its
-            own limit; they are then halved.
+        max_batch_size: the images, vectors or codes of a request at most; it bounds the memory that
+            one request takes on the server. A server that joins requests refuses larger ones than
+            its own limit; they are then halved.
         fingerprint: the code space that is expected. Before the first request, and whenever
             another version answers, it is compared with the model's card; a mismatch is an error.
             REST answers do not name their version, so there the card of one version counts for
@@ -136,6 +136,37 @@ class Client:
         Raises: as `encode`.
         """
         return self._run(self._operations.search(images, k, max_distance))
+
+    def encode_vectors(self, vectors: ArrayLike) -> NDArray[np.uint8]:
+        """Encodes vectors, for a model of vectors.
+
+        Args:
+            vectors: real numbers [n, D], finite; n may be 0.
+
+        Returns:
+            Packed codes, uint8, shape [n, K/8].
+
+        Raises:
+            ServingError: if a request fails.
+            ValueError: if `vectors` are none; a row that is not finite is named.
+        """
+        return self._run(self._operations.encode_vectors(vectors))
+
+    def search_vectors(
+        self, vectors: ArrayLike, k: int = 10, max_distance: int | None = None
+    ) -> Neighbours:
+        """Finds what is nearest in the model's index, for a model of vectors.
+
+        Args:
+            vectors: as for `encode_vectors`. With codes, uint8 [n, K/8], `search` does it.
+            k: as for `search`.
+            max_distance: as for `search`.
+
+        Returns: as `search`.
+
+        Raises: as `encode_vectors`.
+        """
+        return self._run(self._operations.search_vectors(vectors, k, max_distance))
 
     def wait_until_ready(self, timeout: float = 60.0) -> int:
         """Waits until the server has the model (in the version asked for) ready.

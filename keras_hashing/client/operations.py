@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 
 from export.versions.version_folders import version_folders
@@ -40,8 +40,17 @@ from keras_hashing.client.errors import (
     ServingError,
     VersionNotLoadedError,
 )
-from keras_hashing.client.rows import ArrayRows, Images, Rows, blocks, rows_of_images, strings
+from keras_hashing.client.rows import (
+    CodeRows,
+    Images,
+    Rows,
+    VectorRows,
+    blocks,
+    rows_of_images,
+    strings,
+)
 from keras_hashing.encoder.card import LARGEST_REQUEST, Card
+from keras_hashing.encoder.vector_input import check_vectors
 from keras_hashing.files.image_verdict import DAMAGED, verdict
 from keras_hashing.retrieval.packed_width import packed_width
 
@@ -53,8 +62,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds, before jitter
 POLL_SECONDS = 0.2
 # Of a server that joins requests to batches, about a request that has more rows than it allows.
 TOO_MANY_ROWS = "larger than maximum input batch size"
-# What the graph's decoder says of a file.
-ABOUT_AN_IMAGE = re.compile(r"image|JPE?G|PNG|WebP|GIF|BMP|\bfile\b", re.IGNORECASE)
+# What the graph says of a file, or of a vector.
+ABOUT_A_ROW = re.compile(r"image|JPE?G|PNG|WebP|GIF|BMP|\bfile\b|must be finite", re.IGNORECASE)
 
 
 class Request(NamedTuple):
@@ -134,27 +143,25 @@ class Operations:
 
     def encode(self, images: Images) -> Steps[NDArray[np.uint8]]:
         """Packed codes of images, uint8 [n, K/8]."""
-        rows = rows_of_images(images)
-        yield from self._check_fingerprint()
-        return (yield from self._encode(rows)).codes
+        return (yield from self._codes(rows_of_images(images)))
+
+    def encode_vectors(self, vectors: ArrayLike) -> Steps[NDArray[np.uint8]]:
+        """Packed codes of vectors, uint8 [n, K/8]."""
+        return (yield from self._codes(VectorRows(check_vectors(vectors))))
 
     def search(
         self, images: Images, k: int = 10, max_distance: int | None = None
     ) -> Steps[Neighbours]:
-        """The nearest items of the index."""
-        _check_int("k", k, least=1)
-        if max_distance is not None:
-            _check_int("max_distance", max_distance, least=0)
+        """The items of the index that are nearest to images or codes."""
         rows = rows_of_images(images, also_codes=True)
-        yield from self._check_fingerprint()
-        if not len(rows):
-            return (yield from self._no_neighbours(k))
-        limits = {"k": k, "max_distance": LARGEST_INT32 if max_distance is None else max_distance}
-        if rows.encoded:
-            return (yield from self._search("search", "encoded", rows, limits))
-        if isinstance(images, np.ndarray) and images.ndim == 2:
-            return (yield from self._search("search_code", "code", rows, limits))
-        return (yield from self._search_pixels(rows, limits))
+        return (yield from self._nearest(rows, k, max_distance))
+
+    def search_vectors(
+        self, vectors: ArrayLike, k: int = 10, max_distance: int | None = None
+    ) -> Steps[Neighbours]:
+        """The items of the index that are nearest to vectors."""
+        rows = VectorRows(check_vectors(vectors))
+        return (yield from self._nearest(rows, k, max_distance))
 
     def wait_until_ready(self, timeout: float) -> Steps[int]:
         """The version that is ready, once there is one."""
@@ -218,29 +225,37 @@ class Operations:
 
     # Encoding and searching
 
+    def _codes(self, rows: Rows) -> Steps[NDArray[np.uint8]]:
+        yield from self._check_fingerprint()
+        return (yield from self._encode(rows)).codes
+
+    def _nearest(self, rows: Rows, k: int, max_distance: int | None) -> Steps[Neighbours]:
+        _check_int("k", k, least=1)
+        if max_distance is not None:
+            _check_int("max_distance", max_distance, least=0)
+        yield from self._check_fingerprint()
+        if not len(rows):
+            return (yield from self._no_neighbours(k))
+        limits = {"k": k, "max_distance": LARGEST_INT32 if max_distance is None else max_distance}
+        if rows.search:
+            return (yield from self._search(rows, limits))
+        return (yield from self._search_pixels(rows, limits))
+
     def _encode(self, rows: Rows) -> Steps["_Codes"]:
-        signature, name = ("encode_bytes", "encoded") if rows.encoded else ("encode", "images")
         if not len(rows):
             bits = (yield from self.metadata()).bits
             return _Codes(np.empty((0, packed_width(bits)), dtype=np.uint8), None)
-        answers = yield from self._predict_blocks(signature, name, rows, {}, CODE_BYTES)
+        answers = yield from self._predict_blocks(rows.encode, rows, {}, CODE_BYTES)
         codes = _joined(answers, "code")
         versions = {answer.version for answer in answers}
         return _Codes(codes, versions.pop() if len(versions) == 1 else None)
 
     def _search(
-        self,
-        signature: str,
-        name: str,
-        rows: Rows,
-        limits: Mapping[str, int],
-        model: Model | None = None,
+        self, rows: Rows, limits: Mapping[str, int], model: Model | None = None
     ) -> Steps[Neighbours]:
         k = limits["k"]
         answer_bytes = NEIGHBOUR_BYTES * (1 + k)
-        answers = yield from self._predict_blocks(
-            signature, name, rows, limits, answer_bytes, model
-        )
+        answers = yield from self._predict_blocks(rows.search, rows, limits, answer_bytes, model)
         # A row joined with one of a larger k has more columns than were asked for.
         ids, distances = _joined(answers, "ids", k), _joined(answers, "distances", k)
         return Neighbours(_texts(ids), distances)
@@ -253,9 +268,7 @@ class Operations:
             if version is not None:
                 model = replace(model, version=version, label=None)
             try:
-                return (
-                    yield from self._search("search_code", "code", ArrayRows(codes), limits, model)
-                )
+                return (yield from self._search(CodeRows(codes), limits, model))
             except ModelNotFoundError:  # another version has taken its place in between
                 if last or version is None:
                     raise
@@ -275,7 +288,6 @@ class Operations:
     def _predict_blocks(
         self,
         signature: str,
-        name: str,
         rows: Rows,
         limits: Mapping[str, int],
         answer_bytes: int,
@@ -283,9 +295,9 @@ class Operations:
     ) -> Steps[list[Prediction]]:
         """The answers for all rows in order, in as many requests as the limits make of them.
 
-        A request that is too large, or refused for an image, is halved. So an image is named only
-        if it was refused by itself, twice; and where a server has joined a request with another
-        client's bad file, the halves are answered.
+        A request that is too large, or refused for a row, is halved. So a row is named only if it
+        was refused by itself, twice; and where a server has joined a request with another client's
+        bad row, the halves are answered.
         """
         most_bytes = self.settings.max_message_bytes - REQUEST_OVERHEAD
         answers = []
@@ -293,12 +305,12 @@ class Operations:
         confirmed = -1  # the row that has been refused by itself
         while waiting:
             start, stop = waiting.pop()
-            inputs = {name: rows.take(start, stop)}
+            inputs = {rows.input: rows.take(start, stop)}
             try:
                 answer = yield from self._predict_limited(signature, inputs, limits, model)
             except (MessageTooLargeError, InvalidRequestError) as error:
                 about_a_row = isinstance(error, MessageTooLargeError) or (
-                    rows.encoded and _is_about_an_image(error)
+                    rows.refusable and _is_about_a_row(error)
                 )
                 too_many = TOO_MANY_ROWS in error.message and stop - start > 1
                 if not about_a_row and not too_many:
@@ -307,7 +319,7 @@ class Operations:
                     middle = (start + stop) // 2
                     waiting += [(middle, stop), (start, middle)]
                 elif isinstance(error, InvalidRequestError) and confirmed != start:
-                    # The server may have joined it with another client's bad file: once more.
+                    # The server may have joined it with another client's bad row: once more.
                     confirmed = start
                     waiting.append((start, stop))
                 else:
@@ -334,7 +346,7 @@ class Operations:
         try:
             return (yield from self._predict(signature, request, model))
         except InvalidRequestError as error:
-            if _is_about_an_image(error) or (yield from self._ask_batchable(model)) == batchable:
+            if _is_about_a_row(error) or (yield from self._ask_batchable(model)) == batchable:
                 raise
         # A version of the other form has taken over.
         request = {**inputs, **_limits(limits, None if batchable else rows)}
@@ -409,13 +421,14 @@ def _check_int(name: str, value: object, least: int) -> None:
         )
 
 
-def _is_about_an_image(error: InvalidRequestError) -> bool:
-    return error.code == "INVALID_ARGUMENT" and bool(ABOUT_AN_IMAGE.search(error.message))
+def _is_about_a_row(error: InvalidRequestError) -> bool:
+    return error.code == "INVALID_ARGUMENT" and bool(ABOUT_A_ROW.search(error.message))
 
 
 def _named(error: ServingError, rows: Rows, row: int, settings: Settings) -> ServingError:
     """The error with the name of the row that was refused by itself."""
-    if isinstance(error, InvalidRequestError) and _is_about_an_image(error):
+    is_refused = isinstance(error, InvalidRequestError) and _is_about_a_row(error)
+    if is_refused and rows.input == "encoded":
         problem = verdict(rows.take(row, row + 1)[0]) or DAMAGED
         return type(error)(f"{rows.name(row)} {problem}")
     limit = ""

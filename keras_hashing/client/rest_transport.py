@@ -59,6 +59,7 @@ _CODE_OF_STATUS = {
 _ONLY_OUTPUT = {
     "encode": "code",
     "encode_bytes": "code",
+    "encode_vectors": "code",
     "serving_default": "code",
     "continuous": "continuous",
     "card": "card",

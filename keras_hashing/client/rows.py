@@ -18,10 +18,16 @@ class Rows(Protocol):
     """The rows of one input of a signature.
 
     Attributes:
-        encoded: whether they are image files rather than pixels or codes.
+        input: the name of the input.
+        encode: the signature that encodes them; "" if none does.
+        search: the signature that searches with them; "" if none does.
+        refusable: whether a server may refuse one for what is in it.
     """
 
-    encoded: bool
+    input: str
+    encode: str
+    search: str
+    refusable: bool
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -36,14 +42,14 @@ class Rows(Protocol):
         """What to call a row in a message."""
 
 
-class ArrayRows:
-    """Pixels or packed codes: the rows of an array."""
+class PixelRows:
+    """Pixels, the rows of an array uint8 [n, h, w, C]."""
 
-    encoded = False
+    input, encode, search, refusable = "images", "encode", "", False
 
-    def __init__(self, array: NDArray[np.uint8]) -> None:
+    def __init__(self, array: NDArray[Any]) -> None:
         self._array = array
-        self._size = int(np.prod(array.shape[1:], dtype=np.int64))
+        self._size = int(np.prod(array.shape[1:], dtype=np.int64)) * array.itemsize
 
     def __len__(self) -> int:
         return len(self._array)
@@ -61,10 +67,22 @@ class ArrayRows:
         return f"row {row}"
 
 
+class CodeRows(PixelRows):
+    """Packed codes, the rows of an array uint8 [n, K/8]."""
+
+    input, encode, search = "code", "", "search_code"
+
+
+class VectorRows(PixelRows):
+    """Vectors, the rows of an array float32 [n, D]."""
+
+    input, encode, search, refusable = "vectors", "encode_vectors", "search_vectors", True
+
+
 class BytesRows:
     """The contents of image files."""
 
-    encoded = True
+    input, encode, search, refusable = "encoded", "encode_bytes", "search", True
 
     def __init__(self, contents: Sequence[bytes]) -> None:
         self._contents = contents
@@ -90,7 +108,7 @@ class BytesRows:
 class FileRows:
     """Image files by their paths, read when they are sent."""
 
-    encoded = True
+    input, encode, search, refusable = "encoded", "encode_bytes", "search", True
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
         self._paths = [Path(path) for path in paths]
@@ -139,7 +157,8 @@ def rows_of_images(images: Images, also_codes: bool = False) -> Rows:
         ValueError: if it is an array of another shape or dtype.
     """
     if isinstance(images, np.ndarray):
-        return ArrayRows(_checked_array(images, also_codes))
+        kind = CodeRows if images.ndim == 2 else PixelRows
+        return kind(_checked_array(images, also_codes))
     expected = "an array, or a list of paths or of bytes"
     if isinstance(images, (str, bytes, bytearray, os.PathLike)) or not isinstance(images, Sequence):
         raise TypeError(f"`images` must be {expected}. Received: {type(images).__name__}")

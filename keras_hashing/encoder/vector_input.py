@@ -1,4 +1,4 @@
-"""What an encoder of vectors takes, in place of images."""
+"""What an encoder of vectors takes, in place of images; it loads no Keras."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -45,19 +45,24 @@ class VectorInput:
         Raises:
             ValueError: if they have another shape, are no numbers, or are not finite.
         """
-        array = np.asarray(vectors)
-        if array.dtype.kind not in "biuf":
-            raise ValueError(f"`vectors` must hold real numbers. Received: dtype={array.dtype}")
-        if array.ndim != 2 or array.shape[1] != self.width:
-            raise ValueError(
-                f"`vectors` must have shape [n, {self.width}]. Received: shape={array.shape}"
-            )
-        with np.errstate(over="ignore"):  # what is beyond float32 is refused as not finite
-            array = array.astype(np.float32, copy=False)
-        finite = np.isfinite(array).all(axis=1)
-        if not finite.all():
-            raise ValueError(
-                "`vectors` must be finite. Received: a value that is not, in row "
-                f"{int(finite.argmin())}"
-            )
-        return array
+        return check_vectors(vectors, self.width)
+
+
+def check_vectors(vectors: ArrayLike, width: int | None = None) -> NDArray[np.float32]:
+    """Finite vectors as float32 [n, D]; see `VectorInput.check`. `width=None` allows any D."""
+    array = np.asarray(vectors)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"`vectors` must hold real numbers. Received: dtype={array.dtype}")
+    if array.ndim != 2 or width not in (None, array.shape[1]):
+        raise ValueError(
+            f"`vectors` must have shape [n, {width or 'D'}]. Received: shape={array.shape}"
+        )
+    with np.errstate(over="ignore"):  # what is beyond float32 is refused as not finite
+        array = array.astype(np.float32, copy=False)
+    finite = np.isfinite(array).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            "`vectors` must be finite. Received: a value that is not, in row "
+            f"{int(finite.argmin())}"
+        )
+    return array

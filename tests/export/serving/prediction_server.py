@@ -598,7 +598,7 @@ def json_tensor(values: Any, dtype: int) -> Any:
                 return base64.b64decode(value["b64"])
             if isinstance(value, str):
                 return value.encode()
-        elif isinstance(value, int) and not isinstance(value, bool):
+        elif type(value) in ((int, float) if kind.is_floating else (int,)):  # no bool
             return value
         raise invalid(f"JSON Value: {value!r} is not of expected type: {kind.name}")
 
