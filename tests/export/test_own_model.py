@@ -16,7 +16,7 @@ from export.saved_model.served_encoder import ServedEncoder
 from keras_hashing.device import DeviceEncoder
 from keras_hashing.retrieval import CodeIndex, pack_codes
 
-COUNT = 120
+COUNT = 60
 
 
 def call(*arguments: object) -> Any:

@@ -395,6 +395,7 @@ def test_the_client_explains_bad_input(client: Client) -> None:
         client.search(np.zeros((1, 3), np.uint8))
 
 
+@pytest.mark.slow
 def test_memory_returns_after_bombs_and_large_images(exported: Path) -> None:
     """Nothing is decoded of a bomb. What is just not one takes its pixels for the time it needs.
 

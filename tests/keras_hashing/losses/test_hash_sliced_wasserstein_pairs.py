@@ -57,8 +57,9 @@ def test_pairs_of_independent_signs_cost_nothing():
 
 
 def test_zero_is_for_independent_balanced_bits_only():
-    """Every pair of bits over eight samples: zero where each of the four signs comes twice."""
-    for second in itertools.product([-1.0, 1.0], repeat=8):
+    """Bits over eight samples, in whatever order: zero where each of the four signs comes twice."""
+    for positive, negative in itertools.product(range(5), repeat=2):
+        second = np.repeat([1.0, -1.0, 1.0, -1.0], [positive, 4 - positive, negative, 4 - negative])
         codes = np.stack([[1.0, 1, 1, 1, -1, -1, -1, -1], second], axis=1)
         independent = all(
             np.sum((codes == signs).all(axis=1)) == 2

@@ -48,7 +48,7 @@ def with_memory(size=40):
 
 
 # All pairs are run, by `make test-all`; without the slow ones each name comes up at least once.
-EVERYWHERE = {"none", "native", "hswd"}
+EVERYWHERE = {"native", "hswd"}
 
 
 @pytest.mark.parametrize(
@@ -337,16 +337,21 @@ def test_continuation_resumes_from_the_optimizers_step(make_backbone, blobs, tmp
 @pytest.mark.parametrize(
     "options",
     [
-        {"method": "dpsh", "quantization": "native"},
+        *(
+            pytest.param({"method": method, "quantization": "native"}, marks=pytest.mark.slow)
+            for method in ("dpsh", "dch")
+        ),
         {"method": "dsdh", "quantization": "native"},
-        {"method": "dch", "quantization": "native"},
         {"method": "greedyhash", "quantization": "native"},
         {"method": lambda: methods.CSQ(16, 3, seed=5), "quantization": "native"},
         {"method": lambda: methods.OrthoHash(16, 3, margin=0.3, seed=5)},
         {"method": with_memory, "quantization": losses.HashSlicedWasserstein(p=1)},
-        {"method": "hashnet", "quantization": "none", "quantize": "relaxed"},
         {"quantization": "hswd-pairs", "quantization_memory": 50},
-        {"head": lambda: HashHead(16, batch_normalization=True, dtype="float32")},
+        {
+            "quantization": "none",
+            "quantize": "relaxed",
+            "head": lambda: HashHead(16, batch_normalization=True, dtype="float32"),
+        },
     ],
 )
 def test_survives_save_and_reload_whole(options, make_backbone, blobs, tmp_path):
@@ -494,7 +499,13 @@ def test_missing_labels_and_views_are_refused(make_backbone, blobs):
         make_model(make_backbone(), method="dpsh").fit([images, images], labels, verbose=0)
 
 
-@pytest.mark.parametrize("method", methods.available())
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(m, marks=pytest.mark.slow if m in ("dhn", "dpsh") else ())  # as hashnet
+        for m in methods.available()
+    ],
+)
 def test_batch_of_one_trains(method, make_backbone, blobs):
     images, labels = blobs
     model = make_model(make_backbone(), method=method, quantization="native")
@@ -571,9 +582,13 @@ def test_labels_of_another_shape_are_refused(make_backbone, blobs):
 
 
 @pytest.mark.parametrize(
-    "build_config", [{"input_shape": [32, 3]}, {"shapes_dict": {"labels_shape": [32, 3]}}, None]
+    ("method", "build_config"),
+    [
+        ("dpsh", {"input_shape": [32, 3]}),
+        (with_memory, {"shapes_dict": {"labels_shape": [32, 3]}}),
+        (with_memory, None),
+    ],
 )
-@pytest.mark.parametrize("method", ["dpsh", with_memory])
 def test_model_whose_file_tells_the_methods_shapes_otherwise_loads(
     method, build_config, make_backbone, blobs, tmp_path
 ):
@@ -609,7 +624,10 @@ def test_labels_that_the_method_is_not_defined_for_are_refused_by_fit(make_backb
         model.fit(images, labels.argmax(axis=1) + 1, verbose=0)
 
 
-@pytest.mark.parametrize("method", ["hashnet", "csq", "dsdh", with_memory])
+@pytest.mark.parametrize(
+    "method",
+    ["csq", with_memory, *(pytest.param(m, marks=pytest.mark.slow) for m in ("dsdh", "dch"))],
+)
 def test_class_numbers_train_like_one_hot_labels(method, make_backbone, blobs):
     images, labels = blobs
     numbers, losses = labels.argmax(axis=1), []
