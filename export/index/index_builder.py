@@ -1,4 +1,4 @@
-"""From images or vectors to an index, piece by piece, so that what was interrupted can go on."""
+"""From images or vectors to an index, piece by piece: an interrupted build can be resumed."""
 
 import hashlib
 import json
@@ -50,7 +50,7 @@ def build_index(
     """Encodes images or vectors and writes an index of them, whole or not at all.
 
     The codes of every `shard` items are saved in the folder `<output>.partial` as soon as they are
-    there; it goes once the index is written. An interrupted build goes on with `resume`.
+    there; it goes once the index is written. `resume` resumes an interrupted build.
 
     Args:
         encoder: what encodes.
@@ -60,7 +60,7 @@ def build_index(
         on_bad_image: "error" to fail if items cannot be read or encoded (all of them are named,
             and the codes of the others are kept for `resume`), "skip" to leave them out and say so
             in the result.
-        resume: whether to go on with what was interrupted, if there is any.
+        resume: whether to resume an interrupted build, if there is one.
         replace: whether an existing `output` may be replaced.
         shard: items that are saved together; `None` for as many as suits their kind.
 
@@ -203,7 +203,7 @@ def _begin(folder: Path, encoder: FileEncoder, items: IndexItems, resume: bool, 
     if any(folder.glob("*.npz")):
         if not resume:
             raise FileExistsError(
-                f"An interrupted build is there: {folder}. Go on with it by --resume, or delete it"
+                f"An interrupted build is there: {folder}. Resume it with --resume, or delete it"
             )
         try:
             begun = json.loads(path.read_text())
@@ -212,7 +212,7 @@ def _begin(folder: Path, encoder: FileEncoder, items: IndexItems, resume: bool, 
         if begun != plan:
             raise ValueError(
                 f"What was interrupted is another build, of another model or other {items.kind}: "
-                f"{folder}. Delete it to begin anew"
+                f"{folder}. Delete it to start again"
             )
         return
     folder.mkdir(exist_ok=True)

@@ -56,7 +56,7 @@ class ServedSearch(tf.Module):
         """Finds the k items nearest to each packed code, nearest first.
 
         A row that has fewer ends in distances of -1, with ids of -1 or "". `k` and `max_distance`
-        are one number for all rows or one a row, so that a server can join requests of several;
+        are one number for all rows or one per row, so that a server can join requests of several;
         the answers have as many columns as the largest k.
 
         Args:
@@ -119,7 +119,7 @@ def _one_a_row(name: str, values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     count = tf.size(values)
     fits = tf.debugging.Assert(
         (count == 1) | (count == rows),
-        [f"`{name}` must be one number, or one a row. Received:", values],
+        [f"`{name}` must be one number, or one per row. Received:", values],
     )
     with tf.control_dependencies([fits]):
         return tf.broadcast_to(values, [rows])

@@ -33,7 +33,7 @@ class Published(NamedTuple):
         folder: the new version.
         removed: the numbers of the versions that were deleted.
         removed_rolled_back: the numbers of the versions that had been rolled back and were deleted.
-        lost: what those who use the version before cannot go on with, in sentences.
+        lost: what users of the version before will miss, in sentences.
     """
 
     folder: Path
@@ -106,7 +106,7 @@ def _highest_card(folder: Path) -> tuple[int, Card] | None:
 
 
 def _lost(number: int, before: Card, new: Card) -> list[str]:
-    """What of the version before, of that number, the new one does not go on with."""
+    """What the version before, of that number, has and the new one lacks."""
     lost = []
     if before.index is not None and new.index is None:
         lost.append(f"Version {number} has an index, this one has none: it does not answer search")

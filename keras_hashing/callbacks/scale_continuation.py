@@ -14,7 +14,7 @@ class ScaleContinuation(keras.callbacks.Callback):
         β_t = initial · (1 + gamma · t)^power,   t = training steps, in steps of `every`
 
     With v = tanh(βu), v approaches sign u as β grows: HashNet's own way to binary codes. β is
-    derived from the optimizer's step counter, so a resumed run goes on where it stopped.
+    derived from the optimizer's step counter, so a resumed run continues where it stopped.
 
     Source: Cao, Long, Wang, Yu, "HashNet", ICCV 2017, section 3.2; the defaults are those of the
     authors' code.

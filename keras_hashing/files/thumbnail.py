@@ -78,7 +78,7 @@ def thumbnail(content: bytes, size: int = SIZE) -> Picture:
 def _smaller(opened: "Image.Image", size: int) -> Picture:
     from PIL import Image, ImageOps
 
-    if opened.mode.startswith("I"):  # 16 bits a pixel
+    if opened.mode.startswith("I"):  # 16 bits per pixel
         opened = opened.point(lambda value: value / 256).convert("L")
     elif opened.mode == "P":
         opened = opened.convert("RGBA" if "transparency" in opened.info else "RGB")

@@ -35,7 +35,7 @@ class HammingSearch(keras.layers.Layer):
     the k items first by (distance, position): an item of any other group has an item of each of
     those k groups before it. The second pass ranks the items of these groups alone. Queries go
     one at a time and the database in blocks of 2^19 items, so that memory beyond the codes
-    (at 64 bits, 5 MB a block and a byte for every 128 items) does not grow with the number of
+    (at 64 bits, 5 MB per block and a byte for every 128 items) does not grow with the number of
     queries.
 
     The codes are a non-trainable variable: they are saved, loaded and exported with the model's
@@ -135,7 +135,7 @@ class HammingSearch(keras.layers.Layer):
         self.built = True
 
     def _make_codes(self, codes: np.ndarray | None) -> None:
-        """Makes the variable, (words, groups, items a group, bytes a word), padded with zeros.
+        """Makes the variable, (words, groups, items per group, bytes per word), padded with zeros.
 
         Word w of all items lies together in memory, so that a pass reads it in one go. A group
         fills whole cache lines, so that TensorFlow takes slices of groups without a copy.

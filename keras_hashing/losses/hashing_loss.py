@@ -14,7 +14,7 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package="keras_hashing")
 class HashingLoss(keras.losses.Loss):
-    """A similarity objective plus a weighted quantization loss, one value a sample.
+    """A similarity objective plus a weighted quantization loss, one value per sample.
 
         L_i = similarity_i + quantization_weight · quantization_i
 
@@ -62,7 +62,7 @@ class HashingLoss(keras.losses.Loss):
         self.quantization_place = check_place(quantize)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """One value a sample.
+        """One value per sample.
 
         Args:
             y_true: labels as `PairwiseSimilarity` takes them, shape (batch, classes) or (batch,).

@@ -22,7 +22,7 @@ class GreedyHash(HashingMethod):
     W is a trainable weight of this layer; as in the authors' code it has no bias. Native
     quantization: mean ||u| - 1|³, as `CubicDistance`, of the raw code.
 
-    One label an image. The paper defines no multi-label objective, and softmax cross-entropy of
+    One label per image. The paper defines no multi-label objective, and softmax cross-entropy of
     multi-hot labels is wrong: it asks that probabilities that add up to 1 are all 1.
 
     Source: Su, Zhang, Han, Tian, "Greedy Hash: Towards Fast Optimization for Accurate Hash

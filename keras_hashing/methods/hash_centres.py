@@ -140,7 +140,7 @@ def _balanced_codes(num_classes: int, bits: int, rng: np.random.Generator) -> np
     existing = math.comb(bits, bits // 2)
     if num_classes > existing:
         raise ValueError(
-            f"There are {existing} balanced codes of {bits} bits: too few for a hash centre a "
+            f"There are {existing} balanced codes of {bits} bits: too few for a hash centre per "
             f"class. Take more bits. Received: num_classes={num_classes}, bits={bits}"
         )
     if existing <= _ENUMERATED:

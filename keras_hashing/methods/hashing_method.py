@@ -37,7 +37,7 @@ class HashingMethod(keras.layers.Layer):
     - `trains`: whether there is something to train (see `ClosedFormMethod`),
     - `needs_num_classes`: whether the method keeps something for each class,
     - `normalizes_codes`: whether the model's default head has batch normalization,
-    - `single_label_only`: why the method is not defined for several labels an image, if so.
+    - `single_label_only`: why the method is not defined for several labels per image, if so.
 
     Computation is in float32, whatever the model's dtype policy. A sample with a non-finite code,
     with a label outside of [0, 1] or a number that is no class, and one with several labels where
@@ -97,7 +97,7 @@ class HashingMethod(keras.layers.Layer):
         self.built = True
 
     def call(self, labels: Tensor, codes: Tensor, training: bool | None = None) -> Tensor:
-        """The similarity objective, one value a sample.
+        """The similarity objective, one value per sample.
 
         Args:
             labels: one-hot, multi-hot or soft, shape (batch, classes), or class numbers, shape

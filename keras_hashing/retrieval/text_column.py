@@ -140,7 +140,7 @@ def check_strings(name: str, strings: Any, rows: int) -> TextColumn:
         strings = TextColumn.of(strings)
     if len(strings) != rows:
         raise ValueError(
-            f"`{name}` must have one string a code. "
+            f"`{name}` must have one string per code. "
             f"Received: {len(strings)} strings for {rows} codes"
         )
     return strings

@@ -86,7 +86,7 @@ def check_label_shape(name: str, labels: ArrayLike, rows: int) -> NDArray:
         )
     if array.shape[0] != rows:
         raise ValueError(
-            f"`{name}` must have one row a code. "
+            f"`{name}` must have one row per code. "
             f"Received: {array.shape[0]} rows of labels for {rows} codes"
         )
     return array

@@ -1,4 +1,4 @@
-"""The model after each epoch, so that an interrupted run can go on."""
+"""The model after each epoch, so that an interrupted run can be resumed."""
 
 from pathlib import Path
 from typing import Any

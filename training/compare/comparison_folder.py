@@ -20,10 +20,10 @@ class ComparisonFolder:
 
         settings.json    recipe, data, versions; results of another recipe are refused
         skipped.txt      the image files that were left out, and why; only if there are any
-        results.jsonl    a line a run of the grid
-        tuning.jsonl     a line a run of the tuning
+        results.jsonl    a line per run of the grid
+        tuning.jsonl     a line per run of the tuning
         choices.json     weight and place by method and quantization, once tuning has ended
-        arrays/          curves, histograms and bit statistics, a file a run
+        arrays/          curves, histograms and bit statistics, a file per run
         report/          tables, figures and page
         work/            what the workers read; may be deleted
         runs/            of fine-tuned runs that have no result yet: their checkpoints

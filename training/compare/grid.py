@@ -154,7 +154,7 @@ def default_choice(column: Column) -> Choice:
 
 
 def candidates(column: Column, tune_weights: tuple[float, ...] = TUNED_WEIGHTS) -> list[Choice]:
-    """The settings that tuning tries, six a column; one where there is nothing to choose."""
+    """The settings that tuning tries, six per column; one where there is nothing to choose."""
     method, quantization = column
     if quantization == "none":
         return [default_choice(column)]

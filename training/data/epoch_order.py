@@ -46,7 +46,7 @@ def epoch_order(
 
     Raises:
         ValueError: when there are fewer images than a batch holds, or `class_balanced` is asked
-            for data with several labels an image.
+            for data with several labels per image.
     """
     steps = steps_per_epoch(len(labels), batch_size)
     random = np.random.default_rng([seed, epoch])

@@ -38,7 +38,7 @@ def cached_features(
     """The backbone's features of all images, from the cache or computed into it.
 
     The file is `<key>.npy`, the key being `features_key`: other data, preprocessing or weights
-    have another key. It appears whole or not at all; an interrupted computation goes on where it
+    have another key. It appears whole or not at all; an interrupted computation resumes where it
     was; a file that is truncated or changed is computed again.
 
     Args:

@@ -37,7 +37,7 @@ class Limits(BaseModel):
     latency: dict[Kind, float] = Field(default={})
 
     def broken(self, verification: "Verification") -> list[str]:
-        """What is broken, a line each; empty if nothing is."""
+        """What is broken, one per line; empty if nothing is."""
         encoders = verification.encoders
         float32 = next((encoder.bytes for encoder in encoders if encoder.kind == "float32"), None)
         return [

@@ -14,7 +14,7 @@ Tensor = Any
 class QuantizationLoss(keras.losses.Loss):
     """Base class: how far continuous codes are from binary ones.
 
-    A subclass implements `distance(codes)`: (batch, bits) → (batch,), one value a sample, so
+    A subclass implements `distance(codes)`: (batch, bits) → (batch,), one value per sample, so
     that reductions and sample weights of Keras keep their meaning. `y_true` plays no part.
 
     A subclass with `takes_memory = True` implements `distance(codes, remembered=None)`, where
@@ -27,7 +27,7 @@ class QuantizationLoss(keras.losses.Loss):
     takes_memory: bool = False
 
     def call(self, y_true: Tensor, y_pred: Tensor, remembered: Remembered | None = None) -> Tensor:
-        """One value a sample.
+        """One value per sample.
 
         Args:
             y_true: ignored.

@@ -43,7 +43,7 @@ class PairwiseSimilarity(keras.losses.Loss):
     """
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """One value a sample.
+        """One value per sample.
 
         Args:
             y_true: labels, shape (batch, classes), or class numbers.
@@ -99,7 +99,7 @@ class PairwiseSimilarity(keras.losses.Loss):
             memory_filled: 1 for a row of the memory that holds a code, else 0, shape (m,).
 
         Returns:
-            One value a sample, shape (n,).
+            One value per sample, shape (n,).
         """
         partner_labels = backend.all_gather(labels)
         partner_codes = backend.all_gather(codes)

@@ -122,11 +122,11 @@ def test_bad_queries_are_refused(arguments, message):
     ("arguments", "message"),
     [
         ({"codes": np.zeros((2, 2))}, "`codes` must be packed codes of dtype uint8"),
-        ({"ids": ["a"]}, "`ids` must have one string a code. Received: 1 strings for 2 codes"),
+        ({"ids": ["a"]}, "`ids` must have one string per code. Received: 1 strings for 2 codes"),
         ({"ids": "ab"}, "`ids` must be a list of str. Received: 'ab'"),
         ({"ids": [1, None]}, r"`ids` must be a list of str. Received: \[1, None\]"),
         ({"ids": ["a", "a"]}, "`ids` must differ. Received several times: a"),
-        ({"labels": ["cat"]}, "`labels` must have one string a code"),
+        ({"labels": ["cat"]}, "`labels` must have one string per code"),
         ({"fingerprint": ""}, "`fingerprint` must be a str that is not empty"),
     ],
 )
@@ -270,7 +270,7 @@ def test_damage_anywhere_is_noticed(tmp_path):
         ({"ids_text": np.zeros(1, np.uint8)}, "`ids`: the text has another length"),
         ({"ids_bytes": np.array([-1, 13], np.int64)}, "`ids`: the lengths of the strings"),
         ({"codes": np.zeros((2, 2))}, "`codes` must be packed codes"),
-        ({"codes": np.zeros((3, 2), np.uint8)}, "`ids` must have one string a code"),
+        ({"codes": np.zeros((3, 2), np.uint8)}, "`ids` must have one string per code"),
     ],
 )
 def test_contents_that_do_not_fit_each_other_are_damage(tmp_path, change, message):
@@ -332,7 +332,7 @@ def test_an_index_may_be_emptied_and_filled():
         ((random_codes(2, 16), ["a", "a"]), "`ids` must differ. Received several times: a"),
         ((random_codes(1, 24), ["a"]), r"2 bytes for codes of 16 bits. Received: shape=\(1, 3\)"),
         ((random_codes(1, 16), ["a"], ["A"]), "has no labels. Received: some"),
-        ((random_codes(1, 16), []), "`ids` must have one string a code"),
+        ((random_codes(1, 16), []), "`ids` must have one string per code"),
         ((random_codes(7, 16), [f"item/{i}" for i in range(7)]), "item/4 and 2 more$"),
     ],
 )

@@ -86,7 +86,7 @@ def write_figures(results: ComparisonResults, folder: Path) -> dict[str, Path]:
 def _panels(
     results: ComparisonResults, x: str, y: str, share_y: bool, height: float = 2.4
 ) -> tuple[Any, dict[str, Any]]:
-    """A panel a method."""
+    """A panel per method."""
     columns = min(_COLUMNS, len(results.methods))
     rows = -(-len(results.methods) // columns)
     figure, axes = plt.subplots(

@@ -122,7 +122,7 @@ def _about_frozen(results: ComparisonResults) -> list[tuple[str, str]]:
         (
             "training",
             f"Adam {recipe.learning_rate:g}, cosine decay, {recipe.epochs} epochs, batch "
-            f"{recipe.batch_size} against itself; {results.seconds:.1f} s a run",
+            f"{recipe.batch_size} against itself; {results.seconds:.1f} s per run",
         ),
     ]
 
@@ -143,7 +143,7 @@ def _about_fine_tuning(results: ComparisonResults, tuned: FineTuning) -> list[tu
             "training",
             f"AdamW {recipe.learning_rate:g} (backbone × {tuned.backbone_rate:g}), warm-up and "
             f"cosine decay, weight decay {tuned.weight_decay:g}, {averaged}; {recipe.epochs} "
-            f"epochs, batch {recipe.batch_size} against itself; {results.seconds:.1f} s a run",
+            f"epochs, batch {recipe.batch_size} against itself; {results.seconds:.1f} s per run",
         ),
         ("augmentation", _augmentation(tuned)),
     ]

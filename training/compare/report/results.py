@@ -139,7 +139,7 @@ class ComparisonResults:
         return [name for name in FIGURES if any(self.values(name).values())]
 
     def arrays(self, cell: Cell) -> list[dict[str, np.ndarray]]:
-        """The companion files of a cell's runs, one a seed in ascending order."""
+        """The companion files of a cell's runs, one per seed in ascending order."""
         found = []
         for run in sorted(self.results, key=lambda run: run.seed):
             path = self.folder.arrays / arrays_name(run)

@@ -18,7 +18,7 @@ Values = dict[Cell, dict[int, float]]
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean and spread of values, one a seed.
+    """Mean and spread of values, one per seed.
 
     Args:
         count: How many there are.

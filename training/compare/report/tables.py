@@ -25,7 +25,7 @@ class Table:
     Args:
         title: What it shows.
         header: Names of the columns.
-        rows: As many texts a row as there are columns.
+        rows: As many texts per row as there are columns.
         note: How to read it.
     """
 

@@ -20,13 +20,13 @@ from training.trainer.fit import begin_or_resume
 
 
 class FineTuner:
-    """Trains runs one after another; an interrupted one goes on from its latest epoch.
+    """Trains runs one after another; an interrupted one resumes from its latest epoch.
 
     Args:
         data: Images, labels and splits.
-        runs: The folder that holds a folder a run. What is in it stays until the run's result is
+        runs: The folder that holds a folder per run. What is in it stays until the run's result is
             written: `ComparisonFolder.drop_checkpoints`.
-        code: Which code trains; a run that other code began is begun anew.
+        code: Which code trains; a run that other code began starts again.
     """
 
     def __init__(self, data: ImageData, runs: Path, code: str) -> None:

@@ -95,11 +95,11 @@ def validation_split(labels: np.ndarray, train: np.ndarray, seed: int) -> Split:
     """Holds out a fifth of each class of the training images: a tenth as query and as database.
 
     The database is held out too, as the test's database is: were it trained on, its codes would be
-    nearly perfect, and overfitting would look like quality. (Once measured, ten settings a method
+    nearly perfect, and overfitting would look like quality. (Once measured, ten settings per method
     with one seed: the rank correlation of validation and test mAP went from 0.28 to 0.56 for CSQ,
     from 0.16 to 0.89 for DPSH, from 0.67 to 0.83 for GreedyHash, and from 0.71 to 0.62 for DCH.)
 
-    With several labels an image, classes are served from the rarest on, and each counts the
+    With several labels per image, classes are served from the rarest on, and each counts the
     images that earlier ones took.
 
     Args:

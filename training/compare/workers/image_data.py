@@ -67,7 +67,7 @@ class ImageData:
 
     @classmethod
     def read(cls, folder: Path) -> "ImageData":
-        """The data that `write` told of.
+        """The data that `write` described.
 
         Raises:
             ValueError: when the data set has changed since.

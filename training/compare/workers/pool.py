@@ -120,7 +120,7 @@ class _Worker:
         tail = self.log.read().decode(errors="replace").strip().splitlines()[-12:]
         raise ChildProcessError(
             f"A worker of the comparison ended with code {code}. Finished runs are kept; the same "
-            "command goes on. Its last words:\n" + "\n".join(tail)
+            "command resumes. Its last words:\n" + "\n".join(tail)
         )
 
     def stop(self) -> None:

@@ -49,7 +49,7 @@ def _runs_asked_for() -> Iterator[GridRun]:
     """The runs of the input's lines.
 
     When the input ends, the comparison is gone, and so is this process at once, also in the middle
-    of a run: the same command may begin again, and go on with that run in the same files.
+    of a run: the same command may start again, and resume that run in the same files.
     """
     asked: queue.SimpleQueue[str] = queue.SimpleQueue()
 
