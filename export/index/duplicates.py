@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from keras_hashing.files.atomic_write import atomic_write, write_json, write_text
+from export.index.partial_work import begin_or_resume
+from keras_hashing.files.atomic_write import atomic_write, write_text
 from keras_hashing.retrieval import CodeIndex
 from keras_hashing.retrieval.near_pairs import near_pairs
 
@@ -103,20 +103,8 @@ def _begin(partial: Path, index: CodeIndex, radius: int, resume: bool) -> None:
     """Makes the folder of the parts, or checks that it is of this very search."""
     digest = hashlib.sha256(index.codes.tobytes()).hexdigest()
     plan = {"codes_sha256": digest, "items": len(index), "radius": radius}
-    path = partial / _PLAN
-    if path.exists():
-        if not resume:
-            raise FileExistsError(
-                f"An interrupted search is there: {partial}. Resume it with --resume, or delete it"
-            )
-        begun = json.loads(path.read_text())
-        if begun != plan:
-            raise ValueError(
-                f"The interrupted search in {partial} must be of this index and radius. "
-                f"Received: {begun}, for {plan}; delete the folder to start again"
-            )
-    partial.mkdir(parents=True, exist_ok=True)
-    write_json(path, plan)
+    begun = (partial / _PLAN).exists()
+    begin_or_resume(partial, _PLAN, plan, begun, resume, "search")
 
 
 def _different(codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

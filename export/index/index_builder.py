@@ -14,6 +14,7 @@ import numpy as np
 from export.index.file_encoder import FileEncoder
 from export.index.index_items import IndexItems
 from export.index.load_index import check_code_space, check_no_index, load_index_file
+from export.index.partial_work import begin_or_resume
 from keras_hashing.command_line.progress import loading_progress
 from keras_hashing.files.atomic_write import write_json
 from keras_hashing.files.image_verdict import report
@@ -199,24 +200,8 @@ def _begin(folder: Path, encoder: FileEncoder, items: IndexItems, resume: bool, 
         "names_sha256": names,
         "shard": shard,
     }
-    path = folder / _PLAN
-    if any(folder.glob("*.npz")):
-        if not resume:
-            raise FileExistsError(
-                f"An interrupted build is there: {folder}. Resume it with --resume, or delete it"
-            )
-        try:
-            begun = json.loads(path.read_text())
-        except (OSError, ValueError):
-            begun = None
-        if begun != plan:
-            raise ValueError(
-                f"What was interrupted is another build, of another model or other {items.kind}: "
-                f"{folder}. Delete it to start again"
-            )
-        return
-    folder.mkdir(exist_ok=True)
-    write_json(path, plan)
+    begun = any(folder.glob("*.npz"))
+    begin_or_resume(folder, _PLAN, plan, begun, resume, "build")
 
 
 def _shard_path(folder: Path, start: int) -> Path:

@@ -3,11 +3,11 @@
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from export.versions.version_folders import check_no_version
-from keras_hashing.files.file_lock import HeldByAnotherError, file_lock
+from keras_hashing.files.file_lock import file_lock
 
 LOCK = ".publisher.lock"  # TensorFlow Serving ignores the name
 WAIT = 600.0  # seconds
@@ -17,9 +17,7 @@ WAIT = 600.0  # seconds
 def publisher_lock(models: Path, wait: float = WAIT) -> Iterator[None]:
     """Holds the lock of a folder of versions; a second publisher waits for the first to finish.
 
-    It is a lock of the operating system on a file in the folder: it ends with the process, however
-    that dies, so a lock file that was left behind locks nothing. It holds between machines
-    wherever the file system's `flock` does (NFS since Linux 2.6.12).
+    What is left of a killed one locks nothing: see `file_lock`.
 
     Args:
         models: the folder of the versions; it must exist.
@@ -29,16 +27,12 @@ def publisher_lock(models: Path, wait: float = WAIT) -> Iterator[None]:
         TimeoutError: if another publisher has not finished by then; it is named.
         OSError: if the folder cannot be written to.
     """
-    try:
-        stack = ExitStack()
-        stack.enter_context(file_lock(models / LOCK, wait))
-    except HeldByAnotherError as error:
-        raise TimeoutError(
-            errno.ETIMEDOUT,
-            f"Another publisher is at work ({error.holder}) and has not finished in time",
-            str(models),
-        ) from None
-    with stack:
+
+    def refused(holder: str) -> TimeoutError:
+        problem = f"Another publisher is at work ({holder}) and has not finished in time"
+        return TimeoutError(errno.ETIMEDOUT, problem, str(models))
+
+    with file_lock(models / LOCK, wait, refused):
         yield
 
 

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,7 +22,11 @@ class HeldByAnotherError(TimeoutError):
 
 
 @contextmanager
-def file_lock(path: Path, wait: float | None = None) -> Iterator[None]:
+def file_lock(
+    path: Path,
+    wait: float | None = None,
+    refused: Callable[[str], Exception] = HeldByAnotherError,
+) -> Iterator[None]:
     """Holds a lock of the operating system on a file, which is made and removed here.
 
     It ends with the process, however that dies, so a lock file that was left behind locks nothing.
@@ -31,9 +35,10 @@ def file_lock(path: Path, wait: float | None = None) -> Iterator[None]:
     Args:
         path: The lock file; its folder must exist.
         wait: Seconds to wait for another holder; as long as it takes when None.
+        refused: Makes the error of the holder's name.
 
     Raises:
-        HeldByAnotherError: when another has not let go by then.
+        HeldByAnotherError: when another has not let go by then; or what `refused` makes.
         OSError: when the folder cannot be written to.
     """
     if not path.parent.is_dir():
@@ -42,7 +47,7 @@ def file_lock(path: Path, wait: float | None = None) -> Iterator[None]:
     try:
         lock.acquire(poll_interval=0.1)
     except filelock.Timeout:
-        raise HeldByAnotherError(_holder(path)) from None
+        raise refused(_holder(path)) from None
     try:
         with suppress(OSError):  # Windows lets nobody write to a locked file
             path.write_text(f"process {os.getpid()} on {socket.gethostname()}")

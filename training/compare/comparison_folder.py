@@ -3,13 +3,13 @@
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from keras_hashing.files.atomic_write import write_json
-from keras_hashing.files.file_lock import HeldByAnotherError, file_lock
+from keras_hashing.files.file_lock import file_lock
 from training.compare.grid import Choice, Column
 from training.compare.grid_run import GridRun
 from training.compare.recipe import digest_of
@@ -54,14 +54,14 @@ class ComparisonFolder:
         """
         for folder in (self.arrays, self.work):
             folder.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(file_lock(self.work / "lock", wait=0))
-            except HeldByAnotherError as error:
-                raise ValueError(
-                    f"Another process is comparing in {self.path} ({error.holder}): wait for it, "
-                    "or choose another --output (one command uses several processes by --workers)"
-                ) from None
+
+        def refused(holder: str) -> ValueError:
+            return ValueError(
+                f"Another process is comparing in {self.path} ({holder}): wait for it, or choose "
+                "another --output (one command uses several processes by --workers)"
+            )
+
+        with file_lock(self.work / "lock", 0, refused):
             yield
 
     def read_settings(self) -> dict[str, Any]:

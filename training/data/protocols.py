@@ -136,10 +136,8 @@ def unseen_classes(
     dataset: "Dataset",
     seed: int,
     *,
-    query_per_class: int = 20,
-    train_per_class: int | None = None,
-    query_part: str | None = None,
     train_classes: int | None = None,
+    **options: int | str | None,
 ) -> Split:
     """The split of `per_class`, trained on some of the classes only: search in all of them.
 
@@ -149,10 +147,8 @@ def unseen_classes(
     Args:
         dataset: Any data set.
         seed: Seed of the draws, 0 or more.
-        query_per_class: As in `per_class`.
-        train_per_class: As in `per_class`.
-        query_part: As in `per_class`.
         train_classes: Number of classes trained on, drawn at random; None for 7 of 10.
+        **options: Those of `per_class`.
 
     Raises:
         ValueError: as in `per_class`, when `train_classes` is not at least 2 and fewer than all,
@@ -165,13 +161,7 @@ def unseen_classes(
             "`train_classes` must be at least 2 and fewer than the classes of the data set. "
             f"Received: train_classes={number}, classes={classes}"
         )
-    split = per_class(
-        dataset,
-        seed,
-        query_per_class=query_per_class,
-        train_per_class=train_per_class,
-        query_part=query_part,
-    )
+    split = PROTOCOLS["per-class"](dataset, seed, **options)
     # A stream of its own, so that the draw of images is that of `per_class`.
     drawn = np.zeros(classes, dtype=bool)
     drawn[np.random.default_rng([seed, 1]).permutation(classes)[:number]] = True
@@ -305,11 +295,10 @@ MAP_AT: dict[str, int] = {"nus-wide-21": 5000, "coco": 5000, "imagenet-100": 100
 
 def _options(protocol: str) -> list[str]:
     """The names of what the protocol takes beside the data set and the seed."""
-    return [
-        name
-        for name, parameter in inspect.signature(PROTOCOLS[protocol]).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
+    parameters = inspect.signature(PROTOCOLS[protocol]).parameters.values()
+    names = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+    others = any(one.kind is one.VAR_KEYWORD for one in parameters)
+    return [*_options("per-class"), *names] if others else names
 
 
 def _published(

@@ -72,7 +72,7 @@ def test_an_interrupted_search_is_resumed(tmp_path: Path, monkeypatch: pytest.Mo
         find_duplicates(index, 2, tmp_path / "a")
     with pytest.raises(FileExistsError, match="An interrupted search is there.*--resume"):
         find_duplicates(index, 2, tmp_path / "a")
-    with pytest.raises(ValueError, match="must be of this index and radius"):
+    with pytest.raises(ValueError, match="another search: .*`radius` was 2. Received: 1"):
         find_duplicates(index, 1, tmp_path / "a", resume=True)
     resumed = find_duplicates(index, 2, tmp_path / "a", resume=True)
     assert parts == [0, 1, 1, 2]
