@@ -78,7 +78,7 @@ def find_duplicates(
         raise FileExistsError(f"The folder has clusters already: {folder}")
     partial = folder / _PARTIAL
     _begin(partial, index, radius, resume)
-    codes, code_of_item = _different(index.codes)
+    codes, code_of_item = different_codes(index.codes)
     for part in range(radius + 1):
         begin(part, radius + 1)
         path = partial / f"{part:03}.npy"
@@ -107,7 +107,7 @@ def _begin(partial: Path, index: CodeIndex, radius: int, resume: bool) -> None:
     begin_or_resume(partial, _PLAN, plan, begun, resume, "search")
 
 
-def _different(codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def different_codes(codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The different codes, and for each item the position of its own among them."""
     rows = np.ascontiguousarray(codes).view(f"V{codes.shape[1]}")[:, 0]
     # As big-endian numbers where they fit: bytes as such sort several times as slowly.

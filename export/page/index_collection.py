@@ -6,15 +6,31 @@ import threading
 
 import numpy as np
 
-from export.index.duplicates import Duplicates, find_duplicates
+from export.index.duplicates import Duplicates, different_codes, find_duplicates
 from export.index.file_encoder import FileEncoder
 from export.page.collection import Code, Collection, Found
 from export.page.pictures import Pictures
 from keras_hashing.files.image_verdict import DAMAGED, verdict
 from keras_hashing.retrieval import CodeIndex
+from keras_hashing.retrieval.near_pairs import pairs_to_compare
 
 _LARGEST_K = 200
 _LARGEST_RADIUS = 8
+_MOST_PAIRS = 10**8  # compared: about 10 s
+_SAMPLE = 50_000  # codes that the pairs are estimated from
+
+
+def _largest_radius(index: CodeIndex) -> int:
+    """Up to which near-duplicates are found in seconds, so that a person can wait for them."""
+    codes, _ = different_codes(index.codes)
+    chosen = np.random.default_rng(0).permutation(len(codes))[:_SAMPLE]
+    scale = (len(codes) / max(1, len(chosen))) ** 2  # of pairs
+    radius = 0
+    while radius < min(_LARGEST_RADIUS, index.bits - 1):
+        if scale * pairs_to_compare(codes[chosen], radius + 1) > _MOST_PAIRS:
+            break
+        radius += 1
+    return radius
 
 
 class IndexCollection(Collection):
@@ -30,10 +46,7 @@ class IndexCollection(Collection):
         super().__init__(pictures)
         self.index = index
         self.size, self.bits, self.largest_k = len(index), index.bits, _LARGEST_K
-        # What is compared is what agrees in one of radius + 1 parts of the bits (`near_pairs`):
-        # with some hundred items to a part, a person can wait for it.
-        part = max(1, len(index).bit_length() - 6)
-        self.largest_radius = max(1, min(_LARGEST_RADIUS, self.bits // part - 1, self.bits - 1))
+        self.largest_radius = _largest_radius(index)
         self._encoder = encoder
         self._encoding, self._comparing = threading.Lock(), threading.Lock()
         self._duplicates: dict[int, Duplicates] = {}

@@ -56,8 +56,7 @@ def near_pairs(codes: ArrayLike, radius: int, part: int) -> Iterator[NearPairs]:
     check_radius(radius, bits - 1)
     if not 0 <= part <= radius:
         raise ValueError(f"`part` must be 0 to `radius`, {radius}. Received: part={part}")
-    edges = np.linspace(0, bits, radius + 2).astype(int)
-    keyed = [(start, min(end, start + _KEY_BITS)) for start, end in pairwise(edges)]
+    keyed = _parts(bits, radius)
     keys = _keys(packed, *keyed[part])
     order = np.argsort(keys, kind="stable")
     keys, ordered = keys[order], packed[order]
@@ -77,6 +76,32 @@ def near_pairs(codes: ArrayLike, radius: int, part: int) -> Iterator[NearPairs]:
             if wanted.any():
                 one, other = order[rows[wanted]], order[rows[wanted] + step]
                 yield NearPairs(np.minimum(one, other), np.maximum(one, other), distance[wanted])
+
+
+def pairs_to_compare(codes: ArrayLike, radius: int) -> int:
+    """How many pairs all shares of `near_pairs` compare, which decides the time that it takes.
+
+    Args:
+        codes: packed codes, uint8 [n, bytes].
+        radius: as in `near_pairs`.
+
+    Raises:
+        ValueError: if an argument breaks its rule.
+    """
+    packed = check_packed_codes("codes", codes, allow_empty=True)
+    bits = 8 * packed.shape[1]
+    check_radius(radius, bits - 1)
+    pairs = 0
+    for start, end in _parts(bits, radius):
+        _, equal = np.unique(_keys(packed, start, end), return_counts=True)
+        pairs += int((equal * (equal - 1) // 2).sum())
+    return pairs
+
+
+def _parts(bits: int, radius: int) -> list[tuple[int, int]]:
+    """Where each of `radius` + 1 parts of the bits begins, and where its key ends."""
+    edges = np.linspace(0, bits, radius + 2).astype(int)
+    return [(start, min(end, start + _KEY_BITS)) for start, end in pairwise(edges)]
 
 
 def _mask(width: int, start: int, end: int) -> NDArray[np.uint8]:

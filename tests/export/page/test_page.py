@@ -24,6 +24,7 @@ from export.page.index_collection import IndexCollection
 from export.page.pictures import FolderPictures
 from keras_hashing.files.image_verdict import DAMAGED, verdict
 from keras_hashing.retrieval import CodeIndex, hamming_distance
+from keras_hashing.retrieval.near_pairs import pairs_to_compare
 
 ADDRESS = "http://127.0.0.1:8600"
 
@@ -225,6 +226,25 @@ def test_an_index_of_vectors_is_searched_by_its_items(shop: Path, index: CodeInd
     page = TestClient(make_app(collection, "shop"), base_url=ADDRESS)
     assert "takes vectors" in upload(page, picture(COLOURS["red"])).json()["error"]
     assert page.get("/search?item=0").json()["results"]
+
+
+@pytest.mark.parametrize(
+    ("centres", "noise", "largest"),
+    [(1, 0.0, 8), (100_000, 0.5, 6), (10, 0.1, 3)],  # all equal; all far apart; ten heaps
+)
+def test_near_duplicates_are_looked_for_as_far_as_a_person_waits(
+    centres: int, noise: float, largest: int, shop: Path
+) -> None:
+    random = np.random.default_rng(0)
+    codes = random.integers(0, 256, (centres, 8), dtype=np.uint8)[
+        random.integers(0, centres, 100_000)
+    ] ^ np.packbits(random.random((100_000, 64)) < noise, axis=1)
+    index = CodeIndex(codes, np.arange(100_000), "space")
+    radius = IndexCollection(BrightParts(), index, FolderPictures(shop)).largest_radius
+    assert radius == largest
+    different = np.unique(codes, axis=0)
+    assert radius == 8 or pairs_to_compare(different, radius + 1) > 0.8e8
+    assert pairs_to_compare(different, radius) < 1.2e8
 
 
 def test_near_duplicates_are_those_of_the_command(

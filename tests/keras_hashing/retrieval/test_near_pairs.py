@@ -1,10 +1,12 @@
 """The join by parts, against comparing all with all."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from keras_hashing.retrieval import hamming_distance
-from keras_hashing.retrieval.near_pairs import near_pairs
+from keras_hashing.retrieval.near_pairs import near_pairs, pairs_to_compare
 
 
 def clustered(bits: int, count: int, seed: int) -> np.ndarray:
@@ -32,6 +34,17 @@ def test_each_pair_within_the_radius_is_found_once(
     ]
     assert len(found) == len(expected) > 0
     assert dict(found) == expected
+
+
+@pytest.mark.parametrize(("bits", "radius"), [(24, 0), (24, 4), (64, 2), (256, 1)])
+def test_the_pairs_to_compare_are_those_that_agree_in_a_part(bits: int, radius: int) -> None:
+    codes = np.unpackbits(clustered(bits, 300, seed=1), axis=1)
+    edges = np.linspace(0, bits, radius + 2).astype(int)
+    agreeing = 0
+    for start, end in pairwise(edges):
+        part = codes[:, start : min(end, start + 64)]
+        agreeing += np.triu((part[:, None] == part).all(axis=2), k=1).sum()
+    assert pairs_to_compare(np.packbits(codes, axis=1), radius) == agreeing > 0
 
 
 @pytest.mark.parametrize("count", [0, 1])
