@@ -16,7 +16,8 @@ from export.cli import page as page_cli
 from export.cli import server as server_cli
 from export.cli.encoder_options import AnyEncoderOptions, EncoderOptions
 from export.cli.page import SheetOptions
-from export.cli.server_options import NeighbourOptions, ServerOptions
+from export.cli.server_options import NeighbourOptions, ServerOptions, VectorOptions
+from export.index.file_encoder import check_takes
 from export.index.load_index import check_code_space, load_index
 from export.versions.version_folders import check_no_version, new_version
 from keras_hashing.command_line.errors import clear_errors, warn
@@ -27,7 +28,9 @@ from keras_hashing.files.image_verdict import report
 from keras_hashing.settings import Settings
 
 if TYPE_CHECKING:
-    from export.index.encode_files import EncodedFiles
+    import numpy as np
+    from numpy.typing import NDArray
+
     from export.versions.publish import Published
     from keras_hashing.encoder import HashEncoder
     from keras_hashing.encoder.card import Card
@@ -270,19 +273,21 @@ def _print_version(folder: Path) -> None:
 )
 @with_options(
     *options_of(AnyEncoderOptions),
+    *options_of(VectorOptions),
     *options_of(NeighbourOptions),
     *options_of(ServerOptions),
     *options_of(SheetOptions),
 )
 def query(
     images: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="IMAGE",
             exists=True,
+            show_default=False,
             help=f"Image files, or folders of them. {RULE}",
         ),
-    ],
+    ] = None,
     index: Annotated[
         Path | None,
         typer.Option(
@@ -307,9 +312,9 @@ def query(
     ] = "error",
     **values: Any,
 ) -> None:
-    """Encode images and find the nearest: with an exported model in a database, or by a server.
+    """Encode images or vectors and find the nearest, in an index or by a server.
 
-    With --model or --run and --index, prints each image's code in hexadecimal, most significant bit
+    With --model or --run and --index, prints the code of each in hexadecimal, most significant bit
     first, and its neighbours by Hamming distance; equal distances come in the order of the
     database. With --server, a running TensorFlow Serving does the work, in the index that its model
     was published with, and no TensorFlow is needed here.
@@ -318,13 +323,18 @@ def query(
         options, asked = AnyEncoderOptions.among(values), ServerOptions.among(values)
         k, radius = NeighbourOptions.among(values).model_dump().values()
         sheet = SheetOptions.among(values).refuse_early(index)
+        queries = VectorOptions.among(values).refuse_early(bool(images), sheet.html).read()
+        files = _image_files(images or [])
         if asked.server is not None:
             if asked.name is None or options != AnyEncoderOptions() or index is not None:
                 raise typer.BadParameter(
                     "--server needs --name, and none of --model, --run and --index"
                 )
-            files = _image_files(images)
-            found = server_cli.ask_server(asked.to_server(), files, k, radius, on_bad_image)
+            server = asked.to_server()
+            if queries is None:
+                found = server_cli.ask_server(server, files, k, radius, on_bad_image)
+            else:
+                found = server_cli.ask_server_about_vectors(server, queries, k, radius)
             _show(found.answers, found.skipped, len(files), found.card, as_json)
             sheet.write(found.answers, None, f"model {asked.name!r} at {asked.server}")
             return
@@ -333,15 +343,20 @@ def query(
                 "name what answers: --model or --run, and --index; or --server and --name"
             )
         options.refuse_early()
-        files = _image_files(images)
         database = load_index(index)
         encoder = options.load_any()
-        from export.index.encode_files import encode_files
-
         check_code_space(database, index, encoder)
-        encoded = encode_files(encoder, files, on_bad_image=on_bad_image)
-        answers = _answers(encoded, database, k, radius)
-        _show(answers, encoded.skipped, len(files), database, as_json)
+        if queries is None:
+            from export.index.encode_files import encode_files
+
+            codes, paths, skipped = encode_files(encoder, files, on_bad_image=on_bad_image)
+            kind, names = "image", list(map(str, paths))
+        else:
+            check_takes(encoder.vector_width, queries.vectors.shape[1])
+            codes, skipped = encoder.encode(queries.vectors), {}
+            kind, names = "vector", queries.names
+        answers = _answers(kind, names, codes, database, k, radius)
+        _show(answers, skipped, len(files), database, as_json)
         sheet.write(answers, index, repr(str(index)))
 
 
@@ -378,13 +393,18 @@ def _image_files(images: list[Path]) -> list[Path]:
 
 
 def _answers(
-    encoded: "EncodedFiles", database: "CodeIndex", k: int, radius: int | None
+    kind: str,
+    names: list[str],
+    codes: "NDArray[np.uint8]",
+    database: "CodeIndex",
+    k: int,
+    radius: int | None,
 ) -> list[dict[str, Any]]:
-    """For each image: its name, its code in hexadecimal and its neighbours, nearest first."""
-    positions, distances = database.search(encoded.codes, k=k, radius=radius)
+    """For each query: its name, its code in hexadecimal and its neighbours, nearest first."""
+    positions, distances = database.search(codes, k=k, radius=radius)
     return [
         {
-            "image": str(path),
+            kind: name,
             "code": code.tobytes().hex(),
             "neighbours": [
                 {
@@ -397,14 +417,14 @@ def _answers(
                 if position >= 0
             ],
         }
-        for path, code, *row in zip(
-            encoded.paths, encoded.codes, positions.tolist(), distances.tolist(), strict=True
+        for name, code, *row in zip(
+            names, codes, positions.tolist(), distances.tolist(), strict=True
         )
     ]
 
 
 def _print_answer(answer: dict[str, Any]) -> None:
-    title = Text(answer["image"], "bold")
+    title = Text(answer.get("image") or answer["vector"], "bold")
     if "code" in answer:
         title = Text.assemble(title, "  code ", (answer["code"], "cyan"))
     out.print(title, soft_wrap=True)

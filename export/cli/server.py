@@ -3,12 +3,14 @@
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 from pydantic import ConfigDict, Field
 
+from export.index.file_encoder import check_takes
 from keras_hashing.command_line.errors import clear_errors
 from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import out, print_facts
@@ -16,6 +18,7 @@ from keras_hashing.files.image_verdict import report, unreadable
 from keras_hashing.settings import Settings
 
 if TYPE_CHECKING:
+    from export.cli.server_options import NamedVectors
     from keras_hashing.client import Client, ModelNotFoundError
     from keras_hashing.encoder.card import Card
 
@@ -130,11 +133,13 @@ def server_config(
         )
         out.print("\nWithout:", style="bold")
         out.print(configs.shell_command(config, output), soft_wrap=True, markup=False)
-        if Card.load(config.served[max(config.served)]).index is not None:
+        card = Card.load(config.served[max(config.served)])
+        if card.index is not None:
             out.print("\nThen:", style="bold")
             out.print(
                 f"python -m export query --server localhost:{config.grpc_port} "
-                f"--name {shlex.quote(config.name)} IMAGE",
+                f"--name {shlex.quote(config.name)} "
+                + ("IMAGE" if card.vector_width is None else "--vectors FILE"),
                 soft_wrap=True,
                 markup=False,
             )
@@ -157,7 +162,7 @@ class ServedAnswers(NamedTuple):
 
     Attributes:
         card: the served model's card.
-        answers: for each image its name and its neighbours, nearest first.
+        answers: for each image or vector its name and its neighbours, nearest first.
         skipped: why each file that was left out is no usable image.
     """
 
@@ -201,11 +206,42 @@ def ask_server(
         ValueError: if the address is not of the transport's form, a file cannot be read or is no
             image (it is named), the model has no index, or `k` is more than it allows.
     """
+    with _asking(server, k, None) as (client, card):
+        return _answers(client, card, files, k, radius, on_bad_image)
+
+
+def ask_server_about_vectors(
+    server: Server, queries: "NamedVectors", k: int, radius: int | None
+) -> ServedAnswers:
+    """Asks a server for the neighbours of vectors.
+
+    Raises:
+        ServingError: if a request fails.
+        ValueError: if the address is not of the transport's form, the model takes no such vectors
+            or has no index, or `k` is more than it allows.
+    """
+    with _asking(server, k, queries.vectors.shape[1]) as (client, card):
+        ids, distances = client.search_vectors(queries.vectors, k, radius)
+    rows = zip(queries.names, ids.tolist(), distances.tolist(), strict=True)
+    return ServedAnswers(card, [_answer("vector", *row) for row in rows], {})
+
+
+@contextmanager
+def _asking(server: Server, k: int, width: int | None) -> "Iterator[tuple[Client, Card]]":
+    """A client of a server, and the card of its model, which answers what is asked."""
     from keras_hashing.client import ModelNotFoundError
 
     try:
         with client_of(server) as client:
-            return _answers(client, server.name, files, k, radius, on_bad_image)
+            card = client.model_card()
+            if card.index is None:
+                raise ValueError(
+                    f"The served model {server.name!r} has no index: publish it with --index"
+                )
+            if k > card.index.largest_k:
+                raise ValueError(f"`k` may be at most {card.index.largest_k}. Received: k={k}")
+            check_takes(card.vector_width, width)
+            yield client, card
     except ModelNotFoundError as error:
         raise not_served(server, error) from error
 
@@ -240,23 +276,18 @@ def not_served(server: Server, error: "ModelNotFoundError") -> "ModelNotFoundErr
 
 def _answers(
     client: "Client",
-    name: str,
+    card: "Card",
     files: Sequence[Path],
     k: int,
     radius: int | None,
     on_bad_image: Literal["error", "skip"],
 ) -> ServedAnswers:
-    card = client.model_card()
-    if card.index is None:
-        raise ValueError(f"The served model {name!r} has no index: publish it with --index")
-    if k > card.index.largest_k:
-        raise ValueError(f"`k` may be at most {card.index.largest_k}. Received: k={k}")
     answers: list[dict[str, Any]] = []
     skipped: dict[Path, str] = {}
     for start in range(0, len(files), _AT_ONCE):
         some = files[start : start + _AT_ONCE]
         found = _found(client, some, k, radius, skipped)
-        answers += [_answer(path, *row) for path, *row in found]
+        answers += [_answer("image", str(path), *row) for path, *row in found]
     if skipped and on_bad_image == "error":
         problems = {str(path): problem for path, problem in skipped.items()}
         raise ValueError(report(problems, f"{len(files)} files"))
@@ -292,10 +323,10 @@ def _found(
     yield from zip(files, ids.tolist(), distances.tolist(), strict=True)
 
 
-def _answer(path: Path, ids: list[Any], distances: list[int]) -> dict[str, Any]:
+def _answer(kind: str, name: str, ids: list[Any], distances: list[int]) -> dict[str, Any]:
     neighbours = [
         {"rank": rank, "id": found, "distance": distance}
         for rank, (found, distance) in enumerate(zip(ids, distances, strict=True), start=1)
         if distance >= 0
     ]
-    return {"image": str(path), "neighbours": neighbours}
+    return {kind: name, "neighbours": neighbours}

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from export.index.file_encoder import FileEncoder
+from export.index.file_encoder import FileEncoder, check_takes
 from keras_hashing.files.image_verdict import DAMAGED, report, unreadable, verdict
 from keras_hashing.retrieval.packed_width import packed_width
 
@@ -48,13 +48,14 @@ def encode_files(
         Codes and paths of the images in the order given, and what was skipped.
 
     Raises:
-        ValueError: if files cannot be read or decoded (they are named by reason), or an argument
-            breaks its rule.
+        ValueError: if files cannot be read or decoded (they are named by reason), the encoder takes
+            vectors, or an argument breaks its rule.
     """
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
     if on_bad_image not in ("error", "skip"):
         raise ValueError(f"`on_bad_image` must be 'error' or 'skip'. Received: {on_bad_image!r}")
+    check_takes(encoder.vector_width, None)
     codes = [np.empty((0, packed_width(encoder.bits)), dtype=np.uint8)]
     encoded: list[Path] = []
     skipped: dict[Path, str] = {}

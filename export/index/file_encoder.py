@@ -7,6 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def check_takes(vector_width: int | None, wanted_width: int | None) -> None:
+    """Raises `ValueError` unless a model takes vectors of the width that is wanted.
+
+    `None` stands for images.
+    """
+    if vector_width == wanted_width:
+        return
+    wanted, received = (
+        "images" if width is None else f"vectors of width {width}"
+        for width in (wanted_width, vector_width)
+    )
+    raise ValueError(f"The model must take {wanted}. Received: a model of {received}")
+
+
 class FileEncoder(Protocol):
     """What `HashEncoder` and `ServedEncoder` have in common."""
 

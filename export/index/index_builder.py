@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from export.index.file_encoder import FileEncoder
+from export.index.file_encoder import FileEncoder, check_takes
 from export.index.index_items import IndexItems
 from export.index.load_index import check_code_space, check_no_index, load_index_file
 from export.index.partial_work import begin_or_resume
@@ -167,7 +167,7 @@ def _encode(
     shard: int | None,
 ) -> BuiltIndex:
     """Encodes all items, shard by shard; what is there already is not done again."""
-    items.check(encoder)
+    check_takes(encoder.vector_width, items.width)
     shard = items.shard if shard is None else shard
     if not output.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {str(output.parent)!r} for the index")

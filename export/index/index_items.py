@@ -60,9 +60,10 @@ class IndexItems(ABC):
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
     @abstractmethod
-    def check(self, encoder: FileEncoder) -> None:
-        """Raises `ValueError` unless the encoder takes such items."""
+    def width(self) -> int | None:
+        """D, the number of values of a vector; `None` of images."""
 
     @abstractmethod
     def encode(self, encoder: FileEncoder, positions: range, refuse: Refuse) -> Encoded:
@@ -83,13 +84,7 @@ class ImageItems(IndexItems):
     batch = 64
     shard = 2048
 
-    def check(self, encoder: FileEncoder) -> None:
-        """Refuses an encoder of vectors."""
-        if encoder.takes_vectors:
-            raise ValueError(
-                "Images need a model of images. Received: one of vectors of width "
-                f"{encoder.vector_width}; name them by --vectors"
-            )
+    width = None
 
     def encode(self, encoder: FileEncoder, positions: range, refuse: Refuse) -> Encoded:
         """Codes of the files that can be read and decoded."""
@@ -131,11 +126,10 @@ class VectorItems(IndexItems):
     batch = 1 << 13
     shard = 1 << 17
 
-    def check(self, encoder: FileEncoder) -> None:
-        """Refuses an encoder of images, or of vectors of another width."""
-        if encoder.vector_width is None:
-            raise ValueError("Vectors need a model of vectors. Received: one of images")
-        self.file.check_width(encoder.vector_width)
+    @property
+    def width(self) -> int:
+        """Of the file."""
+        return self.file.width
 
     def encode(self, encoder: FileEncoder, positions: range, refuse: Refuse) -> Encoded:
         """Codes of the vectors that are finite and not zero."""

@@ -60,13 +60,6 @@ class VectorFile:
         """D."""
         return self.vectors.shape[1]
 
-    def check_width(self, width: int) -> None:
-        """Raises `ValueError` unless the vectors have `width` values."""
-        if self.width != width:
-            raise ValueError(
-                f"{self.path}: vectors must have {width} values. Received: {self.width}"
-            )
-
     def name(self, position: int) -> str:
         """What messages call a vector."""
         return (
