@@ -22,7 +22,7 @@ class ServedCollection(Collection):
 
     Raises:
         ServingError: if the server does not answer.
-        ValueError: if the served model has no index.
+        ValueError: if the served model has no index, or takes vectors.
     """
 
     def __init__(self, client: Client, folder: Path) -> None:
@@ -30,6 +30,11 @@ class ServedCollection(Collection):
         card = client.model_card()
         if card.index is None:
             raise ValueError("The served model has no index: publish it with --index")
+        if card.vector_width is not None:
+            raise ValueError(
+                "A server's answers are asked for with pictures, so its model must take images. "
+                f"Received: one of vectors of width {card.vector_width}; name its --index instead"
+            )
         self.size, self.bits, self.largest_k = card.index.items, card.bits, card.index.largest_k
         self.largest_radius = None
         self._client, self._folder = client, folder

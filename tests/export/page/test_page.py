@@ -5,6 +5,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -22,6 +23,7 @@ from export.page.guard import LARGEST_UPLOAD, UploadError
 from export.page.guard import upload as read_upload
 from export.page.index_collection import IndexCollection
 from export.page.pictures import FolderPictures
+from export.page.served_collection import ServedCollection
 from keras_hashing.files.image_verdict import DAMAGED, verdict
 from keras_hashing.retrieval import CodeIndex, hamming_distance
 from keras_hashing.retrieval.near_pairs import pairs_to_compare
@@ -226,6 +228,14 @@ def test_an_index_of_vectors_is_searched_by_its_items(shop: Path, index: CodeInd
     page = TestClient(make_app(collection, "shop"), base_url=ADDRESS)
     assert "takes vectors" in upload(page, picture(COLOURS["red"])).json()["error"]
     assert page.get("/search?item=0").json()["results"]
+
+
+def test_a_served_model_must_take_images_and_have_an_index(shop: Path) -> None:
+    served = {"index": SimpleNamespace(items=18, largest_k=10), "vector_width": None, "bits": 16}
+    for changed, message in (({"index": None}, "has no index"), ({"vector_width": 5}, "width 5")):
+        card = SimpleNamespace(**served | changed)
+        with pytest.raises(ValueError, match=message):
+            ServedCollection(SimpleNamespace(model_card=lambda card=card: card), shop)
 
 
 @pytest.mark.parametrize(
