@@ -10,7 +10,7 @@ import typer
 from pydantic import ConfigDict, Field
 
 from export.cli.encoder_options import AnyEncoderOptions
-from export.cli.server import Server, client_of, not_served
+from export.cli.server import client_of, not_served
 from export.cli.server_options import ServerOptions
 from keras_hashing.command_line.errors import clear_errors
 from keras_hashing.command_line.options import options_of, with_options
@@ -139,7 +139,7 @@ def _choose(
         raise ValueError("--server goes without --model, --run and --index")
     if server.name is None or asked.images is None:
         raise ValueError("--server needs --name, and --images FOLDER for the pictures")
-    return partial(_served, server.to_server(), asked.images)
+    return partial(_served, server, asked.images)
 
 
 def _indexed(options: AnyEncoderOptions, index: Path, asked: PageOptions) -> "Collection":
@@ -156,7 +156,7 @@ def _indexed(options: AnyEncoderOptions, index: Path, asked: PageOptions) -> "Co
     return collection
 
 
-def _served(server: Server, images: Path) -> "Collection":
+def _served(server: ServerOptions, images: Path) -> "Collection":
     from export.page.served_collection import ServedCollection
     from keras_hashing.client import ModelNotFoundError
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 from pydantic import ConfigDict, Field
 
+from export.cli.server_options import ServerOptions
 from export.index.file_encoder import check_takes
 from keras_hashing.command_line.errors import clear_errors
 from keras_hashing.command_line.options import options_of, with_options
@@ -145,18 +146,6 @@ def server_config(
             )
 
 
-class Server(NamedTuple):
-    """A served model as the command line names it."""
-
-    target: str
-    name: str
-    version: int | None
-    transport: Literal["grpc", "rest"]
-    tls: bool
-    root_certificates: Path | None
-    deadline: float
-
-
 class ServedAnswers(NamedTuple):
     """What a server has found.
 
@@ -193,7 +182,7 @@ def wait_until_serving(target: str, name: str, version: int, timeout: float) -> 
 
 
 def ask_server(
-    server: Server,
+    server: ServerOptions,
     files: Sequence[Path],
     k: int,
     radius: int | None,
@@ -211,7 +200,7 @@ def ask_server(
 
 
 def ask_server_about_vectors(
-    server: Server, queries: "NamedVectors", k: int, radius: int | None
+    server: ServerOptions, queries: "NamedVectors", k: int, radius: int | None
 ) -> ServedAnswers:
     """Asks a server for the neighbours of vectors.
 
@@ -227,7 +216,7 @@ def ask_server_about_vectors(
 
 
 @contextmanager
-def _asking(server: Server, k: int, width: int | None) -> "Iterator[tuple[Client, Card]]":
+def _asking(server: ServerOptions, k: int, width: int | None) -> "Iterator[tuple[Client, Card]]":
     """A client of a server, and the card of its model, which answers what is asked."""
     from keras_hashing.client import ModelNotFoundError
 
@@ -246,15 +235,17 @@ def _asking(server: Server, k: int, width: int | None) -> "Iterator[tuple[Client
         raise not_served(server, error) from error
 
 
-def client_of(server: Server) -> "Client":
+def client_of(server: ServerOptions) -> "Client":
     """A client of a server; `ValueError` if the address is not of the transport's form."""
     from keras_hashing.client import Client, Tls
 
+    assert server.server is not None
+    assert server.name is not None
     if server.transport == "grpc":
-        check_host_port("--server", server.target, "; a URL needs --transport rest")
+        check_host_port("--server", server.server, "; a URL needs --transport rest")
     encrypted = server.tls or server.root_certificates is not None
     return Client(
-        server.target,
+        server.server,
         server.name,
         server.version,
         transport=server.transport,
@@ -263,13 +254,13 @@ def client_of(server: Server) -> "Client":
     )
 
 
-def not_served(server: Server, error: "ModelNotFoundError") -> "ModelNotFoundError":
+def not_served(server: ServerOptions, error: "ModelNotFoundError") -> "ModelNotFoundError":
     """The server's answer, with what it was asked for and how to ask for another."""
     of_version, and_version = "", ""
     if server.version is not None:
         of_version, and_version = f"version {server.version} of the ", " and --version"
     return type(error)(
-        f"The server at {server.target} serves no {of_version}model {server.name!r}: "
+        f"The server at {server.server} serves no {of_version}model {server.name!r}: "
         f"{error.message}. Name what it serves by --name{and_version}"
     )
 

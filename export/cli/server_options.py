@@ -8,7 +8,6 @@ import typer
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, FilePath
 
-from export.cli.server import Server
 from keras_hashing.files.vector_file import open_vectors
 from keras_hashing.settings import Settings
 
@@ -41,16 +40,6 @@ class ServerOptions(Settings):
         default=None, description="Encrypt, and trust the authorities in this PEM file."
     )
     deadline: float = Field(default=30, gt=0, description="Seconds for a request with its retries.")
-
-    def to_server(self) -> Server:
-        """The server, which is named."""
-        assert self.server is not None
-        assert self.name is not None
-        certificates = None if self.root_certificates is None else Path(self.root_certificates)
-        return Server(
-            self.server, self.name, self.version, self.transport, self.tls, certificates,
-            self.deadline,
-        )  # fmt: skip
 
 
 class NeighbourOptions(Settings):
