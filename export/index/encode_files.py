@@ -1,7 +1,7 @@
 """The codes of image files, with what is wrong with those that are none."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -59,48 +59,58 @@ def encode_files(
     codes = [np.empty((0, packed_width(encoder.bits)), dtype=np.uint8)]
     encoded: list[Path] = []
     skipped: dict[Path, str] = {}
-
     files = list(dict.fromkeys(map(Path, paths)))
+
+    def refuse(position: int, problem: str) -> None:
+        skipped[files[position]] = problem
+
     for start in range(0, len(files), batch_size):
-        contents = _read(files[start : start + batch_size], skipped)
-        try:
-            batch_codes = encoder.encode_bytes(list(contents.values()))
-        except ValueError:  # the graph does not say which
-            contents = _decodable(encoder, contents, skipped)
-            batch_codes = encoder.encode_bytes(list(contents.values()))
+        batch = range(start, min(start + batch_size, len(files)))
+        good, batch_codes = encode_batch(encoder, lambda at: files[at].read_bytes(), batch, refuse)
         codes.append(batch_codes)
-        encoded += contents
+        encoded += [files[position] for position in good]
     if skipped and on_bad_image == "error":
         problems = {str(path): problem for path, problem in skipped.items()}
         raise ValueError(report(problems, f"{len(files)} files"))
     return EncodedFiles(np.concatenate(codes), encoded, skipped)
 
 
-def _decodable(
-    encoder: FileEncoder, contents: dict[Path, bytes], problems: dict[Path, str]
-) -> dict[Path, bytes]:
-    """Returns the files that the graph can decode."""
-    decodable = {}
-    for path, content in contents.items():
-        try:
-            encoder.encode_bytes([content])
-            decodable[path] = content
-        except ValueError:
-            problems[path] = DAMAGED
-    return decodable
+def encode_batch(
+    encoder: FileEncoder,
+    read: Callable[[int], bytes],
+    positions: range,
+    refuse: Callable[[int, str], None],
+) -> tuple[list[int], NDArray[np.uint8]]:
+    """Encodes the image files that can be read and decoded.
 
+    Args:
+        encoder: what encodes.
+        read: gives the content of the file at a position; raises `OSError` if it cannot.
+        positions: the files.
+        refuse: called with the position of each other file, and what is wrong with it.
 
-def _read(files: list[Path], problems: dict[Path, str]) -> dict[Path, bytes]:
-    """Returns the contents of the files that can be read and may be decoded."""
+    Returns:
+        The positions of the good files, and their packed codes, uint8 [n, K/8].
+    """
     contents = {}
-    for path in files:
+    for position in positions:
         try:
-            content = path.read_bytes()
+            content = read(position)
         except OSError as error:
-            problems[path] = unreadable(error)
+            refuse(position, unreadable(error))
             continue
         if problem := verdict(content):
-            problems[path] = problem
+            refuse(position, problem)
         else:
-            contents[path] = content
-    return contents
+            contents[position] = content
+    try:
+        return list(contents), encoder.encode_bytes(list(contents.values()))
+    except ValueError:  # it does not say which
+        good = {}
+        for position, content in contents.items():
+            try:
+                good[position] = encoder.encode_bytes([content])
+            except ValueError:
+                refuse(position, DAMAGED)
+        none = np.empty((0, packed_width(encoder.bits)), np.uint8)
+        return list(good), np.concatenate([none, *good.values()])

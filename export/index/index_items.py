@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from export.index.encode_files import encode_batch
 from export.index.file_encoder import FileEncoder
 from keras_hashing.files.image_folder import image_files
-from keras_hashing.files.image_verdict import DAMAGED, unreadable, verdict
 from keras_hashing.files.list_lines import list_lines
 from keras_hashing.files.vector_file import VectorFile, open_vectors, vector_problems
-from keras_hashing.retrieval.packed_width import packed_width
 
 if TYPE_CHECKING:
     from training.data import ImageDataset
@@ -88,28 +87,7 @@ class ImageItems(IndexItems):
 
     def encode(self, encoder: FileEncoder, positions: range, refuse: Refuse) -> Encoded:
         """Codes of the files that can be read and decoded."""
-        contents = {}
-        for position in positions:
-            try:
-                content = self.read(position)
-            except OSError as error:
-                refuse(position, unreadable(error))
-                continue
-            if problem := verdict(content):
-                refuse(position, problem)
-            else:
-                contents[position] = content
-        try:
-            return list(contents), encoder.encode_bytes(list(contents.values()))
-        except ValueError:  # it does not say which
-            good = {}
-            for position, content in contents.items():
-                try:
-                    good[position] = encoder.encode_bytes([content])
-                except ValueError:
-                    refuse(position, DAMAGED)
-            none = np.empty((0, packed_width(encoder.bits)), np.uint8)
-            return list(good), np.concatenate([none, *good.values()])
+        return encode_batch(encoder, self.read, positions, refuse)
 
 
 @dataclass(frozen=True)
