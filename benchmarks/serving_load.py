@@ -32,9 +32,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from server_process import ServerProcess
 
-from export.versions.version_folders import version_folders
 from keras_hashing.client import Client, Neighbours, ServingError
 from keras_hashing.encoder.card import Card
+from keras_hashing.files.version_folders import version_folders
 
 K = 10
 DISTINCT = 200  # images, so that expected answers are few and answers many

@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 from google.protobuf import text_format
 
-from export.versions.version_folders import version_folders
 from keras_hashing.encoder.card import LARGEST_REQUEST, Card
 from keras_hashing.files.atomic_write import write_text
+from keras_hashing.files.version_folders import version_folders
 
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
 COMPOSE = "docker-compose.yml"

@@ -17,9 +17,9 @@ from export.versions.version_folders import (
     remove_version,
     roll_back,
     rolled_back_folders,
-    version_folders,
 )
 from keras_hashing.encoder.card import Card
+from keras_hashing.files.version_folders import version_folders
 
 if TYPE_CHECKING:
     from keras_hashing.encoder import HashEncoder

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keras_hashing.files.atomic_write import sync_file, sync_folder
+from keras_hashing.files.version_folders import version_folders
 
 LARGEST = 2**63 - 1  # TensorFlow Serving keeps a version in an int64
 
@@ -15,17 +16,6 @@ LARGEST = 2**63 - 1  # TensorFlow Serving keeps a version in an int64
 _PARTIAL = ".partial"  # being written
 _REMOVED = ".removed"  # being deleted
 _ROLLED_BACK = re.compile(r"([0-9]+)\.rolled-back")
-
-
-def version_folders(parent: Path) -> dict[int, Path]:
-    """Returns what in `parent` counts as a version, by its number; {} if there is no such folder.
-
-    TensorFlow Serving reads every name of digits as a version ("007" is 7) and ignores others.
-    """
-    if not parent.is_dir():
-        return {}
-    named = [path for path in parent.iterdir() if path.name.isascii() and path.name.isdigit()]
-    return {int(path.name): path for path in named}
 
 
 def version_folder(folder: Path) -> Path:

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 
-from export.versions.version_folders import version_folders
 from keras_hashing.client.calls import (
     Call,
     GetMetadata,
@@ -52,6 +51,7 @@ from keras_hashing.client.rows import (
 from keras_hashing.encoder.card import LARGEST_REQUEST, Card
 from keras_hashing.encoder.vector_input import check_vectors
 from keras_hashing.files.image_verdict import DAMAGED, verdict
+from keras_hashing.files.version_folders import version_folders
 from keras_hashing.retrieval.packed_width import packed_width
 
 LARGEST_INT32 = 2**31 - 1
