@@ -16,6 +16,7 @@ from export.cli.litert_options import (
     LimitOptions,
     WorkOptions,
 )
+from export.index.file_encoder import check_takes
 from export.index.load_index import check_code_space, load_index
 from export.litert.checks import SEARCH_FILE, check_new_files, check_searchable
 from export.versions.version_folders import version_folder
@@ -29,12 +30,12 @@ from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import out, print_facts
 from keras_hashing.device.kinds import KINDS, Kind, check_kinds, file_name
 from keras_hashing.files.atomic_write import write_json
+from keras_hashing.files.vector_file import open_vectors
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    from export.litert.image_pool import ImagePool
+    from export.litert.input_pool import InputPool
     from export.litert.verification.limits import Limits
     from export.litert.verification.verify import EncoderReport, LabelledDatabase, Verification
     from keras_hashing.encoder import HashEncoder
@@ -92,17 +93,19 @@ def litert(
     """Write an encoder as .tflite files for LiteRT (TensorFlow Lite), for phones and the like.
 
     One signature, encode: an image of the encoder's size, uint8 [1, height, width, channels] →
-    code, uint8 [1, bits/8], packed as the server packs it. Built-in operators only. The file
-    carries what it is: read it by `keras_hashing.device.read_metadata`.
+    code, uint8 [1, bits/8], packed as the server packs it; a model of vectors takes one, float32
+    [1, D]. Built-in operators only. The file carries what it is: read it by
+    `keras_hashing.device.read_metadata`.
     """
     with clear_errors():
         options = EncoderOptions.among(values).refuse_early()
         files, data = ConversionOptions.among(values), DataOptions.among(values)
         kinds = check_kinds(KINDS if kind is None else kind)
         check_new_files(output, map(file_name, kinds), files.replace)
-        if "int8" in kinds and options.run is None and data.image_folder is None:
+        if "int8" in kinds and options.run is None and not data.are_named:
             raise ValueError(
-                "Full int8 needs representative images: --image-folder, or other files by --kind"
+                "Full int8 needs representative images or vectors: --image-folder, --vectors, or "
+                "other files by --kind"
             )
         database = None if index is None else load_index(index)
         if database is not None:
@@ -111,11 +114,11 @@ def litert(
         encoder = options.load()
         if database is not None and index is not None:
             check_code_space(database, index, encoder)
-        images = None
+        inputs = None
         if "int8" in kinds:
-            pool, _ = _images(encoder, options.run, data, "train")
-            images = pool.draw(files.calibration_images, files.seed)
-        for path in _converted(encoder, output, kinds, images, files, database, k):
+            pool, _ = _inputs(encoder, options.run, data, "train")
+            inputs = pool.draw(files.calibration_images, files.seed)
+        for path in _converted(encoder, output, kinds, inputs, files, database, k):
             print_facts({path.name: f"{path.stat().st_size:,} bytes"})
         print_facts({"bits": encoder.bits, "code space": encoder.fingerprint})
 
@@ -124,7 +127,7 @@ def _converted(
     encoder: "HashEncoder",
     output: Path,
     kinds: list[Kind],
-    images: "NDArray[np.uint8] | None",
+    inputs: "NDArray | None",
     files: ConversionOptions,
     database: "CodeIndex | None",
     k: int,
@@ -138,7 +141,7 @@ def _converted(
             encoder,
             output,
             kinds,
-            images,
+            inputs,
             free_batch=files.free_batch,
             continuous=files.continuous,
             replace=files.replace,
@@ -150,24 +153,29 @@ def _converted(
     return paths
 
 
-def _images(
+def _inputs(
     encoder: "HashEncoder",
     run: Path | None,
     data: DataOptions,
     part: str,
-) -> tuple["ImagePool", "LabelledDatabase | None"]:
-    """Images of a folder or of a part of a run's data, and what mAP is measured against."""
-    from export.litert.image_pool import ImagePool
+) -> tuple["InputPool", "LabelledDatabase | None"]:
+    """Images, or vectors, that are named or a part of a run's data, and what mAP is measured by."""
+    from export.litert.input_pool import InputPool
 
-    if data.image_folder is not None or run is None:
-        return ImagePool.of_folder(data.image_folder or Path(), encoder), None
+    if data.vectors is not None:
+        vectors = open_vectors(data.vectors)
+        check_takes(encoder.vector_width, vectors.width)
+        return InputPool.of_vectors(vectors), None
+    if data.are_named or run is None:
+        check_takes(encoder.vector_width, None)
+        return InputPool.of_folder(data.image_folder or Path(), encoder), None
     from export.litert.verification.verify import LabelledDatabase
     from training.runs.run_folder import load_run
 
     loaded = load_run(run)
     run_data = loaded.data(data.data_dir, data.image_root)
     database = LabelledDatabase.of_run(loaded, run_data) if part == "query" else None
-    return ImagePool.of_run(run_data, part), database
+    return InputPool.of_run(run_data, part), database
 
 
 @with_options(
@@ -195,11 +203,11 @@ def verify(
     ] = None,
     **values: Any,
 ) -> None:
-    """Check that exported encoders agree with their Keras model, on real images.
+    """Check that exported encoders agree with their Keras model, on real images or vectors.
 
     Each .tflite file runs on LiteRT's interpreter. mAP counts first: that of the device's query
     codes against the server's database codes, next to the server's own. Neighbours: of the 10
-    images that are nearest by the Keras model's codes, the share that the file's codes find.
+    that are nearest by the Keras model's codes, the share that the file's codes find.
     Latency is that of this machine, all files in turn: the ratios mean more than the milliseconds.
 
     The exit code is 0 when all limits hold, 1 when one is broken and 2 for any error, such as a
@@ -212,8 +220,11 @@ def verify(
             saved_model, values["model"] = saved_model or values["model"], None
         options = EncoderOptions.among(values).refuse_early()
         data, limits = DataOptions.among(values), LimitOptions.among(values).to_limits()
-        if options.run is None and data.image_folder is None:
-            raise ValueError("A .keras model brings no images: name some with --image-folder")
+        if options.run is None and not data.are_named:
+            raise ValueError(
+                "A .keras model brings no images or vectors: name some with --image-folder or "
+                "--vectors"
+            )
         if saved_model is not None:
             version_folder(saved_model)
         encoder = options.load()
@@ -223,9 +234,9 @@ def verify(
 
         files = tflite_files(litert, encoder.fingerprint)  # before the work, what would fail after
         _check_given_limits(
-            context, set(files.values()), saved_model is not None, data.image_folder is None
+            context, set(files.values()), saved_model is not None, not data.are_named
         )
-        pool, database = _images(encoder, options.run, data, "query")
+        pool, database = _inputs(encoder, options.run, data, "query")
         with out.status("Encoding"), notices_kept_back(_CLEAR):
             served = None if saved_model is None else ServedEncoder.load(saved_model)
             found = verify_encoders(
@@ -234,7 +245,7 @@ def verify(
         broken = limits.broken(found)
         if json_file is not None:
             _write_json(json_file, found, limits, broken)
-        _print_verification(found)
+        _print_verification(found, "vectors" if encoder.takes_vectors else "images")
         for problem in broken:
             warn("[bold red]Limit broken:[/]", problem)
         if broken:
@@ -258,7 +269,9 @@ def _check_given_limits(
 ) -> None:
     """Refuses a limit on the command line that no file can break."""
     if is_given(context, "map_loss") and not labelled:
-        raise ValueError("--map-loss cannot be measured on --image-folder, which has no labels")
+        raise ValueError(
+            "--map-loss cannot be measured on --image-folder or --vectors, which have no labels"
+        )
     for name, needed in _NEEDED_KINDS.items():
         held_by_served = served and name == "float32_bits"
         if is_given(context, name) and not held_by_served and not kinds.issuperset(needed):
@@ -277,12 +290,12 @@ def _write_json(path: Path, found: "Verification", limits: "Limits", broken: lis
     write_json(path, document)
 
 
-def _print_verification(found: "Verification") -> None:
+def _print_verification(found: "Verification", kind: str) -> None:
     labelled = found.database is not None
     database = f" queries against {found.database:,} database codes" if labelled else ""
     print_facts(
         {
-            "images": f"{found.images:,}{database}",
+            kind: f"{found.images:,}{database}",
             "bits": found.bits,
             "code space": found.fingerprint,
             **({"server's mAP": f"{found.server_map:.4f}"} if labelled else {}),

@@ -20,25 +20,31 @@ class ConversionOptions(Settings):
         default=False, description="Give the continuous code as well, as a second output."
     )
     free_batch: bool = Field(
-        default=False, description="Take any number of images at a time, in place of one."
+        default=False,
+        description="Take any number of images or vectors at a time, in place of one.",
     )
     replace: bool = Field(default=False, description="Replace existing files.")
     calibration_images: int = Field(
         default=500,
-        description="int8: images that the ranges of activations come from, of a run its training "
-        "images; all of them if there are fewer.",
+        description="int8: images or vectors that the ranges of activations come from, of a run "
+        "those it was trained on; all of them if there are fewer.",
     )
-    seed: int = Field(default=0, ge=0, description="int8: seed that draws these images.")
+    seed: int = Field(default=0, ge=0, description="int8: seed that draws them.")
 
 
 class DataOptions(Settings):
-    """Where images come from."""
+    """Where images or vectors come from."""
 
-    model_config = ConfigDict(title="Images")
+    model_config = ConfigDict(title="Images or vectors")
 
     image_folder: Path | None = Field(
         default=None,
         description="Folder of images to use in place of the run's own; a .keras model needs it.",
+    )
+    vectors: Path | None = Field(
+        default=None,
+        description="File of vectors (.npy, .npz, .parquet) to use in place of the run's own; a "
+        ".keras model of vectors needs it.",
     )
     data_dir: str | None = Field(
         default=None, description="Where a run's data is now. (default: as in the run)"
@@ -46,6 +52,17 @@ class DataOptions(Settings):
     image_root: str | None = Field(
         default=None, description="Where a run's listed images are now. (default: as in the run)"
     )
+
+    @property
+    def are_named(self) -> bool:
+        """Whether the images or vectors are not those of a run.
+
+        Raises:
+            ValueError: if both are named.
+        """
+        if self.image_folder is not None and self.vectors is not None:
+            raise ValueError("Name images or vectors: --image-folder or --vectors, one of them")
+        return self.image_folder is not None or self.vectors is not None
 
 
 class WorkOptions(Settings):
@@ -56,8 +73,8 @@ class WorkOptions(Settings):
     images: int = Field(
         default=1000,
         ge=1,
-        description="Images to encode, of a run its queries, spread evenly; all of them if there "
-        "are fewer.",
+        description="Images or vectors to encode, of a run its queries, spread evenly; all of them "
+        "if there are fewer.",
     )
     margin: float = Field(
         default=0.1,
@@ -65,7 +82,7 @@ class WorkOptions(Settings):
         description="Report bits with |u| above this share of the mean |u| on their own.",
     )
     latency_rounds: int = Field(
-        default=50, ge=1, description="Times that each file encodes one image."
+        default=50, ge=1, description="Times that each file encodes one image or vector."
     )
 
 

@@ -18,8 +18,8 @@ class Activations:
     """What was seen of an encoder's float tensors.
 
     Args:
-        ranges: the least and the greatest value of each tensor that an operator writes, by its
-            index; 0 is always within.
+        ranges: the least and the greatest value of each tensor that an operator writes, and of the
+            input, by its index; 0 is always within.
         continuous: the continuous codes, float32 [n, K].
     """
 
@@ -27,8 +27,8 @@ class Activations:
     continuous: NDArray[np.float32]
 
 
-def measure_activations(content: bytes, images: NDArray[np.uint8]) -> Activations:
-    """Encodes images one at a time, and looks at every float tensor after each.
+def measure_activations(content: bytes, inputs: NDArray) -> Activations:
+    """Encodes images or vectors one at a time, and looks at every float tensor after each.
 
     No delegate takes part, and no tensor's memory is used again by another. TensorFlow's own
     calibrator does without the second: where LiteRT adds in place, it takes the sum's range for
@@ -36,7 +36,7 @@ def measure_activations(content: bytes, images: NDArray[np.uint8]) -> Activation
 
     Args:
         content: a .tflite encoder.
-        images: uint8 [n, h, w, C].
+        inputs: images, uint8 [n, h, w, C], or vectors, float32 [n, D].
 
     Raises:
         ValueError: if the encoder has control flow.
@@ -48,7 +48,7 @@ def measure_activations(content: bytes, images: NDArray[np.uint8]) -> Activation
             f"Received: {len(model.subgraphs)} subgraphs"
         )
     graph = model.subgraphs[0]
-    written = {tensor for operator in graph.operators for tensor in operator.outputs}
+    written = {*graph.inputs, *(tensor for one in graph.operators for tensor in one.outputs)}
     floats = sorted(i for i in written if graph.tensors[i].type == schema.TensorType.FLOAT32)
     code = decided_tensor(model)
     interpreter = Interpreter(
@@ -60,8 +60,8 @@ def measure_activations(content: bytes, images: NDArray[np.uint8]) -> Activation
     interpreter.allocate_tensors()
     least, greatest = np.zeros(len(floats)), np.zeros(len(floats))
     continuous = []
-    for image in images:
-        interpreter.set_tensor(graph.inputs[0], image[np.newaxis])
+    for one in inputs:
+        interpreter.set_tensor(graph.inputs[0], one[np.newaxis])
         interpreter.invoke()
         values = [interpreter.get_tensor(tensor) for tensor in floats]
         least = np.minimum(least, [value.min() for value in values])

@@ -8,27 +8,27 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from export.litert.encoder_graph import SIGNATURE
+from export.litert.encoder_graph import INPUTS, SIGNATURE
 from export.litert.int8_quantization import quantize_int8
 from keras_hashing.device.kinds import Kind
 
 
 def convert(
-    folder: str | os.PathLike[str], kind: Kind, calibration: NDArray[np.uint8] | None = None
+    folder: str | os.PathLike[str], kind: Kind, calibration: NDArray | None = None
 ) -> bytes:
     """Converts the graph of an encoder.
 
     Args:
         folder: a SavedModel of `write_encoder_graph`.
         kind: the kind of file.
-        calibration: for "int8", representative images, uint8 [n, h, w, C]: see `quantize_int8`.
+        calibration: for "int8", representative inputs: see `quantize_int8`.
 
     Returns:
         The content of the .tflite file.
 
     Raises:
         ValueError: if the graph needs operators that LiteRT does not have (they are named), or
-            there is no calibration image for "int8".
+            there is no calibration input for "int8".
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=[SIGNATURE])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -36,12 +36,12 @@ def convert(
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if kind == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    images = _check_calibration(calibration) if kind == "int8" else None
-    if images is not None:
-        _only_prepare_int8(converter, images[:1])
+    inputs = _check_calibration(calibration) if kind == "int8" else None
+    if inputs is not None:
+        _only_prepare_int8(converter, inputs[:1])
     try:
         content = converter.convert()
-        return content if images is None else quantize_int8(content, images)
+        return content if inputs is None else quantize_int8(content, inputs)
     except Exception as error:  # the converter has no class of its own for what it refuses
         raise ValueError(
             f"LiteRT's converter cannot make a {kind} file of the encoder: {_reason(error)}"
@@ -55,22 +55,23 @@ def convert_search(folder: str | os.PathLike[str]) -> bytes:
     return converter.convert()
 
 
-def _only_prepare_int8(converter: Any, image: NDArray[np.uint8]) -> None:
-    """Lets the converter stop before it quantizes; one image makes the places for the ranges."""
+def _only_prepare_int8(converter: Any, one: NDArray) -> None:
+    """Lets the converter stop before it quantizes; one input makes the places for the ranges."""
+    dtype, name = INPUTS[one.dtype == np.float32]
 
-    def representative() -> Iterator[tuple[str, dict[str, NDArray[np.uint8]]]]:
-        yield SIGNATURE, {"image": image}
+    def representative() -> Iterator[tuple[str, dict[str, NDArray]]]:
+        yield SIGNATURE, {name: one}
 
     converter.representative_dataset = representative
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.uint8
+    converter.inference_input_type = dtype
     converter._experimental_calibrate_only = True
 
 
-def _check_calibration(images: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-    if images is None or len(images) == 0:
-        raise ValueError("Full int8 needs representative images. Received: none")
-    return images
+def _check_calibration(inputs: NDArray | None) -> NDArray:
+    if inputs is None or len(inputs) == 0:
+        raise ValueError("Full int8 needs representative inputs. Received: none")
+    return inputs
 
 
 def _reason(error: Exception) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from keras_hashing.encoder import HashEncoder
 
 SIGNATURE = "encode"
+INPUTS = {False: (tf.uint8, "image"), True: (tf.float32, "vector")}  # whether of vectors
 
 
 def write_encoder_graph(
@@ -22,7 +23,8 @@ def write_encoder_graph(
 
         image uint8 [1, h, w, C]  →  code uint8 [1, K/8]  (and continuous float32 [1, K])
 
-    The images have the size of the encoder's preprocessing: there is no resize in the graph.
+    or with vector float32 [1, D] in place of the image. Images have the size of the encoder's
+    preprocessing: there is no resize in the graph.
 
     **The decision u > 0.** Written as a comparison, full int8 makes it one of two int8 tensors,
     and LiteRT rescales both to a common scale in which a small step rounds to zero: codes whose
@@ -33,7 +35,7 @@ def write_encoder_graph(
     Args:
         encoder: what to put on a device.
         folder: where to write it.
-        free_batch: whether n images may come at a time, in place of one.
+        free_batch: whether n images or vectors may come at a time, in place of one.
         continuous: whether to give the continuous code as well.
 
     Raises:
@@ -42,17 +44,18 @@ def write_encoder_graph(
     model, pack = float32_encoder(encoder.model), PackBits()
     input_dtype = model.inputs[0].dtype
 
-    def encode(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        codes = tf.cast(model(tf.cast(image, input_dtype), training=False), tf.float32)
+    def encode(batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        codes = tf.cast(model(tf.cast(batch, input_dtype), training=False), tf.float32)
         outputs = {"code": pack(tf.cast(tf.sign(codes), tf.int32))}
         if continuous:
             outputs["continuous"] = codes
         return outputs
 
-    shape = [None if free_batch else 1, *encoder.of_images.shape]
+    shape = [None if free_batch else 1, *encoder.preprocessing.shape]
+    dtype, name = INPUTS[encoder.takes_vectors]
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint(SIGNATURE, encode, [tf.TensorSpec(shape, tf.uint8, name="image")])
+    archive.add_endpoint(SIGNATURE, encode, [tf.TensorSpec(shape, dtype, name=name)])
     try:
         archive.write_out(str(folder), verbose=False)
     except tf.errors.OpError as error:  # TensorFlow's own name for a full disk, for example

@@ -26,7 +26,7 @@ def export_litert(
     encoder: "HashEncoder",
     output: str | os.PathLike[str],
     kinds: Iterable[str] = KINDS,
-    calibration: NDArray[np.uint8] | None = None,
+    calibration: NDArray | None = None,
     free_batch: bool = False,
     continuous: bool = False,
     replace: bool = False,
@@ -40,8 +40,9 @@ def export_litert(
                                      continuous float32 [1, K], with `continuous`
 
     The image has the size and channels of the encoder, as the training resized it; pixels are
-    scaled in the graph. The code is that of the server, packed as there. The file holds LiteRT's
-    built-in operators only, which is checked, and `LiteRTMetadata`.
+    scaled in the graph. An encoder of vectors has vector float32 [1, D] in its place. The code is
+    that of the server, packed as there. The file holds LiteRT's built-in operators only, which is
+    checked, and `LiteRTMetadata`.
 
     A file appears whole or not at all. All are converted before the first is written.
 
@@ -50,8 +51,8 @@ def export_litert(
         output: the folder, made if need be.
         kinds: some of `KINDS`.
         calibration: for int8, the images that the ranges of activations come from, uint8
-            [n, h, w, C], preprocessed; see `ImagePool.draw`.
-        free_batch: whether n images may come at a time: [n, h, w, C] → [n, K/8].
+            [n, h, w, C], preprocessed, or vectors, float32 [n, D]; see `InputPool.draw`.
+        free_batch: whether n images may come at a time: [n, h, w, C] → [n, K/8]; or vectors.
         continuous: whether to give the continuous code as well.
         replace: whether files that exist may be replaced.
         begin: called with each kind when its conversion begins.
@@ -62,14 +63,14 @@ def export_litert(
     Raises:
         FileExistsError: if a file exists and `replace` is false.
         OSError: if one cannot be written.
-        ValueError: if a kind is unknown, int8 is wanted without images of the encoder's shape, the
-            model has weights that are not finite or operators that LiteRT lacks, or Keras runs on
-            another backend than TensorFlow.
+        ValueError: if a kind is unknown, int8 is wanted without images (or vectors) of the
+            encoder's shape, the model has weights that are not finite or operators that LiteRT
+            lacks, or Keras runs on another backend than TensorFlow.
     """
     wanted = check_kinds(kinds)
     check_exportable(encoder, index=None, rerank=False)
     if "int8" in wanted:
-        _check_images(calibration, encoder.of_images.shape)
+        _check_calibration(calibration, encoder)
     paths = check_new_files(output, [file_name(kind) for kind in wanted], replace)
     contents = []
     with tempfile.TemporaryDirectory() as graph:
@@ -88,13 +89,15 @@ def export_litert(
     return paths
 
 
-def _check_images(images: NDArray[np.uint8] | None, shape: tuple[int, int, int]) -> None:
-    if images is None or len(images) == 0:
+def _check_calibration(inputs: NDArray | None, encoder: "HashEncoder") -> None:
+    kind, dtype = ("vectors", np.float32) if encoder.takes_vectors else ("images", np.uint8)
+    shape = encoder.preprocessing.shape
+    if inputs is None or len(inputs) == 0:
         raise ValueError(
-            "Full int8 needs representative images: `calibration` must hold some. Received: none"
+            f"Full int8 needs representative {kind}: `calibration` must hold some. Received: none"
         )
-    if images.dtype != np.uint8 or images.shape[1:] != shape:
+    if inputs.dtype != dtype or inputs.shape[1:] != shape:
         raise ValueError(
-            f"`calibration` must be uint8 [n, {', '.join(map(str, shape))}]. "
-            f"Received: {images.dtype} {list(images.shape)}"
+            f"`calibration` must be {np.dtype(dtype)} [n, {', '.join(map(str, shape))}]. "
+            f"Received: {inputs.dtype} {list(inputs.shape)}"
         )

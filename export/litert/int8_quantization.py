@@ -13,13 +13,13 @@ from export.litert.operators import operator_name
 from keras_hashing.device.flatbuffer import parse, serialize
 
 
-def quantize_int8(content: bytes, images: NDArray[np.uint8]) -> bytes:
+def quantize_int8(content: bytes, inputs: NDArray) -> bytes:
     """Quantizes weights and activations to int8.
 
     Weights have a scale for each channel, activations one scale and zero point each, which cover
     what `observe` sees. Then the bias of the code is corrected, since a bit is decided at 0:
 
-        bias_k ← bias_k + mean over images of (u_k - u_k of int8)
+        bias_k ← bias_k + mean over inputs of (u_k - u_k of int8)
 
     Source: the empirical bias correction of Nagel et al., "Data-Free Quantization Through Weight
     Equalization and Bias Correction", ICCV 2019, of the last layer alone.
@@ -33,7 +33,7 @@ def quantize_int8(content: bytes, images: NDArray[np.uint8]) -> bytes:
     Args:
         content: a float encoder whose tensors have places for their ranges, as the converter's
             calibration leaves it.
-        images: representative images, uint8 [n, h, w, C], n at least 1.
+        inputs: representative images, uint8 [n, h, w, C], or vectors, float32 [n, D]; n at least 1.
 
     Returns:
         The content of the int8 file.
@@ -41,14 +41,15 @@ def quantize_int8(content: bytes, images: NDArray[np.uint8]) -> bytes:
     Raises:
         ValueError: if the encoder has control flow.
     """
-    seen = measure_activations(content, images)
+    seen = measure_activations(content, inputs)
     ranged = _with_ranges(content, seen.ranges)
-    int8_codes = measure_activations(_quantize(ranged), images).continuous
-    return _quantize(_with_bias(ranged, (seen.continuous - int8_codes).mean(axis=0)))
+    int8_codes = measure_activations(_quantize(ranged, inputs.dtype), inputs).continuous
+    correction = (seen.continuous - int8_codes).mean(axis=0)
+    return _quantize(_with_bias(ranged, correction), inputs.dtype)
 
 
-def _quantize(content: bytes) -> bytes:
-    return mlir_quantize(content, input_data_type=tf.uint8)
+def _quantize(content: bytes, input_dtype: np.dtype) -> bytes:
+    return mlir_quantize(content, input_data_type=tf.as_dtype(input_dtype))
 
 
 def _with_ranges(content: bytes, ranges: dict[int, tuple[float, float]]) -> bytes:

@@ -8,6 +8,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from keras_hashing.device.metadata import read_metadata
+from keras_hashing.encoder.vector_input import check_vectors
 from keras_hashing.retrieval.packed_width import packed_width
 
 _SIGNATURE = "encode"
@@ -32,7 +33,7 @@ class DeviceEncoder:
     Example:
 
     >>> encoder = DeviceEncoder("encoder-int8.tflite")
-    >>> codes = encoder.encode(images)  # uint8 [n, height, width, channels]
+    >>> codes = encoder.encode(images)  # uint8 [n, height, width, channels]; or vectors [n, D]
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 1) -> None:
@@ -46,21 +47,23 @@ class DeviceEncoder:
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"LiteRT cannot run {str(path)!r}: {error}") from error
 
-    def encode(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Encodes images.
+    def encode(self, images: NDArray) -> NDArray[np.uint8]:
+        """Encodes images, or vectors.
 
         Args:
-            images: uint8 [n, height, width, channels], of the size in the metadata; n may be 0.
+            images: uint8 [n, height, width, channels], of the size in the metadata; or vectors,
+                real numbers [n, D]. n may be 0.
 
         Returns:
             Packed codes, uint8 [n, K/8].
 
         Raises:
-            ValueError: if the images have another dtype, layout or size.
+            ValueError: if the images have another dtype, layout or size, or vectors another width
+                or a value that is not finite.
         """
         return self._run(images, "code", np.uint8, packed_width(self.metadata.bits))
 
-    def continuous(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def continuous(self, images: NDArray) -> NDArray[np.float32]:
         """Continuous codes, float32 [n, K]; otherwise as `encode`.
 
         Raises:
@@ -73,11 +76,15 @@ class DeviceEncoder:
         return self._run(images, "continuous", np.float32, self.metadata.bits)
 
     def _run(self, images: NDArray, output: str, dtype: type, columns: int) -> NDArray:
-        self._check(images)
+        if self.metadata.vector_width is None:
+            self._check(images)
+            name = "image"
+        else:
+            images, name = check_vectors(images, self.metadata.vector_width), "vector"
         size = _FREE_BATCH if self.metadata.batch is None else 1
         found: list[NDArray] = [np.empty((0, columns), dtype)]
         for start in range(0, len(images), size):
-            found.append(self._encode(image=images[start : start + size])[output])
+            found.append(self._encode(**{name: images[start : start + size]})[output])
         return np.concatenate(found)
 
     def _check(self, images: NDArray) -> None:

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from keras_hashing.broken_rules import broken_rules
 from keras_hashing.device.flatbuffer import parse, read_tflite, serialize
@@ -29,15 +36,18 @@ class LiteRTMetadata(BaseModel):
         kind: float32, float16, dynamic-range or int8.
         bits: the length of a code, K; a packed code has K/8 bytes.
         bit_order: how the bits of a code lie in its bytes.
-        height: height of the images that it takes, pixels.
+        height: height of the images that it takes, pixels; `None`, as all about images, if it takes
+            vectors.
         width: width, pixels.
         channels: 1 (grey) or 3.
         colour_order: the order of the channels; they come last.
-        batch: images at a time: 1, or `None` for any number.
+        vector_width: D, the number of values of a vector; `None` if it takes images.
+        batch: images or vectors at a time: 1, or `None` for any number.
         continuous: whether `encode` has the second output `continuous`.
         fingerprint: the name of the code space: codes with another fingerprint do not compare.
         resize: how the training made images of this size; it is not in the graph.
-        calibration_images: training images that the ranges of int8 come from; `None` for others.
+        calibration_images: training images or vectors that the ranges of int8 come from; `None`
+            for others.
         versions: versions of the libraries that wrote the file.
         created: when it was written, UTC.
     """
@@ -48,23 +58,43 @@ class LiteRTMetadata(BaseModel):
     kind: Kind
     bits: int = Field(ge=1)
     bit_order: str = BIT_ORDER
-    height: int = Field(ge=1)
-    width: int = Field(ge=1)
-    channels: Literal[1, 3]
-    colour_order: Literal["grey", "RGB"]
+    height: int | None = Field(default=None, ge=1)
+    width: int | None = Field(default=None, ge=1)
+    channels: Literal[1, 3] | None = None
+    colour_order: Literal["grey", "RGB"] | None = None
+    vector_width: int | None = Field(default=None, ge=1)
     batch: Literal[1] | None
     continuous: bool
     fingerprint: str = Field(min_length=1)
-    resize: str = (
+    resize: str | None = (
         "antialiased bilinear interpolation, rounded to uint8; the graph scales the pixels"
     )
     calibration_images: int | None = None
     versions: dict[str, str]
     created: AwareDatetime
 
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        of_images = (self.height, self.width, self.channels, self.colour_order)
+        if (None in of_images) == (self.vector_width is None):
+            raise ValueError(
+                "Either `height`, `width`, `channels` and `colour_order`, or `vector_width` must "
+                f"be there. Received: {of_images} and {self.vector_width}"
+            )
+        return self
+
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of an image."""
+        """(height, width, channels) of an image.
+
+        Raises:
+            ValueError: if the file takes vectors.
+        """
+        if self.height is None or self.width is None or self.channels is None:
+            raise ValueError(
+                "This needs a file that takes images. Received: one of vectors of width "
+                f"{self.vector_width}"
+            )
         return (self.height, self.width, self.channels)
 
     @classmethod
@@ -82,15 +112,16 @@ class LiteRTMetadata(BaseModel):
 
         import keras_hashing
 
-        height, width, channels = encoder.of_images.shape
+        takes: dict[str, object] = {"vector_width": encoder.vector_width, "resize": None}
+        if not encoder.takes_vectors:
+            height, width, channels = encoder.of_images.shape
+            colour_order = "grey" if channels == 1 else "RGB"
+            takes = dict(height=height, width=width, channels=channels, colour_order=colour_order)
         return cls.model_validate(
             {
                 "kind": kind,
                 "bits": encoder.bits,
-                "height": height,
-                "width": width,
-                "channels": channels,
-                "colour_order": "grey" if channels == 1 else "RGB",
+                **takes,
                 "batch": None if free_batch else 1,
                 "continuous": continuous,
                 "fingerprint": encoder.fingerprint,

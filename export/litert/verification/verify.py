@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from export.litert.image_pool import ImagePool
+from export.litert.input_pool import InputPool
 from export.litert.verification.bit_agreement import BitAgreement
 from export.litert.verification.latency import interleaved_latency
 from keras_hashing.device.device_encoder import DeviceEncoder
@@ -98,23 +98,25 @@ class LabelledDatabase(NamedTuple):
         """The database of a run.
 
         Raises:
-            ValueError: if the codes in the run's folder are not those of its data.
+            ValueError: if the codes in the run's folder lack some of its database.
         """
         index = CodeIndex.load(run.index_path)
         index.check_fingerprint(run.encoder.fingerprint)
         database = data.split.database
-        if list(index.ids) != [data.dataset.ids[position] for position in database]:
+        row_of = {name: row for row, name in enumerate(index.ids)}  # --index-all has queries too
+        rows = [row_of.get(data.dataset.ids[position], -1) for position in database]
+        if min(rows) < 0:
             raise ValueError(
                 f"The database codes {str(run.index_path)!r} must be of the run's database. "
-                f"Received: {len(index)} codes with other ids than its {len(database)} images"
+                f"Received: {len(index)} codes without some of its {len(database)} ids"
             )
         labels = data.dataset.labels
-        return cls(index.codes, labels[database], lambda positions: labels[positions])
+        return cls(index.codes[rows], labels[database], lambda positions: labels[positions])
 
 
 def verify(
     encoder: "HashEncoder",
-    pool: ImagePool,
+    pool: InputPool,
     litert: str | os.PathLike[str],
     served: "ServedEncoder | None" = None,
     database: LabelledDatabase | None = None,
@@ -132,9 +134,9 @@ def verify(
 
     Args:
         encoder: the reference.
-        pool: where the images come from.
+        pool: where the images, or vectors, come from.
         litert: a folder with this encoder's files, `encoder*.tflite`.
-        served: its SavedModel; it gets the images as files.
+        served: its SavedModel; it gets images as files.
         database: what mAP is measured against; `None` for no mAP.
         images: images to encode, spread evenly, at least 1; all of them if there are fewer.
         margin: see `BitAgreement`.
@@ -144,7 +146,7 @@ def verify(
         FileNotFoundError: if there is no folder `litert`, or no such file in it.
         NotADirectoryError: if it is a file.
         ValueError: if a file or the SavedModel is of another code space, a file is damaged or takes
-            images of another size, or an argument breaks its rule.
+            inputs of another size, or an argument breaks its rule.
     """
     if images < 1:
         raise ValueError(f"`images` must be at least 1. Received: {images}")
@@ -152,8 +154,8 @@ def verify(
     if served is not None and served.card.fingerprint != encoder.fingerprint:
         _refuse_other_code_space("The SavedModel", served.card.fingerprint, encoder.fingerprint)
     positions = pool.spread(images)
-    pixels = pool.pixels(positions)
-    continuous = encoder.continuous(pixels, _BATCH)
+    inputs = pool.inputs(positions)
+    continuous = encoder.continuous(inputs, _BATCH)
     reference = pack_codes(continuous)
 
     def map_of(codes: NDArray[np.uint8]) -> float | None:
@@ -180,14 +182,14 @@ def verify(
         reports.append(report("SavedModel", None, _served_codes(served, pool, positions)))
     for path in paths:
         device = DeviceEncoder(path)
-        reports.append(report(path.name, device.metadata.kind, device.encode(pixels)))
+        reports.append(report(path.name, device.metadata.kind, device.encode(inputs)))
     return Verification(
         fingerprint=encoder.fingerprint,
         bits=encoder.bits,
         images=len(positions),
         database=None if database is None else len(database.codes),
         server_map=server_map,
-        encoders=_with_costs(reports, paths, pixels[:1], latency_rounds),
+        encoders=_with_costs(reports, paths, inputs[:1], latency_rounds),
     )
 
 
@@ -244,9 +246,11 @@ def _refuse_other_code_space(what: str, received: str, wanted: str) -> None:
 
 
 def _served_codes(
-    served: "ServedEncoder", pool: ImagePool, positions: NDArray[np.int64]
+    served: "ServedEncoder", pool: InputPool, positions: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
-    """The server's codes of images, which it gets as files."""
+    """The server's codes of images, which it gets as files, or of vectors."""
+    if pool.content is None:
+        return served.encode(pool.inputs(positions))
     codes = []
     for start in range(0, len(positions), _BATCH):
         batch = positions[start : start + _BATCH]
@@ -255,14 +259,14 @@ def _served_codes(
 
 
 def _with_costs(
-    reports: Sequence[EncoderReport], paths: Sequence[Path], image: NDArray[np.uint8], rounds: int
+    reports: Sequence[EncoderReport], paths: Sequence[Path], one: NDArray, rounds: int
 ) -> list[EncoderReport]:
     """The reports with sizes and latencies of the files."""
     calls = {}
     for path in paths:
         for threads in THREADS:
             encoder = DeviceEncoder(path, threads)
-            calls[path.name, threads] = lambda encoder=encoder: encoder.encode(image)
+            calls[path.name, threads] = lambda encoder=encoder: encoder.encode(one)
     latency = interleaved_latency(calls, rounds)
     sizes = {path.name: path.stat().st_size for path in paths}
     baseline = next((report.name for report in reports if report.kind == "float32"), None)

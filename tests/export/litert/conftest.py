@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from export.litert.export_litert import export_litert
-from export.litert.image_pool import ImagePool
+from export.litert.input_pool import InputPool
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.models import HashingModel
 from training.runs.run_data import RunData
@@ -72,6 +72,6 @@ def fitted_data(fitted_run: Run) -> RunData:
 def phone(fitted_run: Run, fitted_data: RunData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a float32 and an int8 file of `fitted_run`; not to be changed."""
     folder = tmp_path_factory.mktemp("fitted")
-    images = ImagePool.of_run(fitted_data, "train").draw(CALIBRATION)
+    images = InputPool.of_run(fitted_data, "train").draw(CALIBRATION)
     export_litert(fitted_run.encoder, folder, kinds=["int8", "float32"], calibration=images)
     return folder

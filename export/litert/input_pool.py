@@ -1,4 +1,4 @@
-"""The images that int8 is calibrated with, and that encoders are checked on."""
+"""The images or vectors that int8 is calibrated with, and that encoders are checked on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_hashing.files.image_verdict import DAMAGED, verdict
+from keras_hashing.files.vector_file import VectorFile
 
 if TYPE_CHECKING:
     from keras_hashing.encoder import HashEncoder
@@ -18,24 +19,34 @@ _BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
-class ImagePool:
-    """Images, as files and as the encoder gets them.
+class InputPool:
+    """Images, as files and as the encoder gets them; or vectors.
 
     Attributes:
-        pixels: positions, int64 [n] → preprocessed images, uint8 [n, height, width, channels].
-        content: a position → the image file.
+        inputs: positions, int64 [n] → preprocessed images, uint8 [n, height, width, channels], or
+            vectors, float32 [n, D].
+        content: a position → the image file; `None` of vectors.
         positions: the positions there are, int64, ascending.
     """
 
-    pixels: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
-    content: Callable[[int], bytes]
+    inputs: Callable[[NDArray[np.int64]], NDArray]
+    content: Callable[[int], bytes] | None
     positions: NDArray[np.int64]
 
     @classmethod
+    def of_vectors(cls, vectors: VectorFile) -> Self:
+        """All vectors of a file."""
+        return cls(vectors.read, None, np.arange(len(vectors)))
+
+    @classmethod
     def of_run(cls, data: "RunData", part: str) -> Self:
-        """The images of a part of a run's split: "query", "train" or "database"."""
+        """The images or vectors of a part of a run's split: "query", "train" or "database"."""
+        from training.data import VectorDataset
         from training.data.pipeline import evaluation_batches
 
+        positions = getattr(data.split, part)
+        if isinstance(data.dataset, VectorDataset):
+            return cls(VectorFile(Path(), data.dataset.vectors).read, None, positions)
         dataset, preprocessing = data.images
 
         def pixels(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -43,9 +54,7 @@ class ImagePool:
             return np.concatenate([images.numpy() for images, _ in batches])
 
         source = dataset.images
-        return cls(
-            pixels, lambda position: source.encoded_image(position)[0], getattr(data.split, part)
-        )
+        return cls(pixels, lambda position: source.encoded_image(position)[0], positions)
 
     @classmethod
     def of_folder(cls, folder: Path, encoder: "HashEncoder") -> Self:
@@ -72,26 +81,26 @@ class ImagePool:
 
         return cls(pixels, items.read, np.arange(len(items)))
 
-    def draw(self, count: int, seed: int = 0) -> NDArray[np.uint8]:
-        """Images drawn without repetition, for `calibration` of `export_litert`.
+    def draw(self, count: int, seed: int = 0) -> NDArray:
+        """Images or vectors drawn without repetition, for `calibration` of `export_litert`.
 
         Args:
             count: how many, at least 1; all of them if there are fewer.
-            seed: 0 or more; the same seed draws the same images.
+            seed: 0 or more; the same seed draws the same ones.
 
         Raises:
             ValueError: if `count` or `seed` breaks its rule.
         """
         if count < 1:
             raise ValueError(
-                "Full int8 needs representative images: `count` (--calibration-images) must be at "
-                f"least 1. Received: {count}"
+                "Full int8 needs representative images or vectors: `count` (--calibration-images) "
+                f"must be at least 1. Received: {count}"
             )
         if seed < 0:
             raise ValueError(f"`seed` must be 0 or more. Received: {seed}")
         random = np.random.default_rng(seed)
         drawn = random.choice(self.positions, min(count, len(self.positions)), replace=False)
-        return self.pixels(np.sort(drawn))
+        return self.inputs(np.sort(drawn))
 
     def spread(self, count: int) -> NDArray[np.int64]:
         """At most `count` of the positions, spread evenly, in their order."""
