@@ -174,7 +174,8 @@ def _inputs(
 
     loaded = load_run(run)
     run_data = loaded.data(data.data_dir, data.image_root)
-    database = LabelledDatabase.of_run(loaded, run_data) if part == "query" else None
+    measured = part == "query" and run_data.dataset.class_names
+    database = LabelledDatabase.of_run(loaded, run_data) if measured else None
     return InputPool.of_run(run_data, part), database
 
 
@@ -228,14 +229,13 @@ def verify(
         if saved_model is not None:
             version_folder(saved_model)
         encoder = options.load()
+        labelled = not data.are_named and bool(encoder.class_names)
         from export.litert.verification.verify import tflite_files
         from export.litert.verification.verify import verify as verify_encoders
         from export.saved_model.served_encoder import ServedEncoder
 
         files = tflite_files(litert, encoder.fingerprint)  # before the work, what would fail after
-        _check_given_limits(
-            context, set(files.values()), saved_model is not None, not data.are_named
-        )
+        _check_given_limits(context, set(files.values()), saved_model is not None, labelled)
         pool, database = _inputs(encoder, options.run, data, "query")
         with out.status("Encoding"), notices_kept_back(_CLEAR):
             served = None if saved_model is None else ServedEncoder.load(saved_model)
@@ -270,7 +270,7 @@ def _check_given_limits(
     """Refuses a limit on the command line that no file can break."""
     if is_given(context, "map_loss") and not labelled:
         raise ValueError(
-            "--map-loss cannot be measured on --image-folder or --vectors, which have no labels"
+            "--map-loss cannot be measured on --image-folder, --vectors or a run without labels"
         )
     for name, needed in _NEEDED_KINDS.items():
         held_by_served = served and name == "float32_bits"

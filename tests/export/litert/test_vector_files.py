@@ -111,3 +111,15 @@ def test_a_run_brings_its_own_vectors(vectors: np.ndarray, tmp_path: Path) -> No
     # The index of such a run holds the queries as well.
     printed = call("verify", *run, "--litert", tmp_path / "phone", *loose)
     assert "20 queries against 20 database codes" in printed
+
+
+def test_a_run_without_labels_is_verified_without_map(vectors: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", vectors)
+    settings = {"dataset": "vectors", "data_dir": str(tmp_path / "v.npy"), "bits": 12}
+    fit(FitSettings.check({**settings, "method": "lsh", "query_share": 0.5}), tmp_path / "run")
+    run = ("--run", tmp_path / "run")
+    call("litert", *run, "--kind", "float32", "--output", tmp_path / "phone")
+    checked = ("verify", *run, "--litert", tmp_path / "phone", "--latency-rounds", 1)
+    assert "mAP" not in call(*checked)
+    result = CliRunner().invoke(app, [str(one) for one in (*checked, "--map-loss", 1)])
+    assert "--map-loss cannot be measured on" in result.stderr
