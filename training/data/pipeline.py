@@ -118,6 +118,59 @@ def training_feature_batches(
     return TrainingBatches(_finished(batches, steps * (epochs - first_epoch)), steps)
 
 
+def two_view_feature_batches(
+    features: Any,
+    labels: np.ndarray,
+    indices: np.ndarray,
+    neighbours: np.ndarray | None,
+    *,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    first_epoch: int = 0,
+    class_balanced: bool = False,
+) -> TrainingBatches:
+    """As `training_feature_batches`, of two views of each image: ((first, second), labels).
+
+    Args:
+        features: Features of all images, [N, D].
+        labels: Labels of all images, [N, C].
+        indices: The training images, int [n].
+        neighbours: The nearest training images of each, as positions in `indices`, int [n, k]: the
+            second view is the features of one of them, drawn anew at each step; None for the
+            image's own, which dropout changes.
+        batch_size: As there, like all others.
+        epochs: As there.
+        seed: As there; it seeds the draw of neighbours, too.
+        first_epoch: As there.
+        class_balanced: As there.
+    """
+    positions, steps = _training_positions(
+        labels[indices], batch_size, epochs, seed, first_epoch, class_balanced
+    )
+    rows = positions.element_spec.shape[:1]
+
+    def read(step: np.ndarray, batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        other = batch
+        if neighbours is not None:
+            random = np.random.default_rng([seed, int(step)])
+            other = neighbours[batch, random.integers(neighbours.shape[1], size=len(batch))]
+        views = (np.asarray(features[indices[at]], np.float32) for at in (batch, other))
+        return (*views, np.asarray(labels[indices[batch]], np.float32))
+
+    def gather(step: tf.Tensor, batch: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
+        found = tf.numpy_function(read, [step, batch], [tf.float32] * 3)
+        widths = features.shape[1], features.shape[1], labels.shape[1]
+        first, second, targets = (
+            tf.ensure_shape(values, [*rows, width])
+            for values, width in zip(found, widths, strict=True)
+        )
+        return (first, second), targets
+
+    batches = positions.enumerate(first_epoch * steps).map(gather)
+    return TrainingBatches(_finished(batches, steps * (epochs - first_epoch)), steps)
+
+
 def evaluation_batches(
     dataset: ImageDataset,
     indices: np.ndarray,
@@ -211,7 +264,7 @@ def _gathered(
             for values, width in zip(found, widths, strict=True)
         )
 
-    return positions.map(gather, deterministic=True)  # one at a time: a reader need not be shared
+    return positions.map(gather)  # one at a time: a reader need not be shared
 
 
 def _read_batches(

@@ -103,6 +103,13 @@ class ModelSettings(Settings):
     instance_weight: float = Field(
         default=DEFAULT_INSTANCE_WEIGHT, ge=0, description="Weight of --instance-method."
     )
+    view_neighbours: int = Field(
+        default=0,
+        ge=0,
+        description="With a method of two views: the second view of an image is one of its N "
+        "nearest by the cosine of the features, drawn at random, so that codes learn kinds of "
+        "images. (default: 0, the image itself, so that they tell images apart)",
+    )
     quantization: Quantization = Field(
         default="hswd",
         description=f"Quantization loss: {quoted(QUANTIZATIONS)}. 'native' is that of the "
@@ -163,7 +170,12 @@ class ModelSettings(Settings):
                 "`instance_method` goes with a method that learns from labels, on the features of "
                 f"a frozen backbone. Received: method={self.method!r}, frozen={self.frozen}"
             )
-        if self.takes_two_views and not self.dropout:
+        if self.view_neighbours and not self.takes_two_views:
+            raise ValueError(
+                "`view_neighbours` goes with a method of two views. Received: "
+                f"view_neighbours={self.view_neighbours}, method={self.method!r}"
+            )
+        if self.takes_two_views and not self.dropout and not self.view_neighbours:
             raise ValueError(
                 "`dropout` must be above 0 with the method "
                 f"{self.instance_method or self.method!r}: it compares two dropouts "

@@ -18,12 +18,14 @@ from training.callbacks.history_log import HistoryLog
 from training.callbacks.loss_first import LossFirst
 from training.callbacks.seed_each_epoch import SeedEachEpoch
 from training.data import VectorDataset
+from training.data.neighbours import nearest_rows
 from training.data.pipeline import (
     TrainingBatches,
     evaluation_batches,
     evaluation_feature_batches,
     training_batches,
     training_feature_batches,
+    two_view_feature_batches,
 )
 from training.data.rows import Rows
 from training.runs.run_folder import RunFolder
@@ -84,8 +86,12 @@ class Trainer:
             "class_balanced": settings.class_balanced,
         }
         if self.features is not None:
-            features = training_feature_batches(self.features, labels, train, **options)
-            return _in_pairs(features) if settings.takes_two_views else features
+            if not settings.takes_two_views:
+                return training_feature_batches(self.features, labels, train, **options)
+            neighbours = None
+            if settings.view_neighbours:
+                neighbours = nearest_rows(Rows(self.features, train), settings.view_neighbours)
+            return two_view_feature_batches(self.features, labels, train, neighbours, **options)
         images, preprocessing = prepared.data.images
         return training_batches(
             images,
@@ -169,9 +175,3 @@ class Trainer:
             )
             watching.insert(0, evaluation)
         return [*self.further_callbacks, *steering, CompilingStage(), *watching, LossFirst()]
-
-
-def _in_pairs(batches: TrainingBatches) -> TrainingBatches:
-    """Each batch twice: dropout makes two views of the features."""
-    twice = batches.batches.map(lambda features, labels: ((features, features), labels))
-    return batches._replace(batches=twice)

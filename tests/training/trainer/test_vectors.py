@@ -94,6 +94,12 @@ def test_any_method_trains_on_vectors_and_they_may_lie_elsewhere_later(
         resume(tmp_path / "run", str(tmp_path / "there.npz"), verbose=0)
 
 
+def test_views_that_are_neighbours_teach_kinds(file: Path, finished: Path, tmp_path: Path) -> None:
+    settings = FitSettings.check({**SMALL, "data_dir": str(file), "view_neighbours": 10})
+    metrics = fit(settings, tmp_path / "run", verbose=0)
+    assert metrics["map"] > load_run(finished).metrics["map"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -104,6 +110,7 @@ def test_any_method_trains_on_vectors_and_they_may_lie_elsewhere_later(
         ),
         ({"frozen": False, "method": "hashnet"}, "`frozen` must be set for vectors"),
         ({"height": 8}, "`height` is for images"),
+        ({"view_neighbours": 3, "method": "itq"}, "`view_neighbours` goes with a method of two"),
         ({"flip": True}, "cannot be changed at random"),
     ],
 )
