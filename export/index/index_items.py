@@ -115,8 +115,10 @@ class VectorItems(IndexItems):
         problems = vector_problems(vectors)
         for row, problem in problems.items():
             refuse(positions[row], problem)
-        good = np.delete(np.arange(len(positions)), list(problems))
-        return [positions[row] for row in good], encoder.encode(vectors[good])
+        if problems:
+            vectors = np.delete(vectors, list(problems), axis=0)
+        good = [at for row, at in enumerate(positions) if row not in problems]
+        return good, encoder.encode(vectors)
 
 
 def vector_items(path: str | os.PathLike[str]) -> VectorItems:
