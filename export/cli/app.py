@@ -145,9 +145,10 @@ def saved_model(
     Signatures: encode, also the serving_default (images → packed codes), encode_bytes (JPEG or
     PNG strings → packed codes), continuous (images → continuous codes) and card (what the model
     says about itself); with an index, search (JPEG or PNG strings → ids and distances) and
-    search_code (packed codes → the same), both with optional k and max_distance. Preprocessing is
-    in the graph, which holds standard TensorFlow ops only. assets.extra/ has the card, warm-up
-    requests and checksums.
+    search_code (packed codes → the same), both with optional k and max_distance. A model of vectors
+    has encode_vectors and search_vectors in place of those of images. Preprocessing is in the
+    graph, which holds standard TensorFlow ops only. assets.extra/ has the card, warm-up requests
+    and checksums.
     """
     with clear_errors():
         options = EncoderOptions.among(values).refuse_early()

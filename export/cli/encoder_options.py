@@ -20,7 +20,7 @@ _RUN = (
 )
 _KERAS = (
     "Keras model of your own (.keras): with a HashHead, or with codes for its output. It gets "
-    "pixels from 0 to 255."
+    "pixels from 0 to 255, or vectors."
 )
 
 

@@ -78,6 +78,8 @@ class ImageOptions(Settings):
             raise ValueError(
                 "Name what to encode: --images, --dataset, --list or --vectors, one of them"
             )
+        if self.dataset == "vectors":
+            raise ValueError("Vectors are named by --vectors FILE. Received: --dataset vectors")
         if self.vectors is not None:
             open_vectors(self.vectors)
         return self

@@ -136,6 +136,8 @@ def test_the_command_line_builds_from_a_keras_file(
     result = CliRunner().invoke(app, [*build, "--vectors", str(tmp_path / "v.csv"), "--replace"])
     assert result.exit_code == 1
     assert "must end in .npy, .npz, .parquet. Received: .csv" in result.stderr
+    result = CliRunner().invoke(app, [*build, "--dataset", "vectors", "--data-dir", "v.npy"])
+    assert "Vectors are named by --vectors FILE" in result.stderr
     result = CliRunner().invoke(app, build)
     assert "--images, --dataset, --list or --vectors, one of them" in " ".join(
         result.stderr.split()
