@@ -1,6 +1,7 @@
 """Files of vectors: what was written is read, a part at a time, and anything else is refused."""
 
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,14 @@ def test_other_files_are_refused(tmp_path):
         path.write_bytes(b"")
         with pytest.raises(ValueError, match=rf"v.{kind}: "):
             open_vectors(path)
+
+
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
+    path = write(tmp_path, "parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "keras_hashing.files.parquet_vectors")
+    with pytest.raises(ImportError, match=r"pip install 'keras-hashing\[stores\]'"):
+        open_vectors(path)
 
 
 def test_another_parquet_is_refused(tmp_path):
