@@ -1,12 +1,16 @@
 """The documents: their Python runs as it is written, their links and names exist."""
 
 import importlib.util
+import inspect
+import pydoc
 import re
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+import keras_hashing
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -64,3 +68,14 @@ def test_every_document_is_reached_from_the_readme():
         ["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True
     ).stdout.split()
     assert {ROOT / name for name in tracked} <= linked
+
+
+@pytest.mark.parametrize("part", ["client", "device", "encoder", "retrieval", "rotation"])
+def test_help_says_array_like_and_not_all_that_it_stands_for(part):
+    module = importlib.import_module(f"{keras_hashing.__name__}.{part}")
+    for name in module.__all__:
+        public = getattr(module, name)
+        for shown in (public, *(one for _, one in inspect.getmembers(public, callable))):
+            if str(getattr(shown, "__module__", "")).startswith(keras_hashing.__name__):
+                text = pydoc.plaintext.document(shown)
+                assert "_SupportsArray" not in text, shown.__qualname__

@@ -134,7 +134,9 @@ def remove(
         target = index if output is None else output
         changed = load_index_file(index).remove(names)
         changed.save(target)
-        print_facts({"index": target, "removed": f"{len(set(names)):,}", "items": len(changed)})
+        print_facts(
+            {"index": target, "removed": f"{len(set(names)):,}", "items": f"{len(changed):,}"}
+        )
 
 
 @app.command(epilog="Example: python -m export index info --index shop.npz")

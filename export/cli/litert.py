@@ -27,7 +27,7 @@ from keras_hashing.command_line.errors import (
     warn,
 )
 from keras_hashing.command_line.options import options_of, with_options
-from keras_hashing.command_line.printing import out, print_facts
+from keras_hashing.command_line.printing import out, print_facts, print_whole
 from keras_hashing.device.kinds import KINDS, Kind, check_kinds, file_name
 from keras_hashing.files.atomic_write import write_json
 from keras_hashing.files.vector_file import open_vectors
@@ -318,7 +318,7 @@ def _print_table(headings: tuple[str, ...], rows: list[list[str]]) -> None:
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(*map(Text, row))
-    out.print(table)
+    print_whole(table)
 
 
 def _code_cells(encoder: "EncoderReport") -> list[str]:

@@ -1,5 +1,7 @@
 """The client that is awaited."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 from pathlib import Path

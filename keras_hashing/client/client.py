@@ -1,5 +1,7 @@
 """The client that waits for its answers."""
 
+from __future__ import annotations
+
 import os
 import time
 from collections.abc import Iterable, Mapping

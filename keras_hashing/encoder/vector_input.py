@@ -1,5 +1,7 @@
 """What an encoder of vectors takes, in place of images; it loads no Keras."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +37,7 @@ class VectorInput:
         return {"vector_width": self.width}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "VectorInput":
+    def from_config(cls, config: dict[str, Any]) -> VectorInput:
         """What `to_config` described."""
         return cls(config["vector_width"])
 

@@ -1,5 +1,7 @@
 """Average precision of a Hamming ranking, exact over its ties or by the published protocol."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma

@@ -1,8 +1,6 @@
 """The packed codes of a database with the names of its items: searched exactly, kept in a file."""
 
-from __future__ import (
-    annotations,
-)  # `help(CodeIndex)` shows `ArrayLike`, not all that it stands for
+from __future__ import annotations
 
 import os
 import zipfile

@@ -1,5 +1,7 @@
 """Statistics of codes that need no labels: how much information the bits carry."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Every figure of `FIGURES` from one pass over the distances."""
 
+from __future__ import annotations
+
 import dataclasses
 from typing import Any
 

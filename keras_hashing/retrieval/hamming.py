@@ -1,5 +1,7 @@
 """Hamming distance between packed codes."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

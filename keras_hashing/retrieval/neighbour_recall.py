@@ -1,5 +1,7 @@
 """How many of a vector's true neighbours are among its nearest codes: a figure without labels."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

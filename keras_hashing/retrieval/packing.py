@@ -1,5 +1,7 @@
 """Packed codes: eight bits a byte, most significant bit first."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

@@ -1,5 +1,7 @@
 """Precision and recall of a Hamming ranking: at a cut, within a radius, and by radius."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np

@@ -1,5 +1,6 @@
 import pytest
 
+from export.cli.litert import _print_verification
 from export.cli.litert_options import LimitOptions
 from export.litert.verification.bit_agreement import BitAgreement
 from export.litert.verification.verify import EncoderReport, Verification
@@ -106,3 +107,15 @@ def test_a_size_without_a_float32_file_breaks_no_limit() -> None:
         LimitOptions().to_limits().broken(alone.model_copy(update={"encoders": alone.encoders[:1]}))
         == []
     )
+
+
+def test_no_figure_is_cut_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    figures = {"bytes": 123_456_789, "size_ratio": 0.251, "latency_ms": {1: 1234.56, 2: 987.65}}
+    found = verification("dynamic-range", bits=0.95531, **figures)
+    _print_verification(found.model_copy(update={"encoders": found.encoders[:1]}))
+    printed = capsys.readouterr().out
+    for cell in ("0.7000", "+0.0000", "90.0%", "95.531%", "123,456,789", "1234.56", "987.65"):
+        assert f" {cell} " in printed

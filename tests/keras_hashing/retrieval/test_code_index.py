@@ -1,5 +1,4 @@
 import errno
-import inspect
 import os
 import tracemalloc
 
@@ -399,7 +398,3 @@ def test_one_code_is_one_row() -> None:
     positions, distances = index.search(np.eye(3, dtype=np.uint8)[1], k=2)
     assert positions.tolist() == [[1, 0]]
     assert distances.tolist() == [[0, 2]]
-
-
-def test_its_help_says_array_like() -> None:
-    assert "codes: 'ArrayLike'" in str(inspect.signature(CodeIndex))
