@@ -312,12 +312,13 @@ def _print_verification(found: "Verification", kind: str) -> None:
 
 
 def _print_table(headings: tuple[str, ...], rows: list[list[str]]) -> None:
-    table = Table()
+    table = Table(show_edge=False, pad_edge=False)  # fits into 80 columns
     table.add_column(headings[0], no_wrap=True)
     for heading in headings[1:]:
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(*map(Text, row))
+    out.print()
     print_whole(table)
 
 

@@ -64,7 +64,8 @@ def test_the_life_of_an_index(
     (tmp_path / "more" / "7.png").write_bytes((photos / "2.png").read_bytes())
     add = ("index", "add", "--index", index, "--model", model, "--list", tmp_path / "list.txt")
     assert_one_line_of_error(call(*add), "'more/7.png'")  # the index has integers for ids
-    succeeded(*add, "--id-from", "stem")
+    added = succeeded(*add, "--id-from", "stem").stdout
+    assert re.search(r"added  1\n +items  6\n", added)
     (tmp_path / "ids.txt").write_text("3\n0\n")
     assert_one_line_of_error(call("index", "remove", "--index", index, "--id", "99"), "99")
     succeeded("index", "remove", "--index", index, "--id", "1", "--ids-file", tmp_path / "ids.txt")

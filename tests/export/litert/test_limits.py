@@ -109,13 +109,17 @@ def test_a_size_without_a_float32_file_breaks_no_limit() -> None:
     )
 
 
-def test_no_figure_is_cut_on_a_narrow_terminal(
+def test_the_table_fits_into_80_columns_and_no_figure_is_cut_on_fewer(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     figures = {"bytes": 123_456_789, "size_ratio": 0.251, "latency_ms": {1: 1234.56, 2: 987.65}}
-    found = verification("dynamic-range", bits=0.95531, **figures)
-    _print_verification(found.model_copy(update={"encoders": found.encoders[:1]}))
+    found = verification("dynamic-range", bits=0.95531, **figures).encoders[0]
+    agreement = found.agreement.model_copy(update={"by_bit": [0.985] * 128, "worst_bit": 127})
+    named = {"name": "encoder-dynamic-range.tflite", "agreement": agreement}
+    found = found.model_copy(update=named)
+    _print_verification(verification("float32").model_copy(update={"encoders": [found]}), "images")
     printed = capsys.readouterr().out
-    for cell in ("0.7000", "+0.0000", "90.0%", "95.531%", "123,456,789", "1234.56", "987.65"):
+    for cell in ("0.7000", "+0.0000", "90.0%", "95.531%", "98.5% (127)", "123,456,789", "1234.56"):
         assert f" {cell} " in printed
+    assert 60 < max(map(len, printed.splitlines())) <= 80
