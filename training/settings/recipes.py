@@ -21,7 +21,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "unlabelled": {
         "backbone": "efficientnet-lite0",
         "frozen": True,
-        "method": "crovca",
+        "method": "ntxent",
         "bits": 64,
         "protocol": "held-out-share",
         "index_all": True,
@@ -29,7 +29,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "vectors": {
         "backbone": "none",
         "frozen": True,
-        "method": "crovca",
+        "method": "ntxent",
         "bits": 64,
         "protocol": "held-out-share",
         "index_all": True,

@@ -561,7 +561,8 @@ def test_retries_hold_a_load_thread(
         broken_copy(changing / "1", tmp_path / "broken"),
         shutil.copytree(changing / "1", tmp_path / "good"),
     )
-    options = {"load_threads": threads, "load_retries": 5, "retry_seconds": 6.0}
+    retry_seconds = 3.0 if waits else 60.0  # the second must not have ended on a slow machine
+    options = {"load_threads": threads, "load_retries": 5, "retry_seconds": retry_seconds}
     with ModelServer(changing, NAME, **options) as server:
         broken.rename(changing / "2")
         with Client(server.target, NAME, 2) as client:
@@ -569,7 +570,7 @@ def test_retries_hold_a_load_thread(
                 client.wait_until_ready(0.6)
             good.rename(changing / "3")
             with Client(server.target, NAME, 3) as third:
-                assert third.wait_until_ready(30) == 3
+                assert third.wait_until_ready(60) == 3
             state = "ModelNotFound|no version|END" if waits else "version 2 is LOADING"
             with pytest.raises(ServingError, match=state):
                 client.wait_until_ready(0.1)

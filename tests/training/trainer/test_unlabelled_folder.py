@@ -110,7 +110,7 @@ def test_subfolders_are_classes_unless_the_user_says_otherwise(tmp_path: Path) -
         ({"method": "hashnet"}, "`method` must be one that needs no labels"),
         ({"protocol": "per-class", "query_share": None}, "`protocol` must be 'held-out-share'"),
         ({"dataset": "digits"}, "`unlabelled` goes with data set 'folder' only"),
-        ({"frozen": False}, "`frozen` must be set with the method 'crovca'"),
+        ({"frozen": False}, "`frozen` must be set with the method 'ntxent'"),
     ],
 )
 def test_what_needs_labels_is_refused_without_them(

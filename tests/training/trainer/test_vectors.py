@@ -95,7 +95,8 @@ def test_any_method_trains_on_vectors_and_they_may_lie_elsewhere_later(
 
 
 def test_views_that_are_neighbours_teach_kinds(file: Path, finished: Path, tmp_path: Path) -> None:
-    settings = FitSettings.check({**SMALL, "data_dir": str(file), "view_neighbours": 10})
+    changes = {"data_dir": str(file), "method": "crovca", "view_neighbours": 10}
+    settings = FitSettings.check({**SMALL, **changes})
     metrics = fit(settings, tmp_path / "run", verbose=0)
     assert metrics["map"] > load_run(finished).metrics["map"]
 
