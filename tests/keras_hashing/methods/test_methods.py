@@ -122,6 +122,18 @@ def test_multi_hot_labels_have_a_loss_or_are_refused(name, rng):
     method.check_kind_of_labels(0.9 * ONE_HOT + np.float32(0.1) / 4)  # smoothed
 
 
+def test_orthohash_sees_no_length_and_a_zero_code_has_an_ordinary_gradient(rng, value_and_gradient):
+    method = methods.get("orthohash", bits=8, num_classes=4)
+    codes = rng.normal(size=(6, 8)).astype("float32")
+    codes /= np.linalg.norm(codes, axis=1, keepdims=True)
+    value, gradient = value_and_gradient(lambda u: ops.sum(method(ONE_HOT, u)), codes)
+    for scale in (1e-30, 1e20):
+        scaled = np.float32(scale) * codes
+        np.testing.assert_allclose(numpy(method(ONE_HOT, scaled)).sum(), value, rtol=1e-5)
+    _, at_zero = value_and_gradient(lambda u: ops.sum(method(ONE_HOT, u)), 0 * codes)
+    assert 0 < np.abs(at_zero).max() < 3 * np.abs(gradient).max()
+
+
 @pytest.mark.parametrize("name", ["csq", "orthohash"])
 def test_an_image_without_a_label_has_no_target(name, rng, value_and_gradient):
     method = methods.get(name, bits=8, num_classes=4)
