@@ -128,22 +128,21 @@ def server_config(
         written = configs.write_server_config(config, output)
         print_facts({"written": ", ".join(path.name for path in written), "in": written[0].parent})
         compose = shlex.quote(str(written[0].parent / configs.COMPOSE))
-        out.print("\nWith a container:", style="bold")
-        out.print(
-            f"docker compose --file {compose} up --detach --wait", soft_wrap=True, markup=False
-        )
-        out.print("\nWithout:", style="bold")
-        out.print(configs.shell_command(config, output), soft_wrap=True, markup=False)
+        _print_command("With a container:", f"docker compose --file {compose} up --detach --wait")
+        _print_command("Without:", configs.shell_command(config, output))
         card = Card.load(config.served[max(config.served)])
         if card.index is not None:
-            out.print("\nThen:", style="bold")
-            out.print(
+            _print_command(
+                "Then:",
                 f"python -m export query --server localhost:{config.grpc_port} "
                 f"--name {shlex.quote(config.name)} "
                 + ("IMAGE" if card.vector_width is None else "--vectors FILE"),
-                soft_wrap=True,
-                markup=False,
             )
+
+
+def _print_command(heading: str, command: str) -> None:
+    out.print(f"\n{heading}", style="bold")
+    out.print(command, soft_wrap=True, markup=False)
 
 
 class ServedAnswers(NamedTuple):

@@ -33,7 +33,7 @@ _FILES = {
     "ImageFiles": "sources.image_files",
     "ImageSource": "sources.image_source",
     "PixelArrays": "sources.pixel_arrays",
-    "VectorDataset": "vector_dataset",
+    "VectorDataset": "sources.vectors",
     "load_dataset": "loading",
 }
 
