@@ -1,4 +1,4 @@
-"""Arrows between the packages point one way: CONTRIBUTING.md, "The map"."""
+"""What keeps the house in order: CONTRIBUTING.md, "The map"."""
 
 import ast
 from collections.abc import Iterator
@@ -37,3 +37,21 @@ def test_the_library_imports_no_application_and_training_no_export() -> None:
 def test_export_imports_training_only_where_the_data_of_a_run_is_asked_for() -> None:
     assert importing("export", "training", everywhere=False) == []
     assert "export/litert/image_pool.py" in importing("export", "training")
+
+
+def test_no_function_is_over_80_lines_and_no_room_of_an_application_over_12_files() -> None:
+    long = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for package in ("keras_hashing", "training", "export")
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= 80
+    ]
+    assert long == []
+    rooms = {
+        str(path.relative_to(ROOT)): len(list(path.glob("*.py"))) - 1  # but for __init__.py
+        for package in ("training", "export")
+        for path in (ROOT / package, *(ROOT / package).rglob("*/"))
+    }
+    assert {room: files for room, files in rooms.items() if files > 12} == {}
