@@ -36,7 +36,7 @@ def test_the_library_imports_no_application_and_training_no_export() -> None:
 
 def test_export_imports_training_only_where_the_data_of_a_run_is_asked_for() -> None:
     assert importing("export", "training", everywhere=False) == []
-    assert "export/litert/image_pool.py" in importing("export", "training")
+    assert "export/litert/input_pool.py" in importing("export", "training")
 
 
 def test_no_function_is_over_80_lines_and_no_room_of_an_application_over_12_files() -> None:
