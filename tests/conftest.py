@@ -1,5 +1,6 @@
 """What every test shares: quiet logs, and the data sets that TFDS has prepared."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -28,6 +29,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                     f"has it, or put it at ../shared/tfds beside the checkout"
                 )
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def stages_of_one_command() -> None:
+    """A command line that a test or a fixture calls shows its stages; no other test sees any."""
+    log = logging.getLogger("keras_hashing.stages")
+    log.handlers.clear()
+    log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -172,7 +172,6 @@ def test_an_existing_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
         ({"protocol": "cifar10", "train_per_class": None}, "10 classes of 6,000"),
         ({"backbone": "large-cnn"}, "Unknown backbone"),
         ({"train_per_class": 500}, "too few images"),
-        ({"batch_size": 301}, "at least one batch"),
         ({"k": 2000}, "`k` must be at most the size of the database"),
         ({"shift": 8}, "`shift` must be smaller"),
         ({"query_part": "test"}, "no part 'test'"),
