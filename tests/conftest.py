@@ -35,7 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def stages_of_one_command() -> None:
     """A command line that a test or a fixture calls shows its stages; no other test sees any."""
     log = logging.getLogger("keras_hashing.stages")
-    log.handlers.clear()
+    for handler in [*log.handlers]:
+        if type(handler).__module__.startswith("keras_hashing"):  # pytest has handlers there, too
+            log.removeHandler(handler)
     log.setLevel(logging.NOTSET)
 
 

@@ -20,10 +20,10 @@ class _ToStandardError(logging.Handler):
 
 def show_stages() -> None:
     """Prints the stages of this process on the standard error stream."""
-    if not _LOG.handlers:
+    if not any(isinstance(handler, _ToStandardError) for handler in _LOG.handlers):
         _LOG.addHandler(_ToStandardError())
-        _LOG.setLevel(logging.INFO)
-        _LOG.propagate = False
+    _LOG.setLevel(logging.INFO)
+    _LOG.propagate = False
 
 
 @contextmanager
