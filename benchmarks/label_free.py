@@ -16,7 +16,7 @@ from typing import Any
 
 from keras_hashing.names import CLOSED_FORM_METHODS, TWO_VIEW_METHODS
 from training.data.neighbours import nearest_rows
-from training.data.pipeline import evaluation_feature_batches, two_view_feature_batches
+from training.data.pipeline import evaluation_feature_batches, training_feature_batches
 from training.data.rows import Rows
 from training.runs.run_data import RunData
 from training.runs.run_folder import RunFolder
@@ -74,9 +74,15 @@ class Bench:
     def figures(self, settings: FitSettings) -> dict[str, Any]:
         """Trains a head on the features, as `fit` does, and measures its codes."""
         labels, split = self.data.dataset.labels, self.data.split
-        options = {"batch_size": settings.batch_size, "seed": settings.seed}
-        batches, steps = two_view_feature_batches(
-            self.features, labels, split.train, self.neighbours, epochs=settings.epochs, **options
+        batches, steps = training_feature_batches(
+            self.features,
+            labels,
+            split.train,
+            batch_size=settings.batch_size,
+            epochs=settings.epochs,
+            seed=settings.seed,
+            views=2,
+            neighbours=self.neighbours,
         )
         model = new_model(settings, None, labels.shape[1], steps, self.train)
         if model.method.trains:

@@ -128,8 +128,7 @@ def vector_items(path: str | os.PathLike[str]) -> VectorItems:
         FileNotFoundError, ImportError, ValueError: as `open_vectors`.
     """
     file = open_vectors(path)
-    ids = [str(row) for row in range(len(file))] if file.ids is None else file.ids
-    return VectorItems(ids, file.labels, file)
+    return VectorItems(file.names, file.labels, file)
 
 
 def folder_items(folder: Path, id_from: IdFrom = "path") -> ImageItems:

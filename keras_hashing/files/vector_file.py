@@ -56,6 +56,11 @@ class VectorFile:
         return len(self.vectors)
 
     @property
+    def names(self) -> Sequence[str]:
+        """The ids; of a file without any, the numbers of its rows: "0", "1", …."""
+        return [str(row) for row in range(len(self))] if self.ids is None else self.ids
+
+    @property
     def width(self) -> int:
         """D."""
         return self.vectors.shape[1]

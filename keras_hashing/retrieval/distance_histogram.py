@@ -24,11 +24,6 @@ class DistanceHistogram:
     items: NDArray[np.int64]
     relevant: NDArray[np.int64]
 
-    @property
-    def database_size(self) -> int:
-        """The number of items in the database, N."""
-        return int(self.items[0].sum())
-
 
 def distance_histogram(inputs: RetrievalInputs) -> DistanceHistogram:
     """Counts distances: O(QN) population counts, no sort, no [Q, N] array.

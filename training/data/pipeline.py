@@ -1,7 +1,7 @@
 """From a data set to batches for `fit` and for evaluation."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -52,7 +52,7 @@ def training_batches(
         dataset: The data set.
         indices: The training images, int [n].
         preprocessing: Size and channels of the images wanted.
-        batch_size: Images in a batch; what is left over in an epoch is dropped.
+        batch_size: Images in a batch; see `epoch_order`.
         epochs: The number of the last epoch plus one.
         seed: Seed of order and augmentation, 0 or more.
         first_epoch: The epoch to start with.
@@ -91,6 +91,8 @@ def training_feature_batches(
     seed: int,
     first_epoch: int = 0,
     class_balanced: bool = False,
+    views: Literal[1, 2] = 1,
+    neighbours: np.ndarray | None = None,
 ) -> TrainingBatches:
     """As `training_batches`, of features in place of images, in the same order.
 
@@ -98,11 +100,15 @@ def training_feature_batches(
         features: Features of all images, [N, D], with rows by integers; they may be memory-mapped.
         labels: Labels of all images, [N, C].
         indices: The training images, int [n].
-        batch_size: Images in a batch; what is left over in an epoch is dropped.
+        batch_size: Images in a batch; see `epoch_order`.
         epochs: The number of the last epoch plus one.
         seed: Seed of the order, 0 or more.
         first_epoch: The epoch to start with.
         class_balanced: The same number of images of each class in a batch: see `epoch_order`.
+        views: 2 for batches of ((first, second), labels).
+        neighbours: The nearest training images of each, as positions in `indices`, int [n, k]: the
+            second view is the features of one of them, drawn anew at each step; None for the
+            image's own, which dropout changes.
 
     Returns:
         Batches of features, float32 [batch_size, D], and labels, float32 [batch_size, C]; and the
@@ -114,60 +120,21 @@ def training_feature_batches(
     positions, steps = _training_positions(
         labels[indices], batch_size, epochs, seed, first_epoch, class_balanced
     )
-    batches = _gathered(positions, features, labels, indices)
-    return TrainingBatches(_finished(batches, steps * (epochs - first_epoch)), steps)
 
+    def second_view(step: int, batch: np.ndarray) -> np.ndarray:
+        if neighbours is None:
+            return batch
+        random = np.random.default_rng([seed, step])
+        return neighbours[batch, random.integers(neighbours.shape[1], size=len(batch))]
 
-def two_view_feature_batches(
-    features: Any,
-    labels: np.ndarray,
-    indices: np.ndarray,
-    neighbours: np.ndarray | None,
-    *,
-    batch_size: int,
-    epochs: int,
-    seed: int,
-    first_epoch: int = 0,
-    class_balanced: bool = False,
-) -> TrainingBatches:
-    """As `training_feature_batches`, of two views of each image: ((first, second), labels).
-
-    Args:
-        features: Features of all images, [N, D].
-        labels: Labels of all images, [N, C].
-        indices: The training images, int [n].
-        neighbours: The nearest training images of each, as positions in `indices`, int [n, k]: the
-            second view is the features of one of them, drawn anew at each step; None for the
-            image's own, which dropout changes.
-        batch_size: As there, like all others.
-        epochs: As there.
-        seed: As there; it seeds the draw of neighbours, too.
-        first_epoch: As there.
-        class_balanced: As there.
-    """
-    positions, steps = _training_positions(
-        labels[indices], batch_size, epochs, seed, first_epoch, class_balanced
+    batches = _gathered(
+        positions,
+        features,
+        labels,
+        indices,
+        second_view if views == 2 else None,
+        first_epoch * steps,
     )
-    rows = positions.element_spec.shape[:1]
-
-    def read(step: np.ndarray, batch: np.ndarray) -> tuple[np.ndarray, ...]:
-        other = batch
-        if neighbours is not None:
-            random = np.random.default_rng([seed, int(step)])
-            other = neighbours[batch, random.integers(neighbours.shape[1], size=len(batch))]
-        views = (np.asarray(features[indices[at]], np.float32) for at in (batch, other))
-        return (*views, np.asarray(labels[indices[batch]], np.float32))
-
-    def gather(step: tf.Tensor, batch: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
-        found = tf.numpy_function(read, [step, batch], [tf.float32] * 3)
-        widths = features.shape[1], features.shape[1], labels.shape[1]
-        first, second, targets = (
-            tf.ensure_shape(values, [*rows, width])
-            for values, width in zip(found, widths, strict=True)
-        )
-        return (first, second), targets
-
-    batches = positions.enumerate(first_epoch * steps).map(gather)
     return TrainingBatches(_finished(batches, steps * (epochs - first_epoch)), steps)
 
 
@@ -247,24 +214,33 @@ def _positions_in_order(count: int, batch_size: int) -> tuple[tf.data.Dataset, i
 
 
 def _gathered(
-    positions: tf.data.Dataset, features: Any, labels: np.ndarray, indices: np.ndarray
+    positions: tf.data.Dataset,
+    features: Any,
+    labels: np.ndarray,
+    indices: np.ndarray,
+    second_view: Callable[[int, np.ndarray], np.ndarray] | None = None,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
-    """Batches of rows and their labels; only the rows of a batch are read at a time."""
+    """Batches of rows and their labels; only the rows of a batch are read at a time.
+
+    `second_view` gives, of a step and its positions, those of the second views.
+    """
     rows = positions.element_spec.shape[:1]
 
-    def read(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        at = indices[batch]
-        return np.asarray(features[at], np.float32), np.asarray(labels[at], np.float32)
+    def read(step: np.ndarray, batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        views = [batch] if second_view is None else [batch, second_view(int(step), batch)]
+        found = (np.asarray(features[indices[at]], np.float32) for at in views)
+        return (*found, np.asarray(labels[indices[batch]], np.float32))
 
-    def gather(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        found = tf.numpy_function(read, [batch], [tf.float32, tf.float32])
-        widths = features.shape[1], labels.shape[1]
-        return tuple(
-            tf.ensure_shape(values, [*rows, width])
-            for values, width in zip(found, widths, strict=True)
-        )
+    def gather(step: tf.Tensor, batch: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        count = 2 if second_view is None else 3
+        *views, targets = tf.numpy_function(read, [step, batch], [tf.float32] * count)
+        inputs = tuple(tf.ensure_shape(view, [*rows, features.shape[1]]) for view in views)
+        targets = tf.ensure_shape(targets, [*rows, labels.shape[1]])
+        return (inputs[0] if second_view is None else inputs), targets
 
-    return positions.map(gather)  # one at a time: a reader need not be shared
+    # One at a time: a reader need not be shared.
+    return positions.enumerate(first_step).map(gather)
 
 
 def _read_batches(

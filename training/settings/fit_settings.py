@@ -113,6 +113,11 @@ class FitSettings(
         return self
 
     @property
+    def keeps_neighbours(self) -> bool:
+        """Whether codes are to keep the neighbours of the vectors that they are made of."""
+        return self.dataset == "vectors" or self.method in LABEL_FREE_METHODS
+
+    @property
     def augmentation(self) -> Augmentation:
         """The random changes to training images."""
         return Augmentation(**self.model_dump(include=set(Augmentation.model_fields)))

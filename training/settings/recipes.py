@@ -8,32 +8,17 @@ from keras_hashing.settings import Settings
 
 RecipeName = Literal["shop", "unlabelled", "vectors"]
 
+_HEAD_AND_INDEX = {
+    "frozen": True,
+    "bits": 64,
+    "protocol": "held-out-share",
+    "index_all": True,
+}
+_PHOTOGRAPHS = {"backbone": "efficientnet-lite0", **_HEAD_AND_INDEX}
 RECIPES: dict[str, dict[str, Any]] = {
-    "shop": {
-        "backbone": "efficientnet-lite0",
-        "frozen": True,
-        "method": "orthohash",
-        "instance_method": "ntxent",
-        "bits": 64,
-        "protocol": "held-out-share",
-        "index_all": True,
-    },
-    "unlabelled": {
-        "backbone": "efficientnet-lite0",
-        "frozen": True,
-        "method": "ntxent",
-        "bits": 64,
-        "protocol": "held-out-share",
-        "index_all": True,
-    },
-    "vectors": {
-        "backbone": "none",
-        "frozen": True,
-        "method": "ntxent",
-        "bits": 64,
-        "protocol": "held-out-share",
-        "index_all": True,
-    },
+    "shop": {"method": "orthohash", "instance_method": "ntxent", **_PHOTOGRAPHS},
+    "unlabelled": {"method": "ntxent", **_PHOTOGRAPHS},
+    "vectors": {"method": "ntxent", "backbone": "none", **_HEAD_AND_INDEX},
 }
 
 

@@ -27,7 +27,6 @@ from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
 from training.trainer.early_checks import check_new_run, check_resumed_run
 from training.trainer.evaluate import Evaluation, evaluate
-from training.trainer.frozen_features import reference_vectors
 from training.trainer.preparation import Preparation
 from training.trainer.trainer import Trainer
 
@@ -154,7 +153,7 @@ def _measure(
             split,
             k=settings.k,
             radius=settings.radius,
-            vectors=reference_vectors(settings, prepared.data, folder),
+            vectors=trainer.features if settings.keeps_neighbours else None,
         )
     _warn_of_collapse(evaluation.figures)
     encoder = HashEncoder(

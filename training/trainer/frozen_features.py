@@ -7,7 +7,6 @@ import numpy as np
 
 from keras_hashing.command_line.stages import stage
 from keras_hashing.images.preprocessing import ImagePreprocessing
-from keras_hashing.names import LABEL_FREE_METHODS
 from training.data import ImageDataset, VectorDataset
 from training.data.feature_cache import cached_features
 from training.runs.run_data import RunData
@@ -51,8 +50,8 @@ def reference_vectors(settings: FitSettings, data: RunData, folder: RunFolder) -
     Vectors themselves; of images, the features of a frozen backbone where the method learns without
     labels; else None.
     """
+    if not settings.keeps_neighbours:
+        return None
     if isinstance(data.dataset, VectorDataset):
         return data.dataset.vectors
-    if settings.method not in LABEL_FREE_METHODS:
-        return None
     return frozen_features(settings, *data.images, folder)[1]

@@ -25,7 +25,6 @@ from training.data.pipeline import (
     evaluation_feature_batches,
     training_batches,
     training_feature_batches,
-    two_view_feature_batches,
 )
 from training.data.rows import Rows
 from training.runs.run_folder import RunFolder
@@ -86,12 +85,12 @@ class Trainer:
             "class_balanced": settings.class_balanced,
         }
         if self.features is not None:
-            if not settings.takes_two_views:
-                return training_feature_batches(self.features, labels, train, **options)
-            neighbours = None
+            if settings.takes_two_views:
+                options["views"] = 2
             if settings.view_neighbours:
-                neighbours = nearest_rows(Rows(self.features, train), settings.view_neighbours)
-            return two_view_feature_batches(self.features, labels, train, neighbours, **options)
+                seen = Rows(self.features, train)
+                options["neighbours"] = nearest_rows(seen, settings.view_neighbours)
+            return training_feature_batches(self.features, labels, train, **options)
         images, preprocessing = prepared.data.images
         return training_batches(
             images,

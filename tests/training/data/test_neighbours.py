@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training.data.neighbours import nearest_rows
-from training.data.pipeline import two_view_feature_batches
+from training.data.pipeline import training_feature_batches
 
 RANDOM = np.random.default_rng(0)
 FEATURES = RANDOM.normal(size=(60, 4)).astype(np.float32)
@@ -17,7 +17,9 @@ TRAIN = np.arange(5, 50)
 
 def batches(neighbours: np.ndarray | None, **options: int) -> Iterator[Any]:
     common = {"batch_size": 10, "epochs": 3, "seed": 4} | options
-    found = two_view_feature_batches(FEATURES, LABELS, TRAIN, neighbours, **common)
+    found = training_feature_batches(
+        FEATURES, LABELS, TRAIN, views=2, neighbours=neighbours, **common
+    )
     assert found.steps_per_epoch == 5
     return found.batches.as_numpy_iterator()
 

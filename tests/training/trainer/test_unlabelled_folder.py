@@ -12,7 +12,7 @@ from keras_hashing.retrieval import CodeIndex, neighbour_recall
 from training.backbones import native_size
 from training.cli import app
 from training.data import load_dataset
-from training.runs.run_folder import load_run
+from training.runs.run_folder import RunFolder, load_run
 from training.settings import FitSettings
 from training.trainer.fit import fit
 from training.trainer.frozen_features import frozen_features
@@ -65,7 +65,7 @@ def test_it_is_measured_by_neighbours_and_evaluate_finds_the_same(
     assert run.metrics["map"] is None
     data = run.data()
     place = run.config, data.dataset, data.preprocessing
-    _, features = frozen_features(*place, folder=type("Folder", (), {"path": finished}))  # type: ignore[arg-type]
+    _, features = frozen_features(*place, RunFolder(finished))
     index = CodeIndex.load(run.index_path)
     query, database = data.split.query, data.split.database
     assert data.dataset.ids == list(index.ids)

@@ -71,7 +71,7 @@ def load_vectors(path: str | os.PathLike[str]) -> VectorDataset:
         name="vectors",
         vectors=file.vectors,
         labels=_one_hot(file, names),
-        ids=list(file.ids) if file.ids is not None else list(map(str, range(len(file)))),
+        ids=list(file.names),
         class_names=names,
         part=np.full(len(file), "train"),
     )
