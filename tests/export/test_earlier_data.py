@@ -29,7 +29,9 @@ ARCHIVE = Path(__file__).parents[1] / "fixtures" / "made_by_06f8bd5.tar.xz"
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
+        # Python before 3.11.4, such as Debian 12's, has no filters.
+        archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
+        archive.extractall(folder)
     return folder
 
 
