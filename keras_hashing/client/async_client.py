@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_hashing.client.calls import AsyncTransport, Model, ModelMetadata
-from keras_hashing.client.client import Headers, TransportName, check_transport, metadata_pairs
+from keras_hashing.client.calls import ModelMetadata
+from keras_hashing.client.client import ClientBase
 from keras_hashing.client.errors import ServingError
-from keras_hashing.client.grpc_transport import AsyncGrpcTransport, Credentials
-from keras_hashing.client.operations import Neighbours, Operations, Pause, Settings, Steps, T
+from keras_hashing.client.grpc_transport import AsyncGrpcTransport
+from keras_hashing.client.operations import Neighbours, Pause, Steps, T
 from keras_hashing.client.rest_transport import AsyncRestTransport
 from keras_hashing.client.rows import Images
-from keras_hashing.encoder.card import LARGEST_REQUEST, Card
+from keras_hashing.encoder.card import Card
 
 
-class AsyncClient:
+class AsyncClient(ClientBase):
     """`Client` for programs with an event loop: the same methods, each to be awaited.
 
     Make it where the loop runs. The requests of one call go one after another; calls may run side
@@ -35,42 +33,7 @@ class AsyncClient:
     ...     ids, distances = await client.search(["coat.png"], k=5)
     """
 
-    def __init__(
-        self,
-        target: str,
-        model: str,
-        version: int | None = None,
-        label: str | None = None,
-        *,
-        transport: TransportName = "grpc",
-        deadline: float = 30.0,
-        retries: int = 4,
-        credentials: Credentials = None,
-        metadata: Headers = (),
-        max_message_bytes: int = 4 * 2**20,
-        max_batch_size: int = LARGEST_REQUEST,
-        fingerprint: str | None = None,
-        model_folder: str | os.PathLike[str] | None = None,
-    ) -> None:
-        self._operations = Operations(
-            Settings(
-                Model(model, version, label),
-                deadline,
-                retries,
-                max_message_bytes,
-                max_batch_size,
-                fingerprint,
-                None if model_folder is None else Path(model_folder),
-            )
-        )
-        self._transport: AsyncTransport
-        check_transport(transport)
-        if transport == "grpc":
-            self._transport = AsyncGrpcTransport(
-                target, credentials, metadata_pairs(metadata), max_message_bytes
-            )
-        else:
-            self._transport = AsyncRestTransport(target, credentials, metadata_pairs(metadata))
+    _transports: ClassVar = {"grpc": AsyncGrpcTransport, "rest": AsyncRestTransport}
 
     async def encode(self, images: Images) -> NDArray[np.uint8]:
         """Encodes images; see `Client.encode`."""

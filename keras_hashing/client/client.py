@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_hashing.client.calls import Model, ModelMetadata, Transport
+from keras_hashing.client.calls import Model, ModelMetadata
 from keras_hashing.client.errors import ServingError
-from keras_hashing.client.grpc_transport import Credentials, GrpcTransport, Metadata
+from keras_hashing.client.grpc_transport import Credentials, GrpcTransport
 from keras_hashing.client.operations import Neighbours, Operations, Pause, Settings, Steps, T
 from keras_hashing.client.rest_transport import RestTransport
 from keras_hashing.client.rows import Images
@@ -24,7 +24,52 @@ TransportName = Literal["grpc", "rest"]
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
-class Client:
+class ClientBase:
+    """What `Client` and `AsyncClient` are made with."""
+
+    _transports: ClassVar[dict[str, Any]]
+
+    def __init__(
+        self,
+        target: str,
+        model: str,
+        version: int | None = None,
+        label: str | None = None,
+        *,
+        transport: TransportName = "grpc",
+        deadline: float = 30.0,
+        retries: int = 4,
+        credentials: Credentials = None,
+        metadata: Headers = (),
+        max_message_bytes: int = 4 * 2**20,
+        max_batch_size: int = LARGEST_REQUEST,
+        fingerprint: str | None = None,
+        model_folder: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._operations = Operations(
+            Settings(
+                Model(model, version, label),
+                deadline,
+                retries,
+                max_message_bytes,
+                max_batch_size,
+                fingerprint,
+                None if model_folder is None else Path(model_folder),
+            )
+        )
+        if transport not in self._transports:
+            raise ValueError(f"`transport` must be 'grpc' or 'rest'. Received: {transport!r}")
+        pairs = metadata.items() if isinstance(metadata, Mapping) else metadata
+        limits = {"max_message_bytes": max_message_bytes} if transport == "grpc" else {}
+        self._transport = self._transports[transport](
+            target,
+            credentials,
+            [(name.lower(), value) for name, value in pairs],  # lower case, as gRPC wants them
+            **limits,
+        )
+
+
+class Client(ClientBase):
     """Codes and searches from a model that TensorFlow Serving serves.
 
     Requests are cut so that neither they nor their answers are above `max_message_bytes`, and
@@ -68,42 +113,7 @@ class Client:
     ...     ids, distances = client.search(codes, k=5)
     """
 
-    def __init__(
-        self,
-        target: str,
-        model: str,
-        version: int | None = None,
-        label: str | None = None,
-        *,
-        transport: TransportName = "grpc",
-        deadline: float = 30.0,
-        retries: int = 4,
-        credentials: Credentials = None,
-        metadata: Headers = (),
-        max_message_bytes: int = 4 * 2**20,
-        max_batch_size: int = LARGEST_REQUEST,
-        fingerprint: str | None = None,
-        model_folder: str | os.PathLike[str] | None = None,
-    ) -> None:
-        self._operations = Operations(
-            Settings(
-                Model(model, version, label),
-                deadline,
-                retries,
-                max_message_bytes,
-                max_batch_size,
-                fingerprint,
-                None if model_folder is None else Path(model_folder),
-            )
-        )
-        self._transport: Transport
-        check_transport(transport)
-        if transport == "grpc":
-            self._transport = GrpcTransport(
-                target, credentials, metadata_pairs(metadata), max_message_bytes
-            )
-        else:
-            self._transport = RestTransport(target, credentials, metadata_pairs(metadata))
+    _transports: ClassVar = {"grpc": GrpcTransport, "rest": RestTransport}
 
     def encode(self, images: Images) -> NDArray[np.uint8]:
         """Encodes images.
@@ -228,15 +238,3 @@ class Client:
                 answer = self._transport.perform(step.call, step.timeout)
             except ServingError as error:
                 failure = error
-
-
-def check_transport(transport: str) -> None:
-    """Raises `ValueError` unless there is such a transport."""
-    if transport not in ("grpc", "rest"):
-        raise ValueError(f"`transport` must be 'grpc' or 'rest'. Received: {transport!r}")
-
-
-def metadata_pairs(metadata: Headers) -> Metadata:
-    """Returns pairs with names in lower case, as gRPC wants them."""
-    pairs = metadata.items() if isinstance(metadata, Mapping) else metadata
-    return [(name.lower(), value) for name, value in pairs]
