@@ -16,8 +16,8 @@ import numpy as np
 
 from benchmarks.on_frozen_features import BITS, Benchmark, Results, values
 from keras_hashing.names import METHODS
+from training.compare.comparison_report.statistics import Summary
 from training.compare.grid_run import GridRun
-from training.compare.report.statistics import Summary
 from training.compare.workers.frozen_data import FrozenData
 
 CODES = ("quantization_error", "bit_balance", "bit_correlation")

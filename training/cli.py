@@ -146,13 +146,13 @@ def evaluate(
         about = {name: loaded.metrics[name] for name in ("dataset", "protocol", "protocol_options")}
         metrics = {**about, "fingerprint": loaded.encoder.fingerprint, **evaluation.figures}
         if report:
-            from training.report.run_report import write_report
+            from training.run_report.run_report import write_report
 
             path, facts = RunFolder(run).report, dict(_rows(metrics))
             with stage("Writing the report"):
                 write_report(path, f"Run {run}", facts, evaluation, data)
         if projector:
-            from training.report.projector import write_projector
+            from training.run_report.projector import write_projector
 
             with stage("Writing what the projector shows"):
                 write_projector(RunFolder(run).logs, evaluation, data)

@@ -129,7 +129,7 @@ def report(
 
 
 def _report(output: Path) -> None:
-    from training.compare.report.report import write_report
+    from training.compare.comparison_report.report import write_report
 
     print(f"Report: {write_report(output)}")
 

@@ -23,7 +23,7 @@ class ComparisonFolder:
         results.jsonl    a line per run of the grid
         tuning.jsonl     a line per run of the tuning
         choices.json     weight and place by method and quantization, once tuning has ended
-        arrays/          curves, histograms and bit statistics, a file per run
+        arrays/          curves, histograms, bit statistics, nearest of queries: a file per run
         report/          tables, figures and page
         work/            what the workers read; may be deleted
         runs/            of fine-tuned runs that have no result yet: their checkpoints

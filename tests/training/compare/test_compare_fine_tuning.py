@@ -16,11 +16,11 @@ from training.callbacks.history_log import read_history
 from training.cli import app
 from training.compare.comparison import Comparison, default_workers
 from training.compare.comparison_folder import run_folder
+from training.compare.comparison_report.report import commands_of, write_report
+from training.compare.comparison_report.results import ComparisonResults
 from training.compare.grid import Grid
 from training.compare.grid_run import GridRun
 from training.compare.recipe import FineTuning, Recipe, digest_of
-from training.compare.report.report import commands_of, write_report
-from training.compare.report.results import ComparisonResults
 from training.compare.workers import fine_tuner
 from training.compare.workers.digest_of_code import digest_of_code
 from training.compare.workers.fine_tuner import FineTuner, fit_settings

@@ -13,12 +13,12 @@ from scipy import stats
 
 from keras_hashing.retrieval.figures import FIGURES
 from training.compare.comparison_folder import ComparisonFolder
+from training.compare.comparison_report.report import about, commands_of, write_report
+from training.compare.comparison_report.results import ComparisonResults
+from training.compare.comparison_report.statistics import Summary, differences, overall, values_of
+from training.compare.comparison_report.tables import map_table, settings_table
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe, digest_of
-from training.compare.report.report import about, commands_of, write_report
-from training.compare.report.results import ComparisonResults
-from training.compare.report.statistics import Summary, differences, overall, values_of
-from training.compare.report.tables import map_table, settings_table
 from training.compare.results_file import ResultsFile
 from training.compare.workers.worker import arrays_name
 

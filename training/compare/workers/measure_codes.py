@@ -8,8 +8,10 @@ from keras_hashing import retrieval
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
 from training.data.split import Split
+from training.pictures.nearest import Nearest
 
 HISTOGRAM_EDGES = np.linspace(-4, 4, 81)
+_SHOWN = 200  # queries that the report may show, and the first of each class
 
 
 def line_of(
@@ -69,6 +71,7 @@ def measure_codes(
         # Both held-out parts search in each other: twice the queries for the choice.
         back = retrieval.mean_average_precision(packed[1], truth[1], packed[0], truth[0])
         figures["map"] = (found.map + back) / 2
+    nearest = Nearest.of(*packed, split, labels, _SHOWN)
     inside = np.clip(database, HISTOGRAM_EDGES[0], HISTOGRAM_EDGES[-1])
     signs = np.where(database > 0, 1.0, -1.0).astype(np.float32)
     centred = signs - signs.mean(axis=0)
@@ -79,6 +82,9 @@ def measure_codes(
         "recall": found.curve.recall.astype(np.float32),
         "histogram": np.histogram(inside, HISTOGRAM_EDGES)[0].astype(np.int64),
         "histogram_edges": HISTOGRAM_EDGES,
+        "queries": nearest.queries.astype(np.int32),
+        "found": nearest.found.astype(np.int32),
+        "distances": nearest.distances.astype(np.int16),
         "bit_mean": signs.mean(axis=0),
         "bit_correlation": (centred.T @ centred / len(signs) / np.outer(spread, spread)).astype(
             np.float16

@@ -14,9 +14,9 @@ from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.retrieval import hamming_distance, pack_codes, unpack_codes
 from training.data import ImageDataset
 from training.data.split import Split
-from training.report import projector
-from training.report.drawings import drawings
-from training.report.run_report import write_report
+from training.run_report import projector
+from training.run_report.drawings import drawings
+from training.run_report.run_report import write_report
 from training.runs.run_data import RunData
 from training.trainer.evaluate import Evaluation, evaluate
 

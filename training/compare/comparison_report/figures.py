@@ -4,38 +4,32 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 
-from training.compare.report.results import ComparisonResults
-from training.compare.report.statistics import Summary
+from training.compare.comparison_report.results import ComparisonResults
+from training.compare.comparison_report.statistics import Summary
+from training.pictures.drawing_style import (
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    SKY,
+    STYLE,
+)
 
-# Okabe & Ito's palette: told apart by colour-blind readers too.
 COLOURS = {
-    "none": "#7f7f7f",
-    "native": "#E69F00",
-    "sign": "#009E73",
-    "hswd": "#0072B2",
-    "hswd-pairs": "#56B4E9",
-    "swd": "#CC79A7",
-    "ot": "#D55E00",
+    "none": GREY,
+    "native": AMBER,
+    "sign": GREEN,
+    "hswd": BLUE,
+    "hswd-pairs": SKY,
+    "swd": PINK,
+    "ot": ORANGE,
 }
 _COLUMNS = 4
-STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "savefig.dpi": 130,
-    "figure.constrained_layout.use": True,
-}
 
 
 def write_figures(results: ComparisonResults, folder: Path) -> dict[str, Path]:

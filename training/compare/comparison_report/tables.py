@@ -11,9 +11,9 @@ import numpy as np
 
 from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.retrieval.figures import FIGURES
+from training.compare.comparison_report.results import ComparisonResults
+from training.compare.comparison_report.statistics import Overall, Summary, overall
 from training.compare.grid import TUNED_GROWTHS, TUNING_BITS, Choice
-from training.compare.report.results import ComparisonResults
-from training.compare.report.statistics import Overall, Summary, overall
 
 _DIGITS = 3  # at most
 

@@ -11,18 +11,18 @@ from pydantic import BaseModel
 from keras_hashing import methods
 from keras_hashing.files.atomic_write import write_text
 from training.backbones import UNTRAINED
-from training.compare.grid import TUNED_WEIGHTS
-from training.compare.recipe import FineTuning
-from training.compare.report.figures import write_figures
-from training.compare.report.results import ComparisonResults
-from training.compare.report.statistics import overall
-from training.compare.report.tables import (
+from training.compare.comparison_report.figures import write_figures
+from training.compare.comparison_report.results import ComparisonResults
+from training.compare.comparison_report.statistics import overall
+from training.compare.comparison_report.tables import (
     Table,
     report_tables,
     signed,
     write_cells,
     write_differences,
 )
+from training.compare.grid import TUNED_WEIGHTS
+from training.compare.recipe import FineTuning
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 

@@ -10,6 +10,13 @@ import numpy as np
 
 from keras_hashing.retrieval.figures import FIGURES
 from training.compare.comparison_folder import ComparisonFolder
+from training.compare.comparison_report.statistics import (
+    Cell,
+    Difference,
+    Values,
+    differences,
+    values_of,
+)
 from training.compare.grid import (
     QUANTIZATIONS,
     Choice,
@@ -19,7 +26,6 @@ from training.compare.grid import (
 )
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe, digest_of
-from training.compare.report.statistics import Cell, Difference, Values, differences, values_of
 from training.compare.results_file import ResultsFile
 from training.compare.workers.worker import arrays_name
 

@@ -1,6 +1,5 @@
 """The drawings of a run's report."""
 
-import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,11 +9,10 @@ import numpy as np
 from keras_hashing.retrieval import unpack_codes
 from keras_hashing.retrieval.distance_histogram import distance_histogram
 from keras_hashing.retrieval.retrieval_inputs import RetrievalInputs
-from training.compare.report.figures import COLOURS, STYLE
+from training.pictures.drawing_style import BLUE, GREY, ORANGE, STYLE, as_png
 from training.trainer.evaluate import Evaluation
 
 _ROWS = 20_000  # codes that the statistics of bits are taken from
-_BLUE, _ORANGE, _GREY = COLOURS["hswd"], COLOURS["ot"], COLOURS["none"]
 
 
 def drawings(
@@ -63,10 +61,7 @@ def _drawn(draw: Callable[[Any], None], caption: str) -> tuple[bytes, str]:
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(6.4, 3.2))
         draw(axes)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-        plt.close(figure)
-    return buffer.getvalue(), caption
+        return as_png(figure), caption
 
 
 def _distances(
@@ -80,7 +75,7 @@ def _distances(
     bits = evaluation.figures["bits"]
     similar = counts.relevant.sum(axis=0)
     dissimilar = counts.items.sum(axis=0) - similar
-    for pairs, name, colour in ((similar, "similar", _BLUE), (dissimilar, "dissimilar", _ORANGE)):
+    for pairs, name, colour in ((similar, "similar", BLUE), (dissimilar, "dissimilar", ORANGE)):
         share = pairs[: bits + 1] / max(pairs.sum(), 1)
         axes.step(range(bits + 1), share, where="mid", color=colour, label=name)
         axes.fill_between(range(bits + 1), share, step="mid", color=colour, alpha=0.25)
@@ -89,8 +84,8 @@ def _distances(
 
 
 def _precision_recall(axes: Any, curve: dict[str, list[float]]) -> None:
-    axes.plot(curve["radius"], curve["precision"], color=_BLUE, label="precision")
-    axes.plot(curve["radius"], curve["recall"], color=_ORANGE, label="recall")
+    axes.plot(curve["radius"], curve["precision"], color=BLUE, label="precision")
+    axes.plot(curve["radius"], curve["recall"], color=ORANGE, label="recall")
     axes.set(xlabel="Hamming radius", ylim=(0, 1.02))
     axes.legend()
 
@@ -98,15 +93,15 @@ def _precision_recall(axes: Any, curve: dict[str, list[float]]) -> None:
 def _continuous(axes: Any, sample: np.ndarray) -> None:
     low, high = np.percentile(sample, (0.1, 99.9))
     widest = max(1.2, abs(low), abs(high))
-    axes.hist(sample.ravel(), bins=np.linspace(-widest, widest, 101), density=True, color=_BLUE)
+    axes.hist(sample.ravel(), bins=np.linspace(-widest, widest, 101), density=True, color=BLUE)
     for sign in (-1, 1):
-        axes.axvline(sign, color=_GREY, linestyle="--", linewidth=1)
+        axes.axvline(sign, color=GREY, linestyle="--", linewidth=1)
     axes.set(xlabel="continuous code", ylabel="density")
 
 
 def _balance(axes: Any, bits: np.ndarray) -> None:
-    axes.bar(range(bits.shape[1]), (bits > 0).mean(axis=0), width=0.9, color=_BLUE)
-    axes.axhline(0.5, color=_GREY, linestyle="--", linewidth=1)
+    axes.bar(range(bits.shape[1]), (bits > 0).mean(axis=0), width=0.9, color=BLUE)
+    axes.axhline(0.5, color=GREY, linestyle="--", linewidth=1)
     axes.set(xlabel="bit", ylabel="share of 1", ylim=(0, 1))
     axes.grid(axis="x", visible=False)
 
