@@ -30,10 +30,13 @@ def small_cnn(shape: tuple[int, int, int], weights: str | None = None) -> keras.
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
     size = min(shape[:2])
     for stage, width in enumerate(_WIDTHS):
-        for _ in range(1 if stage == 0 else 2):
-            x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
-            x = keras.layers.BatchNormalization(momentum=0.9)(x)
-            x = keras.layers.ReLU()(x)
+        for number in range(1 if stage == 0 else 2):
+            name = f"stage{stage}_{number}"
+            x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"{name}_conv")(
+                x
+            )
+            x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+            x = keras.layers.ReLU(name=f"{name}_relu")(x)
         if size // 2 < _SMALLEST_MAP or stage == len(_WIDTHS) - 1:
             break
         x = keras.layers.MaxPooling2D()(x)

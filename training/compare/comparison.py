@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_hashing.command_line.stages import stage
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from training.backbones import make_backbone, native_size
+from training.backbones.cut import cut_network
 from training.compare.comparison_folder import ComparisonFolder
 from training.compare.finish_runs import finish_runs
 from training.compare.grid import (
@@ -34,7 +35,7 @@ from training.data.feature_cache import cached_features, features_key
 from training.data.protocols import make_split
 from training.data.sources.image_probe import list_skipped
 from training.data.split import Split
-from training.settings import Augmentation, DataSettings
+from training.settings import DataSettings
 
 
 class Comparison:
@@ -80,6 +81,8 @@ class Comparison:
                 self._prepare_features(dataset, preprocessing, backbone, splits, features_dir)
             else:
                 _check_augmentation(recipe.fine_tuning, preprocessing)
+                if recipe.fine_tuning.train_from is not None:
+                    cut_network(backbone, recipe.fine_tuning.train_from)  # refuses a wrong name
                 width = int(backbone.output_shape[-1])
                 shape = list(preprocessing.shape)
                 self._keep_settings({"images_shape": shape, "width": width}, dataset)
@@ -172,9 +175,8 @@ class Comparison:
 
 def _check_augmentation(options: FineTuning, preprocessing: ImagePreprocessing) -> None:
     """Refuses, before the first run, what does not fit the images; see `augment`."""
-    augmentation = Augmentation(**options.model_dump(include=set(Augmentation.model_fields)))
     images = tf.zeros((1, *preprocessing.shape), tf.uint8)
-    augment(images, tf.constant([0, 0]), augmentation)
+    augment(images, tf.constant([0, 0]), options.augmentation)
 
 
 def best_choices(

@@ -26,7 +26,8 @@ class ComparisonFolder:
         arrays/          curves, histograms, bit statistics, nearest of queries: a file per run
         report/          tables, figures and page
         work/            what the workers read; may be deleted
-        runs/            of fine-tuned runs that have no result yet: their checkpoints
+        runs/            of fine-tuned runs that have no result yet: their checkpoints; features
+                         of frozen first stages
 
     Args:
         path: The folder.

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -16,18 +16,31 @@ from training.settings import (
     SplitSettings,
     TrainingSettings,
 )
+from training.settings.augmentation import check_unchanged
 
 Mode = Literal["frozen", "fine-tuned"]
 
 
 class FineTuning(Augmentation):
-    """What only a comparison has that trains the whole backbone: settings of `fit`."""
+    """What only a comparison has that trains the backbone or its last stages: settings of `fit`."""
 
     model_config = ConfigDict(title="With --fine-tune, as in `fit`")
 
+    train_from: str | None = field_of(ModelSettings, "train_from")
     backbone_rate: float = field_of(TrainingSettings, "backbone_rate")
     weight_decay: float = field_of(TrainingSettings, "weight_decay")
     average_weights: float = field_of(TrainingSettings, "average_weights")
+
+    @model_validator(mode="after")
+    def _frozen_stages_see_images_once(self) -> Self:
+        if self.train_from is not None:
+            check_unchanged("train_from", self.augmentation)
+        return self
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """The random changes to training images."""
+        return Augmentation(**self.model_dump(include=set(Augmentation.model_fields)))
 
 
 class Recipe(SplitSettings):
@@ -36,7 +49,8 @@ class Recipe(SplitSettings):
     The defaults are the reference recipe of the project: standardised features of a frozen
     backbone, dropout on them, a head of one hidden layer with ReLU, Adam with cosine decay. With
     `fine_tuning` a run is trained as `training.trainer.fit` does it: the whole backbone on
-    augmented images, AdamW with warm-up and cosine decay.
+    augmented images, or its last stages on what the first ones gave once, AdamW with warm-up and
+    cosine decay.
     """
 
     model_config = ConfigDict(title="Recipe")
@@ -81,6 +95,8 @@ class Recipe(SplitSettings):
         values = dump(self)
         if self.fine_tuning is None:
             values.pop("fine_tuning", None)
+        elif self.fine_tuning.train_from is None:
+            values["fine_tuning"].pop("train_from", None)
         for name in ("train_classes", "query_share"):
             if values.get(name) is None:
                 values.pop(name, None)

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone, computed once and kept on disk."""
+"""Features of a frozen backbone, or of its first stages, computed once and kept on disk."""
 
 import hashlib
 import json
@@ -50,7 +50,7 @@ def cached_features(
         dtype: "float16" or "float32", in which features are kept.
 
     Returns:
-        Features, [N, D], mapped from disk, read-only.
+        Features, [N, D], or feature maps, [N, h, w, D], mapped from disk, read-only.
 
     Raises:
         ValueError: when features are not finite or do not fit `dtype`.
@@ -61,7 +61,7 @@ def cached_features(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     key = features_key(dataset, preprocessing, backbone, dtype)
-    shape = (len(dataset), int(backbone.output_shape[-1]))
+    shape = (len(dataset), *backbone.output_shape[1:])
     with file_lock(folder / f"{key}.lock"):
         path = folder / f"{key}.npy"
         found = _read(path, shape, dtype)
@@ -109,7 +109,7 @@ def features_key(
     return digest.hexdigest()[:16]
 
 
-def _read(path: Path, shape: tuple[int, int], dtype: str) -> np.ndarray | None:
+def _read(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray | None:
     """The features if the file is there and sound."""
     try:
         expected = json.loads(_seal(path).read_text())
@@ -128,8 +128,8 @@ def _seal(path: Path) -> Path:
 
 def _digest(features: np.ndarray) -> str:
     digest = hashlib.sha256()
-    for start in range(0, len(features), 4096):
-        digest.update(np.ascontiguousarray(features[start : start + 4096]).tobytes())
+    for start in range(0, len(features), 512):
+        digest.update(np.ascontiguousarray(features[start : start + 512]).tobytes())
     return digest.hexdigest()
 
 
@@ -138,7 +138,7 @@ def _compute(
     preprocessing: ImagePreprocessing,
     backbone: keras.Model,
     path: Path,
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     dtype: str,
 ) -> None:
     partial, marker = path.with_suffix(".partial.npy"), path.with_suffix(".partial.json")
@@ -176,7 +176,7 @@ def _compute(
     marker.unlink(missing_ok=True)
 
 
-def _rows_done(partial: Path, marker: Path, shape: tuple[int, int], dtype: str) -> int:
+def _rows_done(partial: Path, marker: Path, shape: tuple[int, ...], dtype: str) -> int:
     """How many rows of an interrupted computation can be kept."""
     try:
         rows = json.loads(marker.read_text())["rows"]

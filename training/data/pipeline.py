@@ -97,7 +97,8 @@ def training_feature_batches(
     """As `training_batches`, of features in place of images, in the same order.
 
     Args:
-        features: Features of all images, [N, D], with rows by integers; they may be memory-mapped.
+        features: Features or feature maps of all images, [N, …], with rows by integers; they may
+            be memory-mapped.
         labels: Labels of all images, [N, C].
         indices: The training images, int [n].
         batch_size: Images in a batch; see `epoch_order`.
@@ -111,7 +112,7 @@ def training_feature_batches(
             image's own, which dropout changes.
 
     Returns:
-        Batches of features, float32 [batch_size, D], and labels, float32 [batch_size, C]; and the
+        Batches of features, float32 [batch_size, …], and labels, float32 [batch_size, C]; and the
         number of them in an epoch.
 
     Raises:
@@ -170,7 +171,7 @@ def evaluation_batches(
 def evaluation_feature_batches(
     features: Any, labels: np.ndarray, indices: np.ndarray, batch_size: int
 ) -> tf.data.Dataset:
-    """As `evaluation_batches`, of features [N, D] at `indices` in place of images."""
+    """As `evaluation_batches`, of features [N, …] at `indices` in place of images."""
     positions, count = _positions_in_order(len(indices), batch_size)
     return _finished(_gathered(positions, features, labels, indices), count)
 
@@ -235,7 +236,7 @@ def _gathered(
     def gather(step: tf.Tensor, batch: tf.Tensor) -> tuple[Any, tf.Tensor]:
         count = 2 if second_view is None else 3
         *views, targets = tf.numpy_function(read, [step, batch], [tf.float32] * count)
-        inputs = tuple(tf.ensure_shape(view, [*rows, features.shape[1]]) for view in views)
+        inputs = tuple(tf.ensure_shape(view, [*rows, *features.shape[1:]]) for view in views)
         targets = tf.ensure_shape(targets, [*rows, labels.shape[1]])
         return (inputs[0] if second_view is None else inputs), targets
 

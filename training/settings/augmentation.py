@@ -48,3 +48,12 @@ class Augmentation(Settings):
     def changes_images(self) -> bool:
         """Whether anything is on."""
         return self != Augmentation()
+
+
+def check_unchanged(option: str, augmentation: Augmentation) -> None:
+    """Refuses augmentation beside an option that computes the features of each image once."""
+    if augmentation.changes_images:
+        raise ValueError(
+            f"`{option}` computes the features of each image once, so training images cannot be "
+            f"changed at random. Received: {augmentation!r}"
+        )

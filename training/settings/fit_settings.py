@@ -6,7 +6,7 @@ from pydantic import model_validator
 
 from keras_hashing.names import LABEL_FREE_METHODS, quoted
 from training.data.protocols import MAP_AT
-from training.settings.augmentation import Augmentation
+from training.settings.augmentation import Augmentation, check_unchanged
 from training.settings.data import DataSettings, is_unlabelled
 from training.settings.measuring import MeasuringSettings
 from training.settings.model import ModelSettings
@@ -52,16 +52,19 @@ class FitSettings(
             raise ValueError(
                 f"`radius` must be at most `bits`. Received: radius={self.radius}, bits={self.bits}"
             )
-        if not self.frozen and self.feature_cache is not None:
+        if self.frozen and self.train_from is not None:
             raise ValueError(
-                "`feature_cache` keeps the features of a frozen backbone: add --frozen. "
-                f"Received: feature_cache={self.feature_cache!r}"
+                "`train_from` trains the last stages of the backbone, and `frozen` none of them: "
+                f"leave one out. Received: frozen=True, train_from={self.train_from!r}"
             )
-        if self.frozen and self.augmentation.changes_images:
+        once = "frozen" if self.frozen else "train_from" if self.train_from is not None else None
+        if once is None and self.feature_cache is not None:
             raise ValueError(
-                "`frozen` computes the features of each image once, so training images cannot be "
-                f"changed at random. Received: {self.augmentation!r}"
+                "`feature_cache` keeps the features of a frozen backbone, or of its first stages: "
+                f"add --frozen or --train-from. Received: feature_cache={self.feature_cache!r}"
             )
+        if once is not None:
+            check_unchanged(once, self.augmentation)
         if self.frozen and self.backbone_rate != 1:
             raise ValueError(
                 "`frozen` leaves the backbone as it is: it has no learning rate. "

@@ -65,10 +65,16 @@ class ModelSettings(Settings):
         description="Do not train the backbone. Its features are computed once, standardised and "
         "kept on disk, and an epoch takes seconds.",
     )
+    train_from: str | None = Field(
+        default=None,
+        description="Train the backbone from this stage on only, such as 'block11' of "
+        "EfficientNet-Lite0. What enters it is computed once and kept on disk, so training images "
+        "are not changed at random. A wrong name lists the right ones.",
+    )
     feature_cache: str | None = Field(
         default=None,
-        description="With --frozen: folder for the features; runs may share it. (default: "
-        "'features' next to the run's folder)",
+        description="With --frozen or --train-from: folder for the features; runs may share it. "
+        "(default: 'features' next to the run's folder)",
     )
     hidden: int = Field(
         default=0,

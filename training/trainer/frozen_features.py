@@ -1,4 +1,4 @@
-"""The features that a run with a frozen backbone works on."""
+"""What a run works on whose backbone, or whose first stages, are frozen."""
 
 from typing import Any
 
@@ -7,11 +7,13 @@ import numpy as np
 
 from keras_hashing.command_line.stages import stage
 from keras_hashing.images.preprocessing import ImagePreprocessing
+from training.backbones.cut import cut_network
 from training.data import ImageDataset, VectorDataset
 from training.data.feature_cache import cached_features
 from training.runs.run_data import RunData
 from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
+from training.trainer.feature_network import with_hidden_layer
 from training.trainer.model import new_backbone
 
 
@@ -37,11 +39,51 @@ def frozen_features(
     with stage("Building the backbone"):
         backbone = new_backbone(settings, preprocessing.shape, dropout=0.0)
         backbone.trainable = False
+    return backbone, _kept(settings, dataset, preprocessing, backbone, folder, verbose)
+
+
+def frozen_stages(
+    settings: FitSettings,
+    dataset: ImageDataset,
+    preprocessing: ImagePreprocessing,
+    folder: RunFolder,
+    verbose: int = 0,
+) -> tuple[keras.Model, keras.Model, np.ndarray]:
+    """The backbone of a run, its last stages, and what the frozen ones before give for all images.
+
+    That is kept as float32, so that training is what it would be with the whole network; half
+    precision would round it to 11 bits.
+
+    Args:
+        settings: The run's settings; `train_from` names the stage.
+        dataset, preprocessing, folder, verbose: As in `frozen_features`.
+
+    Returns:
+        The whole backbone, its part that trains (they share layers), and the input of that part,
+        float32 [N, …], mapped from disk.
+
+    Raises:
+        ValueError: as `cut_network`.
+    """
+    assert settings.train_from is not None
+    with stage("Building the backbone"):
+        backbone = with_hidden_layer(
+            new_backbone(settings, preprocessing.shape, settings.dropout), settings.hidden
+        )
+        front, trained = cut_network(backbone, settings.train_from)
+    return backbone, trained, _kept(settings, dataset, preprocessing, front, folder, verbose)
+
+
+def _kept(
+    settings: FitSettings,
+    dataset: ImageDataset,
+    preprocessing: ImagePreprocessing,
+    network: keras.Model,
+    folder: RunFolder,
+    verbose: int,
+) -> np.ndarray:
     cache = settings.feature_cache or folder.path.parent / "features"
-    features = cached_features(
-        dataset, preprocessing, backbone, cache, verbose=verbose, dtype="float32"
-    )
-    return backbone, features
+    return cached_features(dataset, preprocessing, network, cache, verbose=verbose, dtype="float32")
 
 
 def reference_vectors(settings: FitSettings, data: RunData, folder: RunFolder) -> Any:

@@ -39,25 +39,28 @@ def new_model(
     steps_per_epoch: int,
     features: Any = None,
     unit_length: bool = False,
+    backbone: keras.Model | None = None,
 ) -> HashingModel:
     """The compiled model at its first step.
 
     Args:
         settings: The run's settings.
-        shape: (height, width, channels) of the images; None with `features`.
+        shape: (height, width, channels) of the images; None with `features` or `backbone`.
         num_classes: The number of classes.
         steps_per_epoch: Batches in an epoch, for the schedule of the learning rate.
         features: Of a frozen backbone: features of the training images, [n, D], or vectors. The
             model is then one of features.
         unit_length: Whether features are divided by their length first.
+        backbone: The network before the hash head, where there is one already.
     """
-    if shape is not None and features is None:
+    if shape is not None:
         backbone = new_backbone(settings, shape, settings.dropout)
     with _dtype_policy(settings.precision):
-        if features is None:
-            backbone = with_hidden_layer(backbone, settings.hidden)
-        else:
+        if shape is None:
             keras.utils.set_random_seed(settings.seed)
+        else:
+            backbone = with_hidden_layer(backbone, settings.hidden)
+        if backbone is None:
             backbone = feature_network(features, settings.dropout, settings.hidden, unit_length)
         method = new_method(settings, num_classes)
         model = _hashing_model(settings, backbone, method, _new_head(settings, method))
@@ -69,11 +72,9 @@ def new_model(
 
 
 def model_of_images(
-    settings: FitSettings, frozen_backbone: keras.Model, model: HashingModel
+    settings: FitSettings, backbone: keras.Model, model: HashingModel
 ) -> HashingModel:
-    """A model of features behind the frozen backbone that gave them; head and method are shared."""
-    features = model.backbone(frozen_backbone.output)
-    backbone = keras.Model(frozen_backbone.input, features, name=frozen_backbone.name)
+    """A model with another backbone; head and method are shared."""
     with _dtype_policy(settings.precision):
         return _hashing_model(settings, backbone, model.method, model.head)
 

@@ -68,12 +68,13 @@ class Preparation:
 
 
 def warn_of_random_features(settings: FitSettings) -> None:
-    """Warns where a frozen backbone keeps random weights."""
+    """Warns where a frozen backbone, or its first stages, keep random weights."""
     untrained = settings.backbone in UNTRAINED and settings.weights is None
-    if settings.frozen and (untrained or settings.weights == "none"):
+    option = "frozen" if settings.frozen else "train_from" if settings.train_from else None
+    if option is not None and (untrained or settings.weights == "none"):
         warnings.warn(
-            f"`frozen` keeps the random weights of the backbone {settings.backbone!r}: its "
-            "features know nothing of images. Leave out --frozen, use a pretrained backbone such "
-            "as efficientnet-lite0, or give a finished run with --weights",
+            f"`{option}` keeps the random weights of the backbone {settings.backbone!r}: its "
+            f"features know nothing of images. Leave out --{option.replace('_', '-')}, use a "
+            "pretrained backbone such as efficientnet-lite0, or give a finished run with --weights",
             stacklevel=4,
         )

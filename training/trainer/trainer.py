@@ -28,7 +28,7 @@ from training.data.pipeline import (
 )
 from training.data.rows import Rows
 from training.runs.run_folder import RunFolder
-from training.trainer.frozen_features import frozen_features
+from training.trainer.frozen_features import frozen_features, frozen_stages
 from training.trainer.model import model_of_images, new_model
 from training.trainer.preparation import Preparation
 
@@ -36,8 +36,9 @@ from training.trainer.preparation import Preparation
 class Trainer:
     """The model and the batches of the epochs that are left.
 
-    With a frozen backbone `model` is trained on features, and `whole_model` on images holds the
-    same head and method behind the backbone; otherwise they are one.
+    With a frozen backbone, or first stages that are, `model` is trained on what these give, and
+    `whole_model` on images holds the same head and method behind the backbone; otherwise they are
+    one.
 
     Args:
         prepared: What to train, and on what.
@@ -60,11 +61,16 @@ class Trainer:
         self.settings = settings = prepared.settings
         self.first_epoch = 0 if checkpoint is None else checkpoint[1]
         self._backbone: keras.Model | None = None
-        self.features: Any = None  # of all images by a frozen backbone, or vectors, [N, D]
+        self._trained_stages: keras.Model | None = None  # with `train_from`; it shares their layers
+        self.features: Any = None  # of all images by what is frozen, [N, …], or vectors, [N, D]
         if isinstance(prepared.dataset, VectorDataset):
             self.features = prepared.dataset.vectors
         elif settings.frozen:
             self._backbone, self.features = frozen_features(
+                settings, *prepared.data.images, folder, verbose
+            )
+        elif settings.train_from is not None:
+            self._backbone, self._trained_stages, self.features = frozen_stages(
                 settings, *prepared.data.images, folder, verbose
             )
         with stage("Preparing training images"):
@@ -102,14 +108,16 @@ class Trainer:
         )
 
     def _new_model(self) -> HashingModel:
-        prepared, features = self.prepared, self.features
+        prepared, features, stages = self.prepared, self.features, self._trained_stages
+        on_features = features is not None and stages is None
         return new_model(
             self.settings,
             None if features is not None else prepared.data.images[1].shape,
             prepared.num_classes,
             self.steps_per_epoch,
-            features=None if features is None else Rows(features, prepared.split.train),
+            features=Rows(features, prepared.split.train) if on_features else None,
             unit_length=isinstance(prepared.dataset, VectorDataset),
+            backbone=stages,
         )
 
     def batches_of(self, positions: np.ndarray) -> tf.data.Dataset:
@@ -130,6 +138,12 @@ class Trainer:
         """The model from images to codes."""
         if self._backbone is None:
             return self.model
+        if self._trained_stages is None:
+            features = self.model.backbone(self._backbone.output)
+            whole = keras.Model(self._backbone.input, features, name=self._backbone.name)
+            return model_of_images(self.settings, whole, self.model)
+        # A model from a checkpoint has layers of its own.
+        self._trained_stages.set_weights(self.model.backbone.get_weights())
         return model_of_images(self.settings, self._backbone, self.model)
 
     def run(self, folder: RunFolder, verbose: int) -> None:

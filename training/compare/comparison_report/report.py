@@ -136,8 +136,9 @@ def _about_fine_tuning(results: ComparisonResults, tuned: FineTuning) -> list[tu
         if tuned.average_weights
         else "last weights"
     )
+    part = "whole" if tuned.train_from is None else f"from {tuned.train_from} on"
     return [
-        ("backbone", f"{recipe.backbone} on {size}, fine-tuned whole with each run"),
+        ("backbone", f"{recipe.backbone} on {size}, fine-tuned {part} with each run"),
         ("head", f"dropout {recipe.dropout:g}, {layers}"),
         (
             "training",
