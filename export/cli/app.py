@@ -25,6 +25,7 @@ from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import out, print_facts, print_whole
 from keras_hashing.files.image_folder import RULE, image_files
 from keras_hashing.files.image_verdict import report
+from keras_hashing.retrieval.packing import pack_codes
 from keras_hashing.settings import Settings
 
 if TYPE_CHECKING:
@@ -316,9 +317,9 @@ def query(
     """Encode images or vectors and find the nearest, in an index or by a server.
 
     With --model or --run and --index, prints the code of each in hexadecimal, most significant bit
-    first, and its neighbours by Hamming distance; equal distances come in the order of the
-    database. With --server, a running TensorFlow Serving does the work, in the index that its model
-    was published with, and no TensorFlow is needed here.
+    first, and its neighbours by Hamming distance; equal distances come in the order of the query's
+    continuous code. With --server, a running TensorFlow Serving does the work, in the index that
+    its model was published with, and no TensorFlow is needed here.
     """
     with clear_errors():
         options, asked = AnyEncoderOptions.among(values), ServerOptions.among(values)
@@ -349,13 +350,15 @@ def query(
         if queries is None:
             from export.index.encode_files import encode_files
 
-            codes, paths, skipped = encode_files(encoder, files, on_bad_image=on_bad_image)
+            continuous, paths, skipped = encode_files(
+                encoder, files, on_bad_image=on_bad_image, continuous=True
+            )
             kind, names = "image", list(map(str, paths))
         else:
             check_takes(encoder.vector_width, queries.vectors.shape[1])
-            codes, skipped = encoder.encode(queries.vectors), {}
+            continuous, skipped = encoder.continuous(queries.vectors), {}
             kind, names = "vector", queries.names
-        answers = _answers(kind, names, codes, database, k, radius)
+        answers = _answers(kind, names, continuous, database, k, radius)
         _show(answers, skipped, len(files), database, as_json)
         sheet.write(answers, index, repr(str(index)))
 
@@ -395,13 +398,14 @@ def _image_files(images: list[Path]) -> list[Path]:
 def _answers(
     kind: str,
     names: list[str],
-    codes: "NDArray[np.uint8]",
+    continuous: "NDArray[np.float32]",
     database: "CodeIndex",
     k: int,
     radius: int | None,
 ) -> list[dict[str, Any]]:
     """For each query: its name, its code in hexadecimal and its neighbours, nearest first."""
-    positions, distances = database.search(codes, k=k, radius=radius)
+    codes = pack_codes(continuous)
+    positions, distances = database.search(codes, k, radius, continuous)
     return [
         {
             kind: name,

@@ -54,5 +54,11 @@ class FileEncoder(Protocol):
     def encode_bytes(self, encoded: Sequence[bytes]) -> NDArray[np.uint8]:
         """The contents of n image files → packed codes; `ValueError` if one is no image."""
 
+    def continuous_bytes(self, encoded: Sequence[bytes]) -> NDArray[np.float32]:
+        """The same → their continuous codes, float32 [n, K]."""
+
     def encode(self, vectors: NDArray[np.float32], /) -> NDArray[np.uint8]:
         """Vectors [n, D] → packed codes."""
+
+    def continuous(self, vectors: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Vectors [n, D] → their continuous codes, float32 [n, K]."""

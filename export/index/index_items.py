@@ -87,7 +87,7 @@ class ImageItems(IndexItems):
 
     def encode(self, encoder: FileEncoder, positions: range, refuse: Refuse) -> Encoded:
         """Codes of the files that can be read and decoded."""
-        return encode_batch(encoder, self.read, positions, refuse)
+        return encode_batch(encoder.encode_bytes, self.read, positions, refuse)
 
 
 @dataclass(frozen=True)

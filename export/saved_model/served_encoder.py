@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from export.versions.checksums import verify_files
 from export.versions.version_folders import version_folder
 from keras_hashing.encoder import VectorInput
 from keras_hashing.encoder.card import Card
+from keras_hashing.images.preprocessing import ImagePreprocessing
 
 
 class ServedEncoder:
@@ -107,16 +108,30 @@ class ServedEncoder:
             ValueError: if one of them is no image that TensorFlow can decode, or the model takes
                 vectors.
         """
+        return self._of_bytes(encoded, lambda files: self._encode(encoded=files)["code"])
+
+    def continuous_bytes(self, encoded: Sequence[bytes]) -> NDArray[np.float32]:
+        """Continuous codes, float32 [n, K], of image files; otherwise as `encode_bytes`."""
+
+        def continuous(files: tf.Tensor) -> tf.Tensor:
+            about = self.card.preprocessing.model_dump(exclude={"description"})
+            images = ImagePreprocessing.from_config(about).decode_batch(files)
+            return self._model.signatures["continuous"](images=images)["continuous"]
+
+        return self._of_bytes(encoded, continuous)
+
+    def _of_bytes(
+        self, encoded: Sequence[bytes], codes: Callable[[tf.Tensor], tf.Tensor]
+    ) -> NDArray:
         if self.takes_vectors:
             raise ValueError(
                 "This needs a model of images. Received: one of vectors of width "
                 f"{self.vector_width}"
             )
         try:
-            outputs = self._encode(encoded=tf.constant(encoded, tf.string, [len(encoded)]))
+            return codes(tf.constant(encoded, tf.string, [len(encoded)])).numpy()
         except tf.errors.InvalidArgumentError as error:
             raise ValueError("`encoded` must hold images that TensorFlow can decode") from error
-        return outputs["code"].numpy()
 
     def encode(self, vectors: ArrayLike) -> NDArray[np.uint8]:
         """Encodes vectors.
@@ -130,10 +145,17 @@ class ServedEncoder:
         Raises:
             ValueError: if they are none, or the model takes images.
         """
+        return self._encode(vectors=self._checked(vectors))["code"].numpy()
+
+    def continuous(self, vectors: ArrayLike) -> NDArray[np.float32]:
+        """Continuous codes, float32 [n, K], of vectors; otherwise as `encode`."""
+        signature = self._model.signatures["continuous"]
+        return signature(vectors=self._checked(vectors))["continuous"].numpy()
+
+    def _checked(self, vectors: ArrayLike) -> tf.Tensor:
         if self.vector_width is None:
             raise ValueError("This needs a model of vectors. Received: one of images")
-        checked = VectorInput(self.vector_width).check(vectors)
-        return self._encode(vectors=tf.constant(checked))["code"].numpy()
+        return tf.constant(VectorInput(self.vector_width).check(vectors))
 
     def encode_files(
         self,

@@ -148,7 +148,11 @@ class HashEncoder:
         return pack_codes(self.continuous(images, batch_size))
 
     def encode_bytes(self, encoded: Sequence[bytes]) -> NDArray[np.uint8]:
-        """Packed codes, uint8 [n, K/8], of the contents of image files of any sizes.
+        """Packed codes, uint8 [n, K/8], of image files; otherwise as `continuous_bytes`."""
+        return pack_codes(self.continuous_bytes(encoded))
+
+    def continuous_bytes(self, encoded: Sequence[bytes]) -> NDArray[np.float32]:
+        """Raw continuous codes, float32 [n, K], of the contents of image files of any sizes.
 
         Raises:
             ValueError: if one of them is no image that TensorFlow can decode, or the encoder takes
@@ -160,7 +164,7 @@ class HashEncoder:
             images = self.of_images.decode_batch(tf.constant(list(encoded), tf.string))
         except tf.errors.InvalidArgumentError as error:
             raise ValueError("`encoded` must hold images that TensorFlow can decode") from error
-        return self.encode(images.numpy())
+        return self.continuous(images.numpy())
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the encoder as `model.keras` and `encoder.json` into a folder, made if need be.

@@ -171,18 +171,25 @@ class CodeIndex:
         )
 
     def search(
-        self, query_codes: ArrayLike, k: int = 10, radius: int | None = None
+        self,
+        query_codes: ArrayLike,
+        k: int = 10,
+        radius: int | None = None,
+        continuous: ArrayLike | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Finds the `k` items nearest to each query: exact, nearest first.
 
-        Equal distances come in ascending order of the database. Beyond the result, memory is at
-        most 40 bytes × (65,536 + k) a thread.
+        Equal distances come in descending order of u·b, u being the query's continuous code and
+        b ∈ {−1, +1}^K an item's code; without `continuous`, and where that is equal too, in
+        ascending order of the database. Beyond the result, memory is at most 40 bytes × (65,536 +
+        k) a thread; with `continuous`, those that are as near as the k-th count as well.
 
         Args:
             query_codes: packed codes, uint8, shape [Q, K/8]; Q may be 0. One code, [K/8], is
                 answered by one row.
             k: how many items, at least 1; more than n means all n.
             radius: the largest distance wanted, 0 <= radius <= K; `None` for any.
+            continuous: the continuous codes of the queries, finite, [Q, K] or [K]; or `None`.
 
         Returns:
             Positions in the database, int64, and distances, int32, both of shape [Q, min(k, n)].
@@ -200,6 +207,7 @@ class CodeIndex:
         if radius is not None:
             radius = check_radius(radius, self.bits)
         query_words = bit_words(queries)
+        sureness = None if continuous is None else self._sureness(continuous, len(queries))
         positions = np.empty((len(queries), count), dtype=np.int64)
         distances = np.empty((len(queries), count), dtype=np.int32)
 
@@ -209,7 +217,11 @@ class CodeIndex:
             scratch = np.empty(tile, dtype=np.min_scalar_type(self.bits))
             for query in range(*rows.indices(len(queries))):
                 positions[query], distances[query] = self._nearest(
-                    query_words[:, query], count, kernel, scratch
+                    query_words[:, query],
+                    count,
+                    kernel,
+                    scratch,
+                    None if sureness is None else sureness[query],
                 )
 
         for_query_blocks(fill, len(queries))
@@ -219,8 +231,24 @@ class CodeIndex:
             distances[outside] = -1
         return positions, distances
 
+    def _sureness(self, continuous: ArrayLike, queries: int) -> NDArray[np.float32]:
+        """Continuous codes of the queries, checked."""
+        codes = np.atleast_2d(np.asarray(continuous, np.float32))
+        if codes.shape != (queries, self.bits) or not np.isfinite(codes).all():
+            raise ValueError(
+                "`continuous` must be finite, one row of K values per query: "
+                f"[{queries}, {self.bits}]. Received: {list(codes.shape)}"
+                + ("" if np.isfinite(codes).all() else ", with values that are not finite")
+            )
+        return codes
+
     def _nearest(
-        self, query: Words, count: int, kernel: HammingKernel, scratch: NDArray
+        self,
+        query: Words,
+        count: int,
+        kernel: HammingKernel,
+        scratch: NDArray,
+        sureness: NDArray[np.float32] | None,
     ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Returns the positions and distances of the `count` items nearest to one query."""
         positions = np.empty(0, dtype=np.int64)
@@ -229,13 +257,33 @@ class CodeIndex:
             words = self._words[:, start : start + TILE]
             tile = scratch[: words.shape[1]]
             kernel.distances(query, words, out=tile)
-            here = _smallest(tile, count)
+            here = _smallest(tile, count, ties=sureness is not None)
             # Those found before stay in front, so a stable sort keeps the order of the database.
             distances = np.concatenate([distances, tile[here]])
             positions = np.concatenate([positions, here + start])
-            order = np.argsort(distances, kind="stable")[:count]
+            order = np.argsort(distances, kind="stable")
+            if sureness is None:
+                order = order[:count]
+            elif len(order) > count:
+                order = order[distances[order] <= distances[order[count - 1]]]
+            positions, distances = positions[order], distances[order]
+        if sureness is not None:
+            agreement = self._agreement(positions, sureness)
+            order = np.lexsort((-agreement, distances))[:count]
             positions, distances = positions[order], distances[order]
         return positions, distances.astype(np.int32)
+
+    def _agreement(
+        self, positions: NDArray[np.int64], sureness: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Returns (u·b + Σu) / 2 of one query and the codes at some positions."""
+        agreement = np.empty(len(positions), np.float32)
+        for start in range(0, len(positions), TILE):
+            codes = self.codes[positions[start : start + TILE]]
+            weighted = np.unpackbits(codes, axis=1, count=self.bits) * sureness
+            # Not a product of BLAS, which may round equal rows differently.
+            agreement[start : start + TILE] = weighted.sum(axis=1)
+        return agreement
 
     def check_fingerprint(self, fingerprint: str) -> None:
         """Raises `ValueError` unless the index is of the code space that `fingerprint` names."""
@@ -332,14 +380,16 @@ class CodeIndex:
             raise ValueError(f"The index {str(path)!r} is damaged: {error}") from None
 
 
-def _smallest(distances: NDArray, count: int) -> NDArray[np.int64]:
+def _smallest(distances: NDArray, count: int, ties: bool) -> NDArray[np.int64]:
     """Returns the positions of the `count` smallest distances (or all), in ascending position.
 
-    Of those equal to the largest of them, the first are taken.
+    Of those equal to the largest of them, the first are taken; with `ties`, all.
     """
     if count >= len(distances):
         return np.arange(len(distances))
     last = np.partition(distances, count - 1)[count - 1]
+    if ties:
+        return np.flatnonzero(distances <= last)
     nearer = np.flatnonzero(distances < last)
     equal = np.flatnonzero(distances == last)[: count - len(nearer)]
     return np.sort(np.concatenate([nearer, equal]))

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from export.cli.app import _print_answer, app
 from keras_hashing.encoder.card import Card
-from keras_hashing.retrieval import CodeIndex
+from keras_hashing.retrieval import CodeIndex, pack_codes
 from training.runs.run_folder import Run
 
 
@@ -95,8 +95,9 @@ def test_query_finds_the_images_themselves(
     assert answer["fingerprint"] == grey_run.encoder.fingerprint
     database = CodeIndex.load(run_folder / "database.npz")
     for query, position in zip(answer["queries"], (3, 5), strict=True):
-        code = grey_run.model.encode(digits[position : position + 1])
-        positions, distances = database.search(code, k=4)
+        continuous = grey_run.encoder.continuous(digits[position : position + 1])
+        code = pack_codes(continuous)
+        positions, distances = database.search(code, k=4, continuous=continuous)
         assert query["code"] == code.tobytes().hex()
         assert query["image"].endswith(f"{position}.png")
         assert query["neighbours"] == [

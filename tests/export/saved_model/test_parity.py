@@ -12,6 +12,7 @@ from PIL import Image
 from export.index.index_builder import build_index
 from export.index.index_items import folder_items
 from export.saved_model.export_saved_model import export_saved_model
+from export.saved_model.served_encoder import ServedEncoder
 from keras_hashing.retrieval import pack_codes
 from training.data import load_dataset
 from training.data.sources.image_folder import load_image_folder
@@ -109,6 +110,12 @@ def test_encoded_files_are_preprocessed_as_in_training(
     codes = call(exports[run_name], "encode_bytes", encoded=files)
     assert codes.dtype == np.uint8
     np.testing.assert_array_equal(codes, keras_codes_of_files(runs[run_name], files))
+    encoder = ServedEncoder.load(exports[run_name])
+    continuous = encoder.continuous_bytes(files)
+    np.testing.assert_array_equal(pack_codes(continuous), codes)
+    np.testing.assert_allclose(
+        continuous, runs[run_name].encoder.continuous_bytes(files), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_a_lossless_file_gives_the_code_of_its_pixels(

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from export.cli.app import app
 from keras_hashing.encoder import HashEncoder
-from keras_hashing.retrieval import CodeIndex
+from keras_hashing.retrieval import CodeIndex, pack_codes
 
 
 def call(*arguments: object) -> str:
@@ -35,14 +35,25 @@ def folder(
 
 
 @pytest.fixture(scope="module")
-def expected(vector_encoder: HashEncoder, vector_index: CodeIndex, vectors: np.ndarray) -> list:
-    """For each vector its code in hexadecimal, and the ids and distances of its nearest 3."""
-    codes = vector_encoder.encode(vectors)
-    positions, distances = vector_index.search(codes, k=3)
-    return [
-        (code.tobytes().hex(), [vector_index.ids[at] for at in row], away)
-        for code, row, away in zip(codes, positions.tolist(), distances.tolist(), strict=True)
-    ]
+def expected(vector_encoder: HashEncoder, vector_index: CodeIndex, vectors: np.ndarray) -> dict:
+    """For each vector its code in hexadecimal, and the ids and distances of its nearest 3.
+
+    By `query` equal distances come in the order of the continuous code, by a server in the order of
+    the index.
+    """
+    continuous = vector_encoder.continuous(vectors)
+    codes = pack_codes(continuous)
+    by = {
+        "query": vector_index.search(codes, k=3, continuous=continuous),
+        "server": vector_index.search(codes, k=3),
+    }
+    return {
+        name: [
+            (code.tobytes().hex(), [vector_index.ids[at] for at in row], away)
+            for code, row, away in zip(codes, positions.tolist(), distances.tolist(), strict=True)
+        ]
+        for name, (positions, distances) in by.items()
+    }
 
 
 def found(answer: dict) -> tuple[str | None, list[str], list[int]]:
@@ -51,7 +62,8 @@ def found(answer: dict) -> tuple[str | None, list[str], list[int]]:
 
 
 @pytest.mark.parametrize("model", ["model.keras", "models"])
-def test_a_model_and_an_index_answer(folder: Path, expected: list, model: str) -> None:
+def test_a_model_and_an_index_answer(folder: Path, expected: dict, model: str) -> None:
+    expected = expected["query"]
     search = ("query", "--model", folder / model, "--index", folder / "index.npz", "--k", 3)
     document = json.loads(call(*search, "--vectors", folder / "v.npz", "--json"))
     assert [one["vector"] for one in document["queries"]] == [f"query/{at}" for at in range(10)]
@@ -63,7 +75,8 @@ def test_a_model_and_an_index_answer(folder: Path, expected: list, model: str) -
     assert f"39  code {expected[39][0]}" in call(*search, *chosen)
 
 
-def test_a_server_answers_the_same(folder: Path, expected: list) -> None:
+def test_a_server_answers_the_same(folder: Path, expected: dict) -> None:
+    expected = expected["server"]
     with ModelServer(folder / "models", "texts") as server:
         asked = ("query", "--server", server.target, "--name", "texts", "--k", 3, "--json")
         document = json.loads(call(*asked, "--vectors", folder / "v.npz", "--rows", "7,3"))

@@ -76,6 +76,25 @@ def test_an_empty_side_gives_an_empty_result(queries, items):
     assert positions.shape == distances.shape == (queries, min(2, items))
 
 
+@pytest.mark.parametrize("k", [1, 7, 60, 99, 200])
+@pytest.mark.parametrize("bits", [8, 13, 64])
+def test_equal_distances_come_in_the_order_of_the_continuous_code(k, bits, monkeypatch):
+    monkeypatch.setattr(code_index, "TILE", 64)  # ties lie in several tiles
+    rng = np.random.default_rng(bits)
+    signs = rng.choice([-1, 1], (200, bits))
+    signs[:, 4:] = -1
+    signs[100:] = signs[:100]  # equal to the last bit: the order of the database
+    u = rng.normal(size=(30, bits)).astype(np.float32)
+    index = CodeIndex(np.packbits(signs > 0, axis=1), range(200), "space", bits=bits)
+    positions, distances = index.search(np.packbits(u > 0, axis=1), k=k, continuous=u)
+    for row, query in enumerate(u):
+        distance = (signs != np.where(query > 0, 1, -1)).sum(axis=1)
+        agreement = np.round(signs @ query.astype(np.float64), 5)
+        order = np.lexsort((np.arange(200), -agreement, distance))[:k]
+        np.testing.assert_array_equal(positions[row], order)
+        np.testing.assert_array_equal(distances[row], distance[order])
+
+
 @pytest.mark.parametrize("radius", [0, 2, 5, 16])
 def test_items_beyond_the_radius_are_padded(radius, plain_distance):
     queries, database = random_codes(30, 16, 1), random_codes(80, 16, 2)
@@ -110,6 +129,8 @@ def test_memory_is_bounded(monkeypatch):
         ({"k": 1.5}, "`k` must be an integer. Received: k=1.5"),
         ({"radius": -1}, "`radius` must be an integer from 0 to the 16 bits"),
         ({"radius": 17}, "`radius` must be an integer from 0 to the 16 bits"),
+        ({"continuous": np.zeros((1, 15))}, r"`continuous` must be .* \[1, 16\]. .* \[1, 15\]"),
+        ({"continuous": np.full(16, np.nan)}, "`continuous` must be finite"),
     ],
 )
 def test_bad_queries_are_refused(arguments, message):
