@@ -1,7 +1,8 @@
-"""A sheet of pictures in one HTML file that needs nothing else: queries and what they found."""
+"""A page in one HTML file that needs nothing else: queries and what they found, and figures."""
 
 import base64
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
 from typing import NamedTuple
@@ -35,14 +36,17 @@ class PictureSheet:
 
     Args:
         title: its heading.
-        about: a sentence on it.
+        about: a sentence on it, if any.
         most_bytes: the size of the file at most, as far as its rows decide it.
     """
 
-    def __init__(self, title: str, about: str, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, title: str, about: str = "", most_bytes: int = MOST_BYTES) -> None:
         self._title = title
-        self._parts = [f"<h1>{escape(title)}</h1>", f"<p>{escape(about)}</p>"]
+        self._parts: list[str] = []
         self._left = most_bytes - len(_STYLE) - 10_000
+        self._add(f"<h1>{escape(title)}</h1>")
+        if about:
+            self.paragraph(about)
 
     def facts(self, facts: Mapping[str, str]) -> None:
         """Adds a table of names and values."""
@@ -51,7 +55,51 @@ class PictureSheet:
 
     def section(self, heading: str, about: str = "") -> None:
         """Adds a heading, and a sentence under it."""
-        self._add(f"<h2>{escape(heading)}</h2>" + (f"<p>{escape(about)}</p>" if about else ""))
+        self._add(f"<h2>{escape(heading)}</h2>")
+        if about:
+            self.paragraph(about)
+
+    def paragraph(self, text: str) -> None:
+        """Adds some sentences."""
+        self._add(f"<p>{escape(text)}</p>")
+
+    def details(self, summary: str, text: str) -> None:
+        """Adds some sentences that are shown when they are asked for."""
+        self._add(f"<details><summary>{escape(summary)}</summary><p>{escape(text)}</p></details>")
+
+    def answer(self, lines: Iterable[str]) -> None:
+        """Adds what the page has to say, each line larger than a paragraph; `**` marks bold."""
+        self._add(f'<div class="answer">{"".join(f"<p>{_bold(line)}</p>" for line in lines)}</div>')
+
+    def code(self, lines: Iterable[str]) -> None:
+        """Adds commands, each to be copied as it stands."""
+        self._add("".join(f'<pre tabindex="0">{escape(line)}</pre>' for line in lines))
+
+    def table(
+        self,
+        header: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        note: str = "",
+        groups: bool = False,
+    ) -> None:
+        """Adds a table of texts, in which `**` marks bold.
+
+        Args:
+            header: names of the columns.
+            rows: as many texts per row as there are columns; the first names the row.
+            note: how to read it.
+            groups: whether a line parts rows of different names.
+        """
+        text = "".join(f"<th scope=col>{escape(name)}</th>" for name in header)
+        body = ""
+        for number, (name, *cells) in enumerate(rows):
+            parted = groups and number and rows[number - 1][0] != name
+            body += f"<tr{' class=first' if parted else ''}><th scope=row>{escape(name)}</th>"
+            body += "".join(f"<td>{_bold(cell)}</td>" for cell in cells) + "</tr>"
+        table = f"<table><thead><tr>{text}</tr></thead><tbody>{body}</tbody></table>"
+        self._add(f'<div class="scroll" tabindex="0">{table}</div>')
+        if note:
+            self.paragraph(note)
 
     def row(self, query: Shown, found: Sequence[Shown]) -> bool:
         """Adds a query and what it found, unless it does not fit; returns whether it did."""
@@ -72,11 +120,11 @@ class PictureSheet:
                 )
                 return
 
-    def figure(self, png: bytes, caption: str) -> None:
-        """Adds a drawing."""
+    def figure(self, png: bytes, caption: str, wide: bool = False) -> None:
+        """Adds a drawing, over the whole width or beside others."""
         source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
         self._add(
-            f'<figure><img alt="{escape(caption)}" src="{source}">'
+            f'<figure{" class=wide" * wide}><img alt="{escape(caption)}" src="{source}">'
             f"<figcaption>{escape(caption)}</figcaption></figure>"
         )
 
@@ -94,6 +142,10 @@ class PictureSheet:
     def _add(self, part: str) -> None:
         self._parts.append(part)
         self._left -= len(part)
+
+
+def _bold(text: str) -> str:
+    return re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escape(text))
 
 
 def _picture(shown: Shown, kind: str = "") -> str:

@@ -9,7 +9,7 @@ from keras_hashing.checks import DEFAULT_WEIGHT
 from keras_hashing.command_line.errors import clear_errors, is_given, start_tensorflow
 from keras_hashing.command_line.options import given, options_of, with_options
 from training.backbones import check_weights
-from training.compare.comparison_folder import ComparisonFolder
+from training.compare.comparison_folder import FEATURES_DIR, ComparisonFolder
 from training.compare.grid import Grid
 from training.compare.recipe import FineTuning, Recipe
 from training.data.dataset_place import check_place
@@ -83,7 +83,7 @@ def run(
         typer.Option(
             help="Folder for computed features; comparisons may share it.", rich_help_panel=_DATA
         ),
-    ] = Path("runs/features"),
+    ] = FEATURES_DIR,
     **values: Any,
 ) -> None:
     """See the command's help."""
@@ -120,18 +120,29 @@ def run(
 @compare.command(epilog="Example: python -m training compare report --output runs/compare")
 def report(
     output: Annotated[Path, typer.Option(help="Folder of the comparison, finished or not.")],
+    data_dir: Annotated[
+        str | None,
+        typer.Option(help="Where the data is now, for the pictures. (default: as compared)"),
+    ] = None,
+    image_root: Annotated[
+        str | None, typer.Option(help="Where listed images are now. (default: as compared)")
+    ] = None,
 ) -> None:
-    """Write tables (Markdown, CSV), figures and one page (HTML) of a comparison."""
+    """Write tables (Markdown, CSV), figures and one page (HTML) of a comparison.
+
+    The page says which setting to take, and shows what the best ones find.
+    """
     with clear_errors():
         ComparisonFolder(output).read_settings()
         start_tensorflow()
-        _report(output)
+        moved = {"data_dir": data_dir, "image_root": image_root}
+        _report(output, {name: where for name, where in moved.items() if where is not None})
 
 
-def _report(output: Path) -> None:
+def _report(output: Path, moved: dict[str, str] | None = None) -> None:
     from training.compare.comparison_report.report import write_report
 
-    print(f"Report: {write_report(output)}")
+    print(f"Report: {write_report(output, moved)}")
 
 
 def _settings(

@@ -87,6 +87,7 @@ class Comparison:
                 shape = list(preprocessing.shape)
                 self._keep_settings({"images_shape": shape, "width": width}, dataset)
                 ImageData.write(self.folder.work, recipe, dataset.digest, place)
+            self.folder.write_place(place, features_dir)
 
     def _splits(self, dataset: ImageDataset) -> dict[int, Split]:
         recipe = self.recipe

@@ -13,6 +13,9 @@ from keras_hashing.files.file_lock import file_lock
 from training.compare.grid import Choice, Column
 from training.compare.grid_run import GridRun
 from training.compare.recipe import digest_of
+from training.settings import DataSettings
+
+FEATURES_DIR = Path("runs/features")
 
 
 class ComparisonFolder:
@@ -22,6 +25,7 @@ class ComparisonFolder:
         skipped.txt      the image files that were left out, and why; only if there are any
         results.jsonl    a line per run of the grid
         tuning.jsonl     a line per run of the tuning
+        place.json       where the data lies, for the report: it may move, so it is no setting
         choices.json     weight and place by method and quantization, once tuning has ended
         arrays/          curves, histograms, bit statistics, nearest of queries: a file per run
         report/          tables, figures and page
@@ -39,6 +43,7 @@ class ComparisonFolder:
         self.skipped = path / "skipped.txt"
         self.results = path / "results.jsonl"
         self.tuning = path / "tuning.jsonl"
+        self.place = path / "place.json"
         self.choices = path / "choices.json"
         self.arrays = path / "arrays"
         self.report = path / "report"
@@ -102,6 +107,22 @@ class ComparisonFolder:
                         f"`{name}` was {was!r}. Received: {value!r}; choose another --output"
                     )
         return digest_of(settings)
+
+    def write_place(self, place: DataSettings, features_dir: Path) -> None:
+        """Writes where the images are, and the features of a frozen backbone."""
+        data = place.model_dump(mode="json", exclude_unset=True)
+        write_json(self.place, {"data": data, "features_dir": str(features_dir)})
+
+    def read_place(self) -> tuple[DataSettings, Path]:
+        """What `write_place` wrote; of a comparison of an earlier version, what can be known."""
+        if self.place.exists():
+            written = json.loads(self.place.read_text())
+            return DataSettings(**written["data"]), Path(written["features_dir"])
+        settings = self.read_settings()
+        place = DataSettings(dataset=settings["recipe"]["dataset"])
+        if settings["data"].get("skipped"):
+            place = place.model_copy(update={"on_bad_image": "skip"})
+        return place, FEATURES_DIR
 
     def drop_checkpoints(self, run: GridRun) -> None:
         """Removes what an interrupted run would have gone on from: its result is written."""

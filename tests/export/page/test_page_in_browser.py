@@ -193,6 +193,11 @@ def test_axe_finds_no_violation(
              for name, colour in COLOURS.items()]  # fmt: skip
     sheet.row(Shown("query", "", picture(COLOURS["red"])), [*found, Shown("gone", "", None)])
     sheet.figure(picture(COLOURS["blue"]), "A drawing")
+    sheet.figure(picture(COLOURS["blue"]), "A large drawing", wide=True)
+    sheet.answer(["take **csq**"])
+    sheet.details("How it was chosen", "by a rule")
+    sheet.code(["make test"])
+    sheet.table(["method", "none"], [["csq", "**0.5**"]], "a note")
     (tmp_path / "sheet.html").write_text(sheet.html(), encoding="utf-8")
     context = browser.new_context(color_scheme=scheme, bypass_csp=True)
     page = context.new_page()

@@ -43,3 +43,20 @@ def test_what_does_not_fit_is_counted() -> None:
     assert 2 < rows < 19
     assert f"{20 - rows} more of 20 queries" in html
     assert len(html.encode()) < 200_000
+
+
+def test_tables_and_commands_are_text_in_which_only_stars_mean_something() -> None:
+    sheet = PictureSheet("Found")
+    sheet.answer(["take **a<b>** now"])
+    sheet.code(["fit --output 'a b' && echo <x>"])
+    rows = [["csq", "1", "**0.5**"], ["csq", "2", "<0.4>"], ["dpsh", "1", "0.3 * 2 ** 2"]]
+    sheet.table(["method", "bits", "none & all"], rows, "how to read it", groups=True)
+    html = sheet.html()
+    assert "<p>take <strong>a&lt;b&gt;</strong> now</p>" in html
+    assert "fit --output &#x27;a b&#x27; &amp;&amp; echo &lt;x&gt;</pre>" in html
+    cells = re.findall(r"<(?:td|th\b[^>]*)>(.*?)</t[hd]>", html)
+    assert cells[:3] == ["method", "bits", "none &amp; all"]
+    assert cells[3:6] == ["csq", "1", "<strong>0.5</strong>"]
+    assert cells[6:] == ["csq", "2", "&lt;0.4&gt;", "dpsh", "1", "0.3 * 2 ** 2"]
+    assert re.findall(r"<tr( class=first)?><th scope=row>", html) == ["", "", " class=first"]
+    assert "<p>how to read it</p>" in html

@@ -16,7 +16,8 @@ from training.callbacks.history_log import read_history
 from training.cli import app
 from training.compare.comparison import Comparison, default_workers
 from training.compare.comparison_folder import run_folder
-from training.compare.comparison_report.report import commands_of, write_report
+from training.compare.comparison_report.commands import commands_of
+from training.compare.comparison_report.report import write_report
 from training.compare.comparison_report.results import ComparisonResults
 from training.compare.grid import Grid
 from training.compare.grid_run import GridRun

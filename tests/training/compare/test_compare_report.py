@@ -5,22 +5,35 @@ import dataclasses
 import json
 import math
 import re
+import shlex
+from html import escape
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
+from typer.main import get_command
 
+from keras_hashing.command_line.options import given
+from keras_hashing.files.picture_sheet import PictureSheet
 from keras_hashing.retrieval.figures import FIGURES
+from training.cli import app
+from training.compare.cli import _settings
 from training.compare.comparison_folder import ComparisonFolder
-from training.compare.comparison_report.report import about, commands_of, write_report
+from training.compare.comparison_report.commands import commands_of, fit_command
+from training.compare.comparison_report.galleries import add_galleries
+from training.compare.comparison_report.recommendation import recommend
+from training.compare.comparison_report.report import about, findings, write_report
 from training.compare.comparison_report.results import ComparisonResults
 from training.compare.comparison_report.statistics import Summary, differences, overall, values_of
-from training.compare.comparison_report.tables import map_table, settings_table
+from training.compare.comparison_report.tables import main_table, settings_table
+from training.compare.grid import Grid
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe, digest_of
 from training.compare.results_file import ResultsFile
 from training.compare.workers.worker import arrays_name
+from training.data import load_dataset
+from training.settings import DataSettings, FitSettings
 
 SEEDS = (0, 1, 2)
 # mAP by method, quantization and seed: hswd is above native in one method, below in the other.
@@ -40,6 +53,7 @@ CHOICES = {"none": (0.0, ""), "native": (0.1, "relaxed"), "hswd": (1.0, "raw")}
 def line(value: float) -> dict:
     figures = dict.fromkeys(FIGURES, 0.5)
     sizes = {"queries": 100, "train": 500, "database": 1000}
+    sizes |= {"k": 1000, "radius": 2}
     seconds = {"prepare": 1.0, "train": 2.0, "evaluate": 3.0}
     return {"status": "done", **figures, "map": value, **sizes, "seconds": seconds}
 
@@ -100,7 +114,7 @@ def test_differences_are_paired_by_seed(comparison: Path) -> None:
     assert list(one.by_seed.values()) == pytest.approx([0.03, 0.02, 0.025])
     paired = stats.ttest_rel(MAPS["csq", "hswd"], MAPS["csq", "native"])
     assert one.summary.interval == pytest.approx(tuple(paired.confidence_interval(0.95)))
-    assert one.verdict == "above"
+    assert one.summary.verdict == "above"
     assert {d.method for d in found} == {"csq", "dpsh"}  # orthohash has no native
 
 
@@ -127,14 +141,59 @@ def test_failed_runs_have_no_value() -> None:
     assert values_of(runs, "map") == {}
 
 
-def test_the_map_table_shows_means_the_best_of_a_row_and_what_does_not_exist(
-    comparison: Path,
-) -> None:
-    table = map_table(ComparisonResults.read(comparison))
+def test_a_cell_is_bold_only_where_it_leads_by_more_than_noise(comparison: Path) -> None:
+    table = main_table(ComparisonResults.read(comparison))
     assert table.header == ["method", "bits", "none", "native", "hswd"]
+    # hswd leads native by 0.030, 0.020, 0.025; in the next row native leads by 0.02, -0.01, 0.04.
     assert table.rows[0] == ["csq", "16", "0.610 ± 0.010", "0.620 ± 0.010", "**0.645 ± 0.005**"]
+    assert table.rows[1] == ["dpsh", "16", "0.510 ± 0.010", "0.550 ± 0.010", "0.533 ± 0.015"]
     assert table.rows[2][3] == "not run"
     assert "orthohash with native: the method's paper has no quantization term" in table.note
+    assert "the 95% t interval of the differences, paired by seed, leaves out 0" in table.note
+
+
+def recommended(comparison: Path, changes: dict, seeds: int = 3) -> str:
+    """What is recommended when some cells have other values, and only so many seeds are run."""
+    folder = ComparisonFolder(comparison)
+    folder.results.unlink()
+    results = ResultsFile(folder.results, digest_of(folder.read_settings()))
+    for (method, name), values in {**MAPS, **changes}.items():
+        for seed, value in zip(SEEDS[:seeds], values, strict=False):
+            results.append(GridRun(method, name, 16, *CHOICES[name], seed), line(value))
+    found = recommend(ComparisonResults.read(comparison), 16)
+    assert found is not None
+    return found.sentence("mAP")
+
+
+def test_the_page_says_which_setting_to_take(comparison: Path) -> None:
+    # orthohash: none is 0.70, 0.71, 0.72 and hswd 0.71, 0.70, 0.74, so 0.007 ± 0.038 apart.
+    assert recommended(comparison, {}) == (
+        "16 bits: take **orthohash with none**. The highest is orthohash with hswd (mAP 0.717 ± "
+        "0.021, mean of 3 seeds), but the difference is noise (0.007 ± 0.038 lower), and orthohash "
+        "with none is the simplest or fastest of the 2 settings that are not told apart."
+    )
+    clear = {("csq", "hswd"): (0.90, 0.91, 0.92)}
+    assert recommended(comparison, clear) == (
+        "16 bits: take **csq with hswd**: the highest (mAP 0.910 ± 0.010, mean of 3 seeds), told "
+        "apart from all others."
+    )
+    simple = {("orthohash", "none"): (0.72, 0.71, 0.73)}
+    assert recommended(comparison, simple) == (
+        "16 bits: take **orthohash with none**: the highest (mAP 0.720 ± 0.010, mean of 3 seeds), "
+        "not told apart from 1 other, next orthohash with hswd (0.003 ± 0.029 lower)."
+    )
+
+
+def test_too_few_seeds_to_tell_are_told(comparison: Path) -> None:
+    for seeds, highest in ((1, "hswd"), (2, "none")):
+        told = recommended(comparison, {}, seeds)
+        assert told.startswith(
+            f"16 bits: too few seeds to tell. **orthohash with {highest}** is highest"
+        )
+        assert told.endswith("Run more seeds.")
+    # 0.007 ± 0.306: a simple setting may be far worse, as far as anyone knows.
+    wide = {("orthohash", "hswd"): (0.60, 0.70, 0.85)}
+    assert "too few seeds to tell" in recommended(comparison, wide)
 
 
 def test_the_settings_say_how_they_were_chosen(comparison: Path) -> None:
@@ -163,17 +222,73 @@ def test_the_report_is_whole_and_the_page_needs_no_other_file(comparison: Path) 
     assert text.count("data:image/png;base64,") == 5
     assert not re.search(r"(src|href)=\"(?!data:)", text)
     assert "in 1 of 2 cells" in text
+    assert text.index("Which setting should I take?") < text.index("<figure") < text.index("<table")
     assert "<strong>0.645 ± 0.005</strong>" in text
+    commands = commands_of(ComparisonResults.read(comparison))
+    assert "\n".join(f"    {one}" for one in commands) in (folder / "report.md").read_text()
+    assert all(escape(one) in text for one in commands)
+
+
+def test_the_page_shows_what_the_best_settings_find(comparison: Path) -> None:
+    digits = load_dataset("digits")
+    folder = ComparisonFolder(comparison)
+    settings = folder.read_settings()
+    settings["recipe"]["dataset"], settings["data"]["digest"] = "digits", digits.digest
+    folder.settings.write_text(json.dumps(settings))
+    folder.results.unlink()
+    results = ResultsFile(folder.results, digest_of(settings))
+    random, queries = np.random.default_rng(0), np.array([3, 50, 99])
+    found = random.choice(np.arange(100, 1700), (3, 10), replace=False)
+    for (method, name), value in {
+        ("csq", "none"): 0.4,
+        ("dpsh", "none"): 0.6,
+        ("dpsh", "hswd"): 0.5,
+    }.items():
+        run = GridRun(method, name, 16, *CHOICES[name], 7)
+        results.append(run, line(value))
+        write_arrays(folder.arrays, run)
+        if name == "none":
+            with np.load(folder.arrays / arrays_name(run)) as arrays:
+                shown = {"queries": queries, "found": found, "distances": np.zeros_like(found)}
+                np.savez(folder.arrays / arrays_name(run), **arrays, **shown)
+    html = write_report(comparison).read_text()
+    titles = re.findall(r"<h2>(What .*? finds)</h2>", html)
+    assert titles == ["What dpsh with none finds", "What csq with none finds"]
+    classes = digits.labels.argmax(axis=1)
+    rows = re.findall(r"<ol>(.*?)</ol>", html.split(titles[0])[1].split(titles[1])[0])
+    shown = {}
+    for row in rows:
+        (_, name), *judged = re.findall(r'<li class="(\w*)">.*?<span>(.*?)</span></li>', row)
+        shown[name] = judged
+    assert shown == {
+        digits.ids[query]: [
+            ("hit" if classes[at] == classes[query] else "miss", digits.ids[at]) for at in near
+        ]
+        for query, near in zip(queries, found, strict=True)
+    }
+    assert len(html) < 5_000_000
+    settings["data"]["digest"] = "0" * 16  # as if the data had changed
+    other = dataclasses.replace(ComparisonResults.read(comparison), settings=settings)
+    sheet = PictureSheet("Report")
+    add_galleries(sheet, other, [("dpsh", "none", 16)])
+    assert "The pictures are left out: the data has changed since" in sheet.html()
+    gone = dataclasses.replace(
+        other, place=DataSettings(dataset="folder", data_dir="nowhere at all")
+    )
+    add_galleries(sheet, gone, [("dpsh", "none", 16)])
+    assert "nowhere at all" in sheet.html()
+    assert "--data-dir" in sheet.html()
 
 
 def test_the_report_says_when_runs_are_of_different_code(comparison: Path) -> None:
     folder = ComparisonFolder(comparison)
     digest = json.loads(folder.results.read_text().splitlines()[0])["settings"]
-    assert "Attention" not in write_report(comparison).read_text()
+    assert not any("Attention" in one for one in findings(ComparisonResults.read(comparison)))
     for seed, code in ((0, "a" * 16), (1, "b" * 16)):
         run = GridRun("csq", "hswd", 16, *CHOICES["hswd"], seed)
         ResultsFile(folder.results, digest).append(run, {**line(0.64), "code": code})
-    assert "Attention: the runs are of 2 versions" in write_report(comparison).read_text()
+    *_, last = findings(ComparisonResults.read(comparison))
+    assert last.startswith("Attention: the runs are of 2 versions")
 
 
 def test_csv_files_hold_the_numbers_of_the_tables(comparison: Path) -> None:
@@ -193,13 +308,77 @@ def test_csv_files_hold_the_numbers_of_the_tables(comparison: Path) -> None:
     assert float(row["mean"]) == pytest.approx(0.025)
 
 
-def test_the_report_names_the_commands_that_choose_settings_and_train(comparison: Path) -> None:
-    tune, command = commands_of(ComparisonResults.read(comparison))
-    assert "--quantizations none,native,hswd --bits 16 --seeds 0,1,2" in command
-    assert f"--methods {','.join(sorted({method for method, _ in MAPS}))} " in command
+def parsed(command: str) -> tuple[str, dict, dict]:
+    """The command, and what its options say: settings of a run, or recipe, grid and place."""
+    assert command.startswith("python -m training ")
+    name, *words = shlex.split(command)[3:]
+    context = get_command(app).commands[name].make_context(name, words)
+    if name == "fit":
+        return name, given(context, FitSettings), {}
+    settings = _settings(context, context.params["tune"], context.params["fine_tune"])
+    return name, dict(zip(("recipe", "grid", "place"), settings, strict=True)), context.params
+
+
+RECIPES = [
+    {},
+    {
+        "dataset": "folder",
+        "protocol": "per-class",
+        "query_per_class": 7,
+        "height": 9,
+        "channels": 3,
+    },
+    {"protocol": "cifar10-1", "hidden": 0, "dropout": 0.1, "k": 50}
+    | {"fine_tuning": {"flip": True, "crop": 0.5, "backbone_rate": 0.1, "average_weights": 0.9}},
+]
+PLACE = {"data_dir": "my images", "on_bad_image": "skip", "download": True}
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
+def test_each_command_of_the_report_asks_for_what_was_compared(
+    comparison: Path, recipe: dict
+) -> None:
+    results = ComparisonResults.read(comparison)
+    recipe = Recipe.check({**recipe, "fine_tuning": recipe.get("fine_tuning")})
+    settings = {**results.settings, "recipe": recipe.model_dump(mode="json")}
+    place = DataSettings(dataset=recipe.dataset, **PLACE)
+    features = Path("features of mine")
+    results = dataclasses.replace(results, settings=settings, place=place, features_dir=features)
+    tune, command = commands_of(results)
     assert tune == f"{command} --tune"
-    text = write_report(comparison).with_name("report.md").read_text()
-    assert f"    {tune}\n    {command}\n" in text
+    name, asked, options = parsed(command)
+    assert name == "compare"
+    assert asked["recipe"] == recipe
+    assert {name: getattr(asked["place"], name) for name in PLACE} == PLACE
+    if recipe.fine_tuning is None:
+        assert options["features_dir"] == features
+    assert options["output"] == comparison
+    grid = Grid(methods=("csq", "dpsh", "orthohash"), quantizations=tuple(CHOICES), bits=(16,))
+    assert asked["grid"] == grid
+    command = fit_command(results, ("csq", "hswd", 16))
+    assert command is not None
+    fit = FitSettings.check(parsed(command)[1])
+    assert (fit.method, fit.quantization, fit.bits) == ("csq", "hswd", 16)
+    assert (fit.quantization_weight, fit.quantize) == CHOICES["hswd"]
+    assert fit.frozen == (recipe.fine_tuning is None)
+    assert DataSettings(**{name: getattr(fit, name) for name in place.model_fields_set}) == place
+    shared = set(Recipe.model_fields) & set(FitSettings.model_fields) - {"k", "radius"}
+    assert {name: getattr(fit, name) for name in shared} == {
+        name: getattr(recipe, name) for name in shared
+    }
+    if recipe.fine_tuning is not None:
+        assert fit.augmentation.model_dump().items() <= recipe.fine_tuning.model_dump().items()
+
+
+def test_a_run_of_a_schedule_of_its_own_pace_has_no_command(comparison: Path) -> None:
+    results = ComparisonResults.read(comparison)
+    for growth, option in ((1.0, "--quantization native"), (3.0, None)):
+        run = GridRun("hashnet", "native", 16, growth, "schedule", 0)
+        lines = {run: {**run.to_json(), **line(0.5), "k": 100, "radius": 2}}
+        command = fit_command(
+            dataclasses.replace(results, results=lines), ("hashnet", "native", 16)
+        )
+        assert (command is None) if option is None else (option in command)
 
 
 def test_a_quantization_of_fewer_methods_has_commands_of_its_own(comparison: Path) -> None:
@@ -208,7 +387,7 @@ def test_a_quantization_of_fewer_methods_has_commands_of_its_own(comparison: Pat
     results.append(GridRun("csq", "ot", 16, 0.3, "raw", 0), {"status": "done"})
     commands = commands_of(ComparisonResults.read(comparison))
     assert ["none,native,hswd" in command for command in commands] == [True, True, False, False]
-    assert "--methods csq --quantizations ot --bits 16 " in commands[3]
+    assert "--quantizations ot --methods csq --bits 16 --seeds 0 " in commands[3]
 
 
 def test_the_report_tells_of_files_that_were_left_out(comparison: Path) -> None:
@@ -217,7 +396,13 @@ def test_the_report_tells_of_files_that_were_left_out(comparison: Path) -> None:
     assert not any("--on-bad-image" in command for command in commands_of(results))
     settings = json.loads((comparison / "settings.json").read_text())
     settings["data"]["skipped"] = ["dark/notes.txt"]
-    results = dataclasses.replace(results, settings=settings)
+    (comparison / "settings.json").write_text(json.dumps(settings))
+    (comparison / "results.jsonl").write_text(
+        (comparison / "results.jsonl")
+        .read_text()
+        .replace(digest_of(results.settings), digest_of(settings))
+    )
+    results = ComparisonResults.read(comparison)  # of a version that kept no place.json
     assert dict(about(results))["data"].endswith("; files left out: 1")
     assert all("--on-bad-image skip " in command for command in commands_of(results))
 
@@ -235,13 +420,12 @@ def test_the_report_names_the_weights_that_were_tried(
         tuning.append(GridRun("csq", "hswd", 32, weight, "raw", 0, "tuning"), {"status": "done"})
     tune, command = commands_of(ComparisonResults.read(comparison))
     assert tune == f"{command} --tune{option}"
-    note = write_report(comparison).with_name("report.md").read_text()
+    note = settings_table(ComparisonResults.read(comparison)).note
     assert f"{{raw, relaxed}} × {{{', '.join(f'{weight:g}' for weight in weights)}}};" in note
 
 
 def test_the_report_tells_features_of_untrained_networks(comparison: Path) -> None:
-    text = write_report(comparison).with_name("report.md").read_text()
-    assert "untrained" not in text
+    assert "untrained" not in dict(about(ComparisonResults.read(comparison)))["features"]
     settings = json.loads((comparison / "settings.json").read_text())
     settings["recipe"]["backbone"] = "small-cnn"
     results = dataclasses.replace(ComparisonResults.read(comparison), settings=settings)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -204,6 +205,48 @@ def test_a_file_that_is_no_image_is_named_or_left_out(
         warnings.simplefilter("error")  # a comparison that is resumed tells of them no more
         result = RUNNER.invoke(app, ["compare", *map(str, common), "--on-bad-image", "skip"])
     assert result.exit_code == 0, result.output
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:1 of 81 files")
+def test_the_commands_of_a_report_run_as_printed(
+    folder_with_notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_with_notes.rename(tmp_path / "my images")
+    monkeypatch.chdir(tmp_path)
+    size = ("--height", "12", "--width", "12", "--batch-size", "20", "--epochs", "1", "--k", "10")
+    done = RUNNER.invoke(
+        app,
+        [
+            *("compare", "--dataset", "folder", "--data-dir", "my images", "--output", "compare"),
+            *("--on-bad-image", "skip", "--features-dir", "my features", "--backbone", "small-cnn"),
+            *("--protocol", "per-class", "--query-per-class", "5", *size),
+            *("--methods", "dsdh:eta=3", "--quantizations", "hswd", "--bits", "16"),
+            *("--seeds", "2,0", "--workers", "2"),
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    first = lines(tmp_path / "compare")
+    report = (tmp_path / "compare" / "report" / "report.md").read_text()
+    fit, compare = re.findall(r"^    (python .*)$", report, re.MULTILINE)
+    (tmp_path / "compare").rename(tmp_path / "before")
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+    }
+    for command in (compare, fit):
+        subprocess.run(command, shell=True, check=True, env=environment, capture_output=True)
+    assert {run: without_seconds(line) for run, line in lines(tmp_path / "compare").items()} == {
+        run: without_seconds(line) for run, line in first.items()
+    }
+    assert (tmp_path / "my features").is_dir()
+    config = json.loads((tmp_path / "runs" / "chosen" / "config.json").read_text())["settings"]
+    assert (config["method"], config["quantization"], config["bits"]) == ("dsdh:eta=3", "hswd", 16)
+    assert (
+        "What dsdh:eta=3 with hswd finds"
+        in (tmp_path / "compare" / "report" / "report.html").read_text()
+    )
 
 
 def test_workers_that_fine_tune_leave_out_the_same_files(

@@ -18,6 +18,8 @@ from training.pictures.drawing_style import (
     PINK,
     SKY,
     STYLE,
+    as_png,
+    mark_cut,
 )
 
 COLOURS = {
@@ -29,7 +31,9 @@ COLOURS = {
     "swd": PINK,
     "ot": ORANGE,
 }
-_COLUMNS = 4
+_COLUMNS = 3
+_WIDTH = 11.0  # inches, of all panels
+_HISTOGRAM = 4  # where its axis is cut
 
 
 def write_figures(results: ComparisonResults, folder: Path) -> dict[str, Path]:
@@ -42,43 +46,51 @@ def write_figures(results: ComparisonResults, folder: Path) -> dict[str, Path]:
     Returns:
         The files by what they show, in the order in which a reader wants them.
     """
-    bits, seeds = results.typical_bits, results.seeds
-    drawings: list[tuple[Callable[[ComparisonResults], Any], str]] = [
-        (_map_by_bits, f"mAP by bits. Mean over {len(seeds)} seeds, bars: standard deviation."),
+    bits, seeds, main = results.typical_bits, results.seeds, results.title(results.main)
+    drawings: list[tuple[str, Callable[[ComparisonResults], Any], str]] = [
         (
+            f"{results.main}_by_bits",
+            _by_bits,
+            f"{main} by bits. Mean over {len(seeds)} seeds, bars: standard deviation. The vertical "
+            "axis is cut where it has two strokes: it does not begin at 0.",
+        ),
+        (
+            "precision_recall",
             _precision_recall,
             f"Precision and recall within each Hamming radius, {bits} bits, mean over the seeds.",
         ),
         (
+            "code_histogram",
             _code_histogram,
-            f"Continuous codes of the database, {bits} bits, all seeds; beyond ±4 in the last "
-            "bars.",
+            f"Continuous codes of the database, {bits} bits, all seeds. The horizontal axis is cut "
+            f"at both ends: codes beyond ±{_HISTOGRAM} are not shown.",
         ),
         (
+            "bit_balance",
             _bit_balance,
             f"Bit balance: |mean of the ±1 bit| of each bit, sorted, {bits} bits, mean over the "
             "seeds. 0 is balanced.",
         ),
         (
+            "bit_correlation",
             _bit_correlation,
             f"Bit correlation: |Pearson correlation| of each pair of bits, {bits} bits, seed "
-            f"{seeds[0]}.",
+            f"{seeds[0]}. The scale is cut where it ends in a point.",
         ),
     ]
     written = {}
-    for draw, caption in drawings:
+    for name, draw, caption in drawings:
         with plt.rc_context(STYLE):
             figure = draw(results)
             if figure is not None:
-                path = folder / f"{draw.__name__.strip('_')}.png"
-                figure.savefig(path)
-                plt.close(figure)
+                path = folder / f"{name}.png"
+                path.write_bytes(as_png(figure))
                 written[caption] = path
     return written
 
 
 def _panels(
-    results: ComparisonResults, x: str, y: str, share_y: bool, height: float = 2.4
+    results: ComparisonResults, x: str, y: str, share_y: bool
 ) -> tuple[Any, dict[str, Any]]:
     """A panel per method."""
     columns = min(_COLUMNS, len(results.methods))
@@ -86,7 +98,7 @@ def _panels(
     figure, axes = plt.subplots(
         rows,
         columns,
-        figsize=(2.6 * columns + 0.4, height * rows + 0.6),
+        figsize=(_WIDTH, 0.4 + rows * min(4.2, 0.75 * _WIDTH / columns)),
         sharex=True,
         sharey=share_y,
         squeeze=False,
@@ -96,8 +108,8 @@ def _panels(
         axis.set_axis_off()
     for method, axis in panels.items():
         axis.set_title(method)
-    figure.supxlabel(x, fontsize=9)
-    figure.supylabel(y, fontsize=9)
+    figure.supxlabel(x, fontsize="medium")
+    figure.supylabel(y, fontsize="medium")
     return figure, panels
 
 
@@ -113,9 +125,9 @@ def _legend(figure: Any, panels: dict[str, Any]) -> None:
     )
 
 
-def _map_by_bits(results: ComparisonResults) -> Any:
-    values = results.values("map")
-    figure, panels = _panels(results, "bits", "mAP, tie-aware", share_y=True)
+def _by_bits(results: ComparisonResults) -> Any:
+    values = results.values(results.main)
+    figure, panels = _panels(results, "bits", results.title(results.main), share_y=True)
     for method, axis in panels.items():
         for at, name in enumerate(results.quantizations):
             cells = {
@@ -131,18 +143,23 @@ def _map_by_bits(results: ComparisonResults) -> Any:
                 [summary.mean for summary in summaries],
                 [np.nan_to_num(summary.deviation) for summary in summaries],
                 marker="o",
-                markersize=3,
-                capsize=2,
+                markersize=4,
+                capsize=3,
                 **_style_of(name),
             )
         axis.set_xticks(range(len(results.bits)), [str(bits) for bits in results.bits])
+    for axis in panels.values():
+        if axis.get_ylim()[0] > 0:
+            mark_cut(axis, (0, 0.01))
+        else:
+            axis.set_ylim(bottom=0)
     _legend(figure, panels)
     return figure
 
 
 def _style_of(name: str) -> dict[str, Any]:
     of_interest = name == "hswd"
-    width, order = (1.6, 3) if of_interest else (1.1, 2)
+    width, order = (2.2, 3) if of_interest else (1.5, 2)
     return {"color": COLOURS[name], "linewidth": width, "label": name, "zorder": order}
 
 
@@ -155,7 +172,7 @@ def _curves(
         for name in results.quantizations:
             runs = results.arrays((method, name, results.typical_bits))
             if runs:
-                axis.plot(*curve(runs), **_style_of(name))
+                axis.plot(*curve(list(runs.values())), **_style_of(name))
     _legend(figure, panels)
     return figure, panels
 
@@ -170,7 +187,7 @@ def _precision_recall(results: ComparisonResults) -> Any:
 
     figure, panels = _curves(results, "recall", "precision", curve)
     for axis in panels.values():
-        axis.set_xlim(0, 1)
+        axis.set(xlim=(0, 1), ylim=(0, 1))
     return figure
 
 
@@ -191,8 +208,8 @@ def _code_histogram(results: ComparisonResults) -> Any:
         for name in ("none", "native", "hswd"):
             runs = results.arrays((method, name, results.typical_bits))
             if runs:
-                counts = np.sum([run["histogram"] for run in runs], axis=0)
-                edges = runs[0]["histogram_edges"]
+                counts = np.sum([run["histogram"] for run in runs.values()], axis=0)
+                edges = next(iter(runs.values()))["histogram_edges"]
                 density = counts / counts.sum() / np.diff(edges)
                 # The outer bars hold all that lies beyond them.
                 axis.stairs(
@@ -203,9 +220,9 @@ def _code_histogram(results: ComparisonResults) -> Any:
                     alpha=0.45 if name == "hswd" else 1.0,
                     label=name,
                 )
-        axis.set_xlim(-4, 4)
-        axis.set_xticks([-3, -1, 1, 3])
-        axis.set_yticks([])
+        axis.set(xlim=(-_HISTOGRAM, _HISTOGRAM), xticks=[-3, -1, 1, 3], yticks=[])
+        for end in (0.01, 0.96):
+            mark_cut(axis, (end, 0), axis="x")
     _legend(figure, panels)
     return figure
 
@@ -218,7 +235,7 @@ def _bit_correlation(results: ComparisonResults) -> Any:
     figure, axes = plt.subplots(
         len(rows),
         len(columns),
-        figsize=(1.35 * len(columns) + 1.2, 1.4 * len(rows) + 0.3),
+        figsize=(_WIDTH, 0.5 + len(rows) * min(2.6, (_WIDTH - 1.5) / len(columns))),
         squeeze=False,
     )
     image = None
@@ -232,7 +249,7 @@ def _bit_correlation(results: ComparisonResults) -> Any:
                 side.set_visible(False)
             runs = results.arrays((method, name, results.typical_bits))
             if runs:
-                matrix = np.abs(runs[0]["bit_correlation"].astype(np.float32))
+                matrix = np.abs(next(iter(runs.values()))["bit_correlation"].astype(np.float32))
                 np.fill_diagonal(matrix, np.nan)
                 image = axis.imshow(matrix, vmin=0, vmax=0.6, cmap="viridis")
             else:
@@ -240,9 +257,9 @@ def _bit_correlation(results: ComparisonResults) -> Any:
                     0.5, 0.5, "–", ha="center", va="center", transform=axis.transAxes, color="grey"
                 )
             if row == 0:
-                axis.set_title(method, fontsize=9)
+                axis.set_title(method)
             if column == 0:
-                axis.set_ylabel(name, fontsize=9)
+                axis.set_ylabel(name)
     if image is not None:
         figure.colorbar(image, ax=axes, shrink=0.7, extend="max")
     return figure

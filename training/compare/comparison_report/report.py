@@ -1,19 +1,16 @@
 """The report of a comparison: Markdown, CSV, figures, and one page that holds it all."""
 
-import base64
-import shlex
 from pathlib import Path
-from typing import Any
 
-import jinja2
-from pydantic import BaseModel
-
-from keras_hashing import methods
 from keras_hashing.files.atomic_write import write_text
+from keras_hashing.files.picture_sheet import PictureSheet
 from training.backbones import UNTRAINED
+from training.compare.comparison_report.commands import commands_of, fit_command
 from training.compare.comparison_report.figures import write_figures
+from training.compare.comparison_report.galleries import add_galleries, best_cells
+from training.compare.comparison_report.recommendation import RULE, Recommendation, recommend
 from training.compare.comparison_report.results import ComparisonResults
-from training.compare.comparison_report.statistics import overall
+from training.compare.comparison_report.statistics import Cell, overall
 from training.compare.comparison_report.tables import (
     Table,
     report_tables,
@@ -21,23 +18,23 @@ from training.compare.comparison_report.tables import (
     write_cells,
     write_differences,
 )
-from training.compare.grid import TUNED_WEIGHTS
 from training.compare.recipe import FineTuning
 
-_TEMPLATE = Path(__file__).with_name("page.html.j2")
+_QUESTION = "Which setting should I take?"
 
 
-def write_report(output: Path) -> Path:
+def write_report(output: Path, moved: dict[str, str] | None = None) -> Path:
     """Writes the report of a comparison, finished or not, into its folder.
 
-        report/report.md          the tables
+        report/report.html        what to take, figures, what the best settings find, tables
+        report/report.md          the same without pictures
         report/cells.csv          mean and standard deviation of every figure
         report/differences.csv    paired differences with their intervals
         report/*.png              the figures
-        report/report.html        all of it, in one file
 
     Args:
         output: The folder of the comparison.
+        moved: Where the images are now, as fields of `DataSettings`.
 
     Returns:
         The page.
@@ -46,17 +43,16 @@ def write_report(output: Path) -> Path:
         FileNotFoundError: when the folder holds no comparison.
         ValueError: when a file is damaged or of other settings, or no run is finished.
     """
-    results = ComparisonResults.read(output)
+    results = ComparisonResults.read(output, moved)
     folder = results.folder.report
     folder.mkdir(exist_ok=True)
+    advice = [one for bits in results.bits if (one := recommend(results, bits)) is not None]
     tables = report_tables(results)
-    findings = _findings(results)
     write_cells(results, folder / "cells.csv")
     write_differences(results, folder / "differences.csv")
-    write_text(folder / "report.md", _markdown(results, tables, findings))
-    figures = write_figures(results, folder)
+    write_text(folder / "report.md", _markdown(results, advice, tables))
     page = folder / "report.html"
-    write_text(page, _page(results, tables, findings, figures))
+    write_text(page, _page(results, advice, tables))
     return page
 
 
@@ -65,19 +61,19 @@ def _title(results: ComparisonResults) -> str:
     return f"Quantization of hash codes on {recipe.dataset}, protocol {recipe.protocol}"
 
 
-def _findings(results: ComparisonResults) -> list[str]:
+def findings(results: ComparisonResults) -> list[str]:
     """The result in sentences."""
-    findings = []
+    found, figure = [], results.title(results.main)
     for reference, name in (("native", "the method's native quantization"), ("none", "none")):
-        one = overall(results.differences("map", reference), "hswd")
+        one = overall(results.differences(results.main, reference), "hswd")
         if one is not None:
-            findings.append(
-                f"HSWD has the higher mAP than {name} in {one.higher} of {one.cells} cells "
-                f"(the interval lies above 0 in {one.interval_above}, below in "
+            found.append(
+                f"HSWD has the higher {figure} than {name} in {one.higher} of {one.cells} "
+                f"cells (the interval lies above 0 in {one.interval_above}, below in "
                 f"{one.interval_below}); mean difference {signed(one.mean, 4)}."
             )
     done = sum(line.get("status") == "done" for line in results.results.values())
-    findings.append(
+    found.append(
         f"{done} runs: {len(results.methods)} methods, {', '.join(results.quantizations)}; "
         f"{', '.join(map(str, results.bits))} bits; seeds "
         f"{', '.join(map(str, results.seeds))}."
@@ -85,11 +81,11 @@ def _findings(results: ComparisonResults) -> list[str]:
     )
     versions = {line.get("code") for line in results.results.values() if "code" in line}
     if len(versions) > 1:
-        findings.append(
+        found.append(
             f"Attention: the runs are of {len(versions)} versions of the code; differences between "
             "them may come from that."
         )
-    return findings
+    return found
 
 
 def about(results: ComparisonResults) -> list[tuple[str, str]]:
@@ -122,7 +118,7 @@ def _about_frozen(results: ComparisonResults) -> list[tuple[str, str]]:
         (
             "training",
             f"Adam {recipe.learning_rate:g}, cosine decay, {recipe.epochs} epochs, batch "
-            f"{recipe.batch_size} against itself; {results.seconds:.1f} s per run",
+            f"{recipe.batch_size} against itself; {results.seconds():.1f} s per run",
         ),
     ]
 
@@ -144,7 +140,7 @@ def _about_fine_tuning(results: ComparisonResults, tuned: FineTuning) -> list[tu
             "training",
             f"AdamW {recipe.learning_rate:g} (backbone × {tuned.backbone_rate:g}), warm-up and "
             f"cosine decay, weight decay {tuned.weight_decay:g}, {averaged}; {recipe.epochs} "
-            f"epochs, batch {recipe.batch_size} against itself; {results.seconds:.1f} s per run",
+            f"epochs, batch {recipe.batch_size} against itself; {results.seconds():.1f} s per run",
         ),
         ("augmentation", _augmentation(tuned)),
     ]
@@ -163,98 +159,67 @@ def _augmentation(tuned: FineTuning) -> str:
     return ", ".join(on) or "none"
 
 
-def commands_of(results: ComparisonResults) -> list[str]:
-    """The commands that make these results, but for folders: the choice of settings comes first.
-
-    Quantizations that were run with fewer methods or lengths than others have commands of their
-    own.
-    """
-    words = ["python", "-m", "training", "compare"]
-    recipe = results.recipe
-    words += _options(recipe, without="fine_tuning")
-    if recipe.fine_tuning is not None:
-        words += ["--fine-tune", *_options(recipe.fine_tuning)]
-    if results.settings["data"].get("skipped"):
-        words += ["--on-bad-image", "skip"]
-    commands = []
-    for (names, bits), quantizations in _blocks(results).items():
-        block = list(words)
-        if names != tuple(sorted(methods.available())):
-            block += ["--methods", ",".join(names)]
-        block += ["--quantizations", ",".join(quantizations)]
-        block += ["--bits", ",".join(map(str, bits))]
-        block += ["--seeds", ",".join(map(str, results.seeds))]
-        command = shlex.join([*block, "--output", str(results.folder.path)])
-        if results.tuned:
-            commands.append(f"{command} --tune{_tune_weights(results)}")
-        commands.append(command)
-    return commands
+def _answers(results: ComparisonResults, advice: list[Recommendation]) -> list[str]:
+    return [one.sentence(results.title(results.main)) for one in advice]
 
 
-def _blocks(results: ComparisonResults) -> dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]]:
-    """The quantizations that were run with the same methods and lengths.
-
-    Methods for which a quantization does not exist count as run with it.
-    """
-    blocks: dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]] = {}
-    for quantization in results.quantizations:
-        runs = [run for run in results.results if run.quantization == quantization]
-        names = {run.method for run in runs}
-        names |= {method for method, name in results.not_run if name == quantization}
-        key = tuple(sorted(names)), tuple(sorted({run.bits for run in runs}))
-        blocks.setdefault(key, []).append(quantization)
-    return blocks
+def _typical(results: ComparisonResults, advice: list[Recommendation]) -> Cell:
+    """What to take at the typical number of bits."""
+    return min(advice, key=lambda one: abs(one.bits - results.typical_bits)).take
 
 
-def _tune_weights(results: ComparisonResults) -> str:
-    tried = results.tuned_weights
-    if tried in ([], sorted(TUNED_WEIGHTS)):
-        return ""
-    return f" --tune-weights {','.join(f'{weight:g}' for weight in tried)}"
+def _command_to_train(results: ComparisonResults, cell: Cell) -> tuple[str, str] | None:
+    """How a setting is trained as a run of its own."""
+    command = fit_command(results, cell)
+    if command is None:
+        return None
+    method, quantization, bits = cell
+    return f"Train {method} with {quantization}, {bits} bits, as a run of its own:", command
 
 
-def _options(model: BaseModel, without: str = "") -> list[str]:
-    """The fields that are not at their default, as options of the command."""
-    words = []
-    for name, field in type(model).model_fields.items():
-        value = getattr(model, name)
-        if name != without and value != field.default:
-            option = f"--{name.replace('_', '-')}"
-            words += [option] if value is True else [option, str(value)]
-    return words
+def _markdown(results: ComparisonResults, advice: list[Recommendation], tables: list[Table]) -> str:
+    def listed(lines: list[str]) -> str:
+        return "\n".join(f"- {line}" for line in lines) + "\n"
 
-
-def _markdown(results: ComparisonResults, tables: list[Table], findings: list[str]) -> str:
-    parts = [f"# {_title(results)}\n", "\n".join(f"- {finding}" for finding in findings) + "\n"]
-    parts.append("\n".join(f"- {name}: {value}" for name, value in about(results)) + "\n")
-    parts.append("\n".join(f"    {command}" for command in commands_of(results)) + "\n")
+    parts = [f"# {_title(results)}\n", f"## {_QUESTION}\n", listed(_answers(results, advice))]
+    parts.append(f"{RULE}\n")
+    if train := _command_to_train(results, _typical(results, advice)):
+        parts.append(f"{train[0]}\n\n    {train[1]}\n")
+    parts += ["## Results\n", listed(findings(results))]
     parts += [table.to_markdown() for table in tables]
+    parts += [
+        "## How it was made\n",
+        listed([f"{name}: {value}" for name, value in about(results)]),
+    ]
+    parts.append("\n".join(f"    {command}" for command in commands_of(results)) + "\n")
     if results.failed:
-        failed = [f"- {run}: {error}" for run, error in results.failed.items()]
-        parts.append("### Failed runs\n\n" + "\n".join(failed) + "\n")
+        failed = [f"{run}: {error}" for run, error in results.failed.items()]
+        parts += ["### Failed runs\n", listed(failed)]
     return "\n".join(parts)
 
 
-def _page(
-    results: ComparisonResults, tables: list[Table], findings: list[str], figures: dict[str, Path]
-) -> str:
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(_TEMPLATE.read_text())
-    embedded: list[dict[str, Any]] = [
-        {
-            "title": path.stem.replace("_", " ").capitalize().replace("Map by", "mAP by"),
-            "caption": caption,
-            "content": base64.b64encode(path.read_bytes()).decode(),
-        }
-        for caption, path in figures.items()
-    ]
-    return template.render(
-        title=_title(results),
-        findings=findings,
-        about=about(results),
-        commands=commands_of(results),
-        tables=tables,
-        figures=embedded,
-        failed=results.failed,
-        grouped=lambda table: table.header[1:2] == ["bits"],
-    )
+def _page(results: ComparisonResults, advice: list[Recommendation], tables: list[Table]) -> str:
+    sheet = PictureSheet(_title(results))
+    sheet.section(_QUESTION)
+    sheet.answer(_answers(results, advice))
+    if train := _command_to_train(results, _typical(results, advice)):
+        sheet.paragraph(train[0])
+        sheet.code(train[1:])
+    sheet.details("How it was chosen", RULE)
+    sheet.section("Figures")
+    for caption, path in write_figures(results, results.folder.report).items():
+        sheet.figure(path.read_bytes(), caption, wide=True)
+    add_galleries(sheet, results, best_cells(results, _typical(results, advice)))
+    sheet.section("Findings")
+    for finding in findings(results):
+        sheet.paragraph(finding)
+    for table in tables:
+        sheet.section(table.title)
+        sheet.table(table.header, table.rows, table.note, table.groups)
+    sheet.section("How it was made")
+    sheet.facts(dict(about(results)))
+    sheet.code(commands_of(results))
+    if results.failed:
+        sheet.section("Failed runs")
+        sheet.facts({str(run): error for run, error in results.failed.items()})
+    return sheet.html()

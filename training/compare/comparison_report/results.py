@@ -28,6 +28,7 @@ from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe, digest_of
 from training.compare.results_file import ResultsFile
 from training.compare.workers.worker import arrays_name
+from training.settings import DataSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,16 +40,24 @@ class ComparisonResults:
         settings: The content of its `settings.json`.
         results: The runs with the settings in force (chosen by tuning, or the default ones).
         choices: Weight and place of each column, and the validation mAP where it was tuned.
+        place: Where the images are.
+        features_dir: Where the features of a frozen backbone are kept.
     """
 
     folder: ComparisonFolder
     settings: dict[str, Any]
     results: dict[GridRun, dict[str, Any]]
     choices: dict[Column, tuple[Choice, float | None]]
+    place: DataSettings
+    features_dir: Path
 
     @classmethod
-    def read(cls, path: Path) -> "ComparisonResults":
+    def read(cls, path: Path, moved: dict[str, str] | None = None) -> "ComparisonResults":
         """Reads a comparison, whether it is finished or not.
+
+        Args:
+            path: Its folder.
+            moved: Where the images are now, as fields of `DataSettings`.
 
         Raises:
             FileNotFoundError: when the folder holds no comparison.
@@ -70,7 +79,9 @@ class ComparisonResults:
         }
         if not any(line.get("status") == "done" for line in results.values()):
             raise ValueError(f"No run of the grid is finished in {path}: run the comparison first")
-        return cls(folder, settings, results, choices)
+        place, features_dir = folder.read_place()
+        place = place.model_copy(update=moved or {})
+        return cls(folder, settings, results, choices, place, features_dir)
 
     @property
     def recipe(self) -> Recipe:
@@ -144,22 +155,31 @@ class ComparisonResults:
         """The figures that the runs have; those of an earlier version lack the later ones."""
         return [name for name in FIGURES if any(self.values(name).values())]
 
-    def arrays(self, cell: Cell) -> list[dict[str, np.ndarray]]:
-        """The companion files of a cell's runs, one per seed in ascending order."""
-        found = []
+    @property
+    def main(self) -> str:
+        """The figure that settings are judged by: mAP where there are labels."""
+        return next(name for name in self.figures if FIGURES[name].better == "higher")
+
+    def title(self, figure: str) -> str:
+        """The name of a figure for a reader."""
+        return FIGURES[figure].heading(self.recipe.k, self.recipe.radius)
+
+    def arrays(self, cell: Cell) -> dict[int, dict[str, np.ndarray]]:
+        """The companion files of a cell's runs by seed, in ascending order."""
+        found = {}
         for run in sorted(self.results, key=lambda run: run.seed):
             path = self.folder.arrays / arrays_name(run)
             if (run.method, run.quantization, run.bits) == cell and path.exists():
                 with np.load(path, allow_pickle=False) as content:
-                    found.append({name: content[name] for name in content})
+                    found[run.seed] = dict(content)
         return found
 
-    @property
-    def seconds(self) -> float:
-        """Mean seconds of a run, compilation included."""
+    def seconds(self, cell: Cell | None = None) -> float:
+        """Mean seconds of a run, or of one of a cell, compilation included."""
         totals = [
             sum(line["seconds"][part] for part in ("prepare", "train", "evaluate"))
-            for line in self.results.values()
+            for run, line in self.results.items()
             if line.get("status") == "done"
+            and cell in (None, (run.method, run.quantization, run.bits))
         ]
         return float(np.mean(totals))

@@ -53,6 +53,12 @@ class Summary:
         """The confidence interval of the mean."""
         return self.mean - self.half_width, self.mean + self.half_width
 
+    @property
+    def verdict(self) -> str:
+        """ "above" or "below" if the interval leaves out 0, else "even"; so for one value."""
+        low, high = self.interval
+        return "above" if low > 0 else "below" if high < 0 else "even"
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -67,12 +73,6 @@ class Difference:
     def summary(self) -> Summary:
         """Mean and interval over the seeds."""
         return Summary.of(self.by_seed.values())
-
-    @property
-    def verdict(self) -> str:
-        """ "above" or "below" if the interval of the mean leaves out 0, else "even"."""
-        low, high = self.summary.interval
-        return "above" if low > 0 else "below" if high < 0 else "even"
 
 
 @dataclass(frozen=True)
@@ -111,12 +111,15 @@ def differences(values: Values, reference: str) -> list[Difference]:
     """Every quantization against `reference` in its own method and bits, where both exist."""
     found = []
     for (method, quantization, bits), by_seed in sorted(values.items()):
-        base = values.get((method, reference, bits), {})
-        shared = sorted(set(by_seed) & set(base))
-        if quantization != reference and shared:
-            paired = {seed: by_seed[seed] - base[seed] for seed in shared}
+        paired = difference(by_seed, values.get((method, reference, bits), {}))
+        if quantization != reference and paired:
             found.append(Difference(method, quantization, bits, paired))
     return found
+
+
+def difference(one: dict[int, float], other: dict[int, float]) -> dict[int, float]:
+    """One minus the other at each seed that both have."""
+    return {seed: one[seed] - other[seed] for seed in sorted(set(one) & set(other))}
 
 
 def overall(found: list[Difference], quantization: str) -> Overall | None:
@@ -126,7 +129,7 @@ def overall(found: list[Difference], quantization: str) -> Overall | None:
         return None
     seeds = set.intersection(*(set(one.by_seed) for one in chosen))
     by_seed = [float(np.mean([one.by_seed[seed] for one in chosen])) for seed in sorted(seeds)]
-    verdicts = [one.verdict for one in chosen]
+    verdicts = [one.summary.verdict for one in chosen]
     return Overall(
         cells=len(chosen),
         higher=sum(one.summary.mean > 0 for one in chosen),

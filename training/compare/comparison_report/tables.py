@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.retrieval.figures import FIGURES
 from training.compare.comparison_report.results import ComparisonResults
-from training.compare.comparison_report.statistics import Overall, Summary, overall
+from training.compare.comparison_report.statistics import (
+    Overall,
+    Summary,
+    difference,
+    overall,
+)
 from training.compare.grid import TUNED_GROWTHS, TUNING_BITS, Choice
 
 _DIGITS = 3  # at most
@@ -27,12 +30,14 @@ class Table:
         header: Names of the columns.
         rows: As many texts per row as there are columns.
         note: How to read it.
+        groups: Whether rows that begin alike belong together.
     """
 
     title: str
     header: list[str]
     rows: list[list[str]]
     note: str = ""
+    groups: bool = False
 
     def to_markdown(self) -> str:
         """The table with its title and note."""
@@ -84,49 +89,58 @@ def _choice(choice: Choice, validation_map: float | None) -> str:
     return text if validation_map is None else f"{text} ({validation_map:.3f})"
 
 
-def map_table(results: ComparisonResults) -> Table:
-    """Tie-aware mAP, mean ± standard deviation over the seeds; the highest of a row in bold."""
-    values = results.values("map")
-    rows = []
-    for method in results.methods:
-        for bits in results.bits:
-            cells = [values.get((method, name, bits), {}) for name in results.quantizations]
-            texts = _cells(results, "map", method, bits)
-            best = int(
-                np.argmax([float(np.mean(list(cell.values()))) if cell else -1.0 for cell in cells])
-            )
-            if cells[best]:
-                texts[best] = f"**{texts[best]}**"
-            rows.append([method, str(bits), *texts])
-    note = (
-        f"Mean ± standard deviation over {len(results.seeds)} seeds; the highest of a row in bold."
-    )
+BOLD = (
+    "Bold: the best of a row, where its difference from the next best is not noise (the 95% t "
+    "interval of the differences, paired by seed, leaves out 0)."
+)
+
+
+def main_table(results: ComparisonResults) -> Table:
+    """The main figure of every cell, mean ± standard deviation over the seeds."""
+    rows = [
+        [method, str(bits), *_cells(results, results.main, method, bits)]
+        for method in results.methods
+        for bits in results.bits
+    ]
+    note = f"Mean ± standard deviation over {len(results.seeds)} seeds. {BOLD}"
     if results.not_run:
         note += " " + _not_run_note(results)
-    header = ["method", "bits", *results.quantizations]
-    return Table("mAP over the whole database, tie-aware", header, rows, note)
+    title = results.title(results.main)
+    title += " over the whole database, tie-aware" * (results.main == "map")
+    return Table(title, ["method", "bits", *results.quantizations], rows, note, groups=True)
 
 
 def figure_table(results: ComparisonResults, figure: str) -> Table:
     """Another figure at the typical number of bits, mean ± standard deviation."""
     bits = results.typical_bits
     rows = [[method, *_cells(results, figure, method, bits)] for method in results.methods]
-    title = FIGURES[figure].heading(results.recipe.k, results.recipe.radius)
-    return Table(
-        f"{title[0].upper()}{title[1:]}, {bits} bits", ["method", *results.quantizations], rows
-    )
+    title = results.title(figure)
+    header = ["method", *results.quantizations]
+    return Table(f"{title[0].upper()}{title[1:]}, {bits} bits", header, rows)
 
 
 def _cells(results: ComparisonResults, figure: str, method: str, bits: int) -> list[str]:
-    """One figure of each quantization."""
+    """One figure of each quantization; in bold as `BOLD` says."""
     values, digits = results.values(figure), min(FIGURES[figure].digits, _DIGITS)
-    cells = ((name, values.get((method, name, bits))) for name in results.quantizations)
-    return [
-        plus_minus(Summary.of(cell.values()), digits)
-        if cell
-        else _why_empty(results, method, name, bits)
-        for name, cell in cells
-    ]
+    cells = {name: values.get((method, name, bits), {}) for name in results.quantizations}
+    clearly_best = _clearly_best(cells, FIGURES[figure].better)
+    texts = []
+    for name, cell in cells.items():
+        text = _why_empty(results, method, name, bits)
+        if cell:
+            text = plus_minus(Summary.of(cell.values()), digits)
+        texts.append(f"**{text}**" if name == clearly_best else text)
+    return texts
+
+
+def _clearly_best(cells: dict[str, dict[int, float]], better: str) -> str | None:
+    sign = {"higher": 1, "lower": -1, "": 0}[better]
+    means = {name: sign * Summary.of(cell.values()).mean for name, cell in cells.items() if cell}
+    if not sign or len(means) < 2:
+        return None
+    best, following = sorted(means, key=lambda name: -means[name])[:2]
+    lead = Summary.of(sign * by for by in difference(cells[best], cells[following]).values())
+    return best if lead.verdict == "above" else None
 
 
 def _why_empty(results: ComparisonResults, method: str, quantization: str, bits: int) -> str:
@@ -151,8 +165,8 @@ def _not_run_note(results: ComparisonResults) -> str:
 
 
 def differences_table(results: ComparisonResults, reference: str) -> Table:
-    """mAP of each quantization minus that of `reference`, with intervals over the seeds."""
-    found = results.differences("map", reference)
+    """The main figure of each quantization minus that of `reference`, with intervals."""
+    found = results.differences(results.main, reference)
     others = [name for name in results.quantizations if name != reference]
     by_cell = {(one.method, one.quantization, one.bits): one for one in found}
     rows = []
@@ -166,7 +180,8 @@ def differences_table(results: ComparisonResults, reference: str) -> Table:
         f"Mean over the seeds ± half of the 95% t interval (n = {len(results.seeds)}, paired by "
         f"seed: the same split and the same initial weights). Positive: better than {reference}."
     )
-    return Table(f"mAP minus that of {reference}", ["method", "bits", *others], rows, note)
+    title = f"{results.title(results.main)} minus that of {reference}"
+    return Table(title, ["method", "bits", *others], rows, note, groups=True)
 
 
 def _compared(results: ComparisonResults, figure: str) -> Iterator[tuple[str, Overall | None]]:
@@ -191,16 +206,17 @@ def overall_table(results: ComparisonResults) -> Table:
             str(one.interval_below),
             signed(one.mean, 4),
         ]
-        for title, one in _compared(results, "map")
+        for title, one in _compared(results, results.main)
         if one is not None
     ]
-    header = ["", "cells with higher mAP", "interval above 0", "below 0", "mean difference"]
+    name = results.title(results.main)
+    header = ["", f"cells with higher {name}", "interval above 0", "below 0", "mean difference"]
     note = (
         "A cell is a method at a number of bits; those where the reference is not defined are left "
         "out. Mean difference: over the cells, then mean ± half of the 95% t interval over the "
         "seeds (cells share splits, so they are not independent)."
     )
-    return Table("mAP over all cells", header, rows, note)
+    return Table(f"{name} over all cells", header, rows, note)
 
 
 _EFFECTS = ("quantization_error", "bit_balance", "bit_correlation", "precision_within_radius")
@@ -210,8 +226,7 @@ def effects_table(results: ComparisonResults) -> Table:
     """What each quantization does to the codes, against native and against none."""
     effects = [dict(_compared(results, figure)) for figure in _EFFECTS]
     rows = [[title, *(_effect(one[title]) for one in effects)] for title in effects[0]]
-    recipe = results.recipe
-    titles = (FIGURES[name].heading(recipe.k, recipe.radius) for name in _EFFECTS)
+    titles = map(results.title, _EFFECTS)
     note = (
         "Mean difference over all cells ± half of the 95% t interval over the seeds; in brackets "
         "the share of cells in which the figure is lower. Lower is better but for precision. "
@@ -227,12 +242,12 @@ def _effect(one: Overall | None) -> str:
 
 def report_tables(results: ComparisonResults) -> list[Table]:
     """All tables, in the order in which a reader wants them."""
-    tables = [overall_table(results), map_table(results)]
+    tables = [main_table(results), overall_table(results)]
     for reference in ("native", "none"):
         if reference in results.quantizations and len(results.quantizations) > 1:
             tables.append(differences_table(results, reference))
     tables += [effects_table(results), settings_table(results)]
-    others = (figure_table(results, name) for name in results.figures if name != "map")
+    others = (figure_table(results, name) for name in results.figures if name != results.main)
     return [table for table in (*tables, *others) if table.rows]
 
 
@@ -242,9 +257,9 @@ def write_cells(results: ComparisonResults, path: Path) -> None:
     header += [f"{name}_{kind}" for name in results.figures for kind in ("mean", "deviation")]
     by_figure = {name: results.values(name) for name in results.figures}
     rows = []
-    for cell in sorted(by_figure["map"]):
+    for cell in sorted(by_figure[results.main]):
         choice = results.choices[cell[:2]][0]
-        row = [*cell, choice.weight, choice.place, len(by_figure["map"][cell])]
+        row = [*cell, choice.weight, choice.place, len(by_figure[results.main][cell])]
         for values in by_figure.values():
             summary = Summary.of(values[cell].values())
             row += [_number(summary.mean), _number(summary.deviation)]

@@ -1,0 +1,105 @@
+"""Which setting to take: a stated rule, applied to the results."""
+
+from dataclasses import dataclass
+
+from training.compare.comparison_report.results import ComparisonResults
+from training.compare.comparison_report.statistics import Cell, Summary, difference
+from training.compare.comparison_report.tables import plus_minus, signed
+
+FEWEST_SEEDS = 3
+MOST_LOST = 0.05  # of the main figure, by taking what is simple
+
+RULE = (
+    "At each number of bits, the setting with the highest mean over the seeds leads. "
+    "Another is told apart from it if the 95% t interval of their differences, paired by seed (the "
+    "same split and initial weights), leaves out 0. Of the leader and those that are not told "
+    f"apart from it and by that interval lose less than {MOST_LOST}, a setting without "
+    "quantization loss is taken first, since it leaves nothing to choose, then the one that "
+    f"trained fastest here. With fewer than {FEWEST_SEEDS} seeds, or intervals that are wider than "
+    "that, there are too few seeds to tell, and the leader is named. A setting that fewer seeds "
+    "are finished of than of others is left out. Expect a little less on other queries than on "
+    "those by which a setting was chosen."
+)
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What to take at one number of bits.
+
+    Args:
+        leader: The cell with the highest mean.
+        figure: Its figure over the seeds.
+        take: The cell to take: the leader, or a simpler one that is as good.
+        tied: The leader minus each cell that is not told apart from it, the next best first.
+        told: Whether there are enough seeds to tell.
+    """
+
+    leader: Cell
+    figure: Summary
+    take: Cell
+    tied: dict[Cell, Summary]
+    told: bool
+
+    @property
+    def bits(self) -> int:
+        """The length of the codes."""
+        return self.leader[2]
+
+    def sentence(self, name: str) -> str:
+        """What to take, and why.
+
+        Args:
+            name: That of the figure.
+        """
+        bits, leader, seeds = self.bits, _name(self.leader), self.figure.count
+        found = f"{name} {plus_minus(self.figure, 3)}, mean of {seeds} seed{'s' * (seeds != 1)}"
+        tied = [f"{_name(cell)} ({_lower(by)})" for cell, by in self.tied.items()]
+        others = f"{len(tied)} other{'s' * (len(tied) != 1)}"
+        if not self.told:
+            return (
+                f"{bits} bits: too few seeds to tell. **{leader}** is highest ({found})"
+                + (f", but not told apart from {others}, next {tied[0]}" if tied else "")
+                + ". Run more seeds."
+            )
+        if self.take != self.leader:
+            lower = _lower(self.tied[self.take])
+            return (
+                f"{bits} bits: take **{_name(self.take)}**. The highest is {leader} ({found}), but "
+                f"the difference is noise ({lower}), and {_name(self.take)} is the simplest or "
+                f"fastest of the {len(tied) + 1} settings that are not told apart."
+            )
+        why = (
+            f"not told apart from {others}, next {tied[0]}"
+            if tied
+            else "told apart from all others"
+        )
+        return f"{bits} bits: take **{leader}**: the highest ({found}), {why}."
+
+
+def _name(cell: Cell) -> str:
+    return f"{cell[0]} with {cell[1]}"
+
+
+def _lower(by: Summary) -> str:
+    return f"{signed(by).removeprefix('+')} lower"
+
+
+def recommend(results: ComparisonResults, bits: int) -> Recommendation | None:
+    """Applies `RULE`; None where no run of this length is finished."""
+    values = {cell: one for cell, one in results.values(results.main).items() if cell[2] == bits}
+    if not values:
+        return None
+    fullest = max(values.values(), key=len)
+    means = {
+        cell: Summary.of(one.values()) for cell, one in values.items() if set(one) == set(fullest)
+    }
+    leader, *others = sorted(means, key=lambda cell: -means[cell].mean)
+    leads = {cell: Summary.of(difference(values[leader], values[cell]).values()) for cell in others}
+    tied = {cell: lead for cell, lead in leads.items() if lead.verdict != "above"}
+    as_good = [cell for cell, lead in tied.items() if lead.interval[1] < MOST_LOST]
+    told = len(fullest) >= FEWEST_SEEDS and bool(as_good or not tied)
+    take = leader
+    if told:
+        simplest = lambda cell: (cell[1] != "none", results.seconds(cell))  # noqa: E731
+        take = min([leader, *as_good], key=simplest)
+    return Recommendation(leader, means[leader], take, tied, told)
