@@ -121,7 +121,7 @@ def _legend(figure: Any, panels: dict[str, Any]) -> None:
         shown.update(dict(zip(labels, handles, strict=True)))
     order = [name for name in COLOURS if name in shown]
     figure.legend(
-        [shown[name] for name in order], order, loc="outside upper center", ncols=len(order)
+        [shown[name] for name in order], order, loc="outside upper left", ncols=len(order)
     )
 
 

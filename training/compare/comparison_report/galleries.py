@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_hashing.files.picture_sheet import PictureSheet
 from training.compare.comparison_report.results import ComparisonResults
-from training.compare.comparison_report.statistics import Cell
+from training.compare.comparison_report.statistics import Cell, name_of
 from training.compare.workers.image_data import load_data
 from training.data import ImageDataset
 from training.pictures.gallery import HOW_TO_READ, Gallery
@@ -32,10 +32,10 @@ def add_galleries(sheet: PictureSheet, results: ComparisonResults, cells: list[C
         return
     if not isinstance(dataset, ImageDataset):  # vectors have no pictures
         return
-    for number, ((method, quantization, bits), (seed, found)) in enumerate(nearest.items()):
+    for number, (cell, (seed, found)) in enumerate(nearest.items()):
         gallery = Gallery(dataset, found)
-        title = f"What {method} with {quantization} finds"
-        about = f"{bits} bits, seed {seed}: queries and their {FOUND} nearest."
+        title = f"What {name_of(cell)} finds"
+        about = f"{cell[2]} bits, seed {seed}: queries and their {FOUND} nearest."
         if number == 0 and gallery.labelled:
             about += f" {HOW_TO_READ}"
         sheet.section(title, about)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from training.compare.comparison_report.results import ComparisonResults
-from training.compare.comparison_report.statistics import Cell, Summary, difference
+from training.compare.comparison_report.statistics import Cell, Summary, difference, name_of
 from training.compare.comparison_report.tables import plus_minus, signed
 
 FEWEST_SEEDS = 3
@@ -15,10 +15,11 @@ RULE = (
     "same split and initial weights), leaves out 0. Of the leader and those that are not told "
     f"apart from it and by that interval lose less than {MOST_LOST}, a setting without "
     "quantization loss is taken first, since it leaves nothing to choose, then the one that "
-    f"trained fastest here. With fewer than {FEWEST_SEEDS} seeds, or intervals that are wider than "
-    "that, there are too few seeds to tell, and the leader is named. A setting that fewer seeds "
-    "are finished of than of others is left out. Expect a little less on other queries than on "
-    "those by which a setting was chosen."
+    f"trained fastest here. With fewer than {FEWEST_SEEDS} seeds there are too few to tell, and so "
+    "there are if the leader has a quantization loss and every interval of those not told apart "
+    "from it is wider than that; then the leader is named. A setting of which fewer seeds are "
+    "finished than of others is left out. Expect a little less on other queries than on those by "
+    "which a setting was chosen."
 )
 
 
@@ -51,9 +52,9 @@ class Recommendation:
         Args:
             name: That of the figure.
         """
-        bits, leader, seeds = self.bits, _name(self.leader), self.figure.count
+        bits, leader, seeds = self.bits, name_of(self.leader), self.figure.count
         found = f"{name} {plus_minus(self.figure, 3)}, mean of {seeds} seed{'s' * (seeds != 1)}"
-        tied = [f"{_name(cell)} ({_lower(by)})" for cell, by in self.tied.items()]
+        tied = [f"{name_of(cell)} ({_lower(by)})" for cell, by in self.tied.items()]
         others = f"{len(tied)} other{'s' * (len(tied) != 1)}"
         if not self.told:
             return (
@@ -64,9 +65,9 @@ class Recommendation:
         if self.take != self.leader:
             lower = _lower(self.tied[self.take])
             return (
-                f"{bits} bits: take **{_name(self.take)}**. The highest is {leader} ({found}), but "
-                f"the difference is noise ({lower}), and {_name(self.take)} is the simplest or "
-                f"fastest of the {len(tied) + 1} settings that are not told apart."
+                f"{bits} bits: take **{name_of(self.take)}**. The highest is {leader} ({found}), "
+                f"but the difference is noise ({lower}), and of the {len(tied) + 1} settings that "
+                "are not told apart this is the simplest or fastest."
             )
         why = (
             f"not told apart from {others}, next {tied[0]}"
@@ -74,10 +75,6 @@ class Recommendation:
             else "told apart from all others"
         )
         return f"{bits} bits: take **{leader}**: the highest ({found}), {why}."
-
-
-def _name(cell: Cell) -> str:
-    return f"{cell[0]} with {cell[1]}"
 
 
 def _lower(by: Summary) -> str:
@@ -97,7 +94,8 @@ def recommend(results: ComparisonResults, bits: int) -> Recommendation | None:
     leads = {cell: Summary.of(difference(values[leader], values[cell]).values()) for cell in others}
     tied = {cell: lead for cell, lead in leads.items() if lead.verdict != "above"}
     as_good = [cell for cell, lead in tied.items() if lead.interval[1] < MOST_LOST]
-    told = len(fullest) >= FEWEST_SEEDS and bool(as_good or not tied)
+    is_simple = leader[1] == "none"
+    told = len(fullest) >= FEWEST_SEEDS and bool(as_good or not tied or is_simple)
     take = leader
     if told:
         simplest = lambda cell: (cell[1] != "none", results.seconds(cell))  # noqa: E731

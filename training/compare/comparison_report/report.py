@@ -10,7 +10,7 @@ from training.compare.comparison_report.figures import write_figures
 from training.compare.comparison_report.galleries import add_galleries, best_cells
 from training.compare.comparison_report.recommendation import RULE, Recommendation, recommend
 from training.compare.comparison_report.results import ComparisonResults
-from training.compare.comparison_report.statistics import Cell, overall
+from training.compare.comparison_report.statistics import Cell, name_of, overall
 from training.compare.comparison_report.tables import (
     Table,
     report_tables,
@@ -173,8 +173,7 @@ def _command_to_train(results: ComparisonResults, cell: Cell) -> tuple[str, str]
     command = fit_command(results, cell)
     if command is None:
         return None
-    method, quantization, bits = cell
-    return f"Train {method} with {quantization}, {bits} bits, as a run of its own:", command
+    return f"Train {name_of(cell)}, {cell[2]} bits, as a run of its own:", command
 
 
 def _markdown(results: ComparisonResults, advice: list[Recommendation], tables: list[Table]) -> str:

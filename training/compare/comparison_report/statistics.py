@@ -16,6 +16,16 @@ Cell = tuple[str, str, int]
 Values = dict[Cell, dict[int, float]]
 
 
+def name_of(cell: Cell) -> str:
+    """Method and quantization, for a reader."""
+    method, quantization, _ = cell
+    return (
+        f"{method} without quantization"
+        if quantization == "none"
+        else f"{method} with {quantization}"
+    )
+
+
 @dataclass(frozen=True)
 class Summary:
     """Mean and spread of values, one per seed.

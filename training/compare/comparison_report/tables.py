@@ -116,7 +116,9 @@ def figure_table(results: ComparisonResults, figure: str) -> Table:
     rows = [[method, *_cells(results, figure, method, bits)] for method in results.methods]
     title = results.title(figure)
     header = ["method", *results.quantizations]
-    return Table(f"{title[0].upper()}{title[1:]}, {bits} bits", header, rows)
+    if not title.startswith("mAP"):
+        title = f"{title[0].upper()}{title[1:]}"
+    return Table(f"{title}, {bits} bits", header, rows)
 
 
 def _cells(results: ComparisonResults, figure: str, method: str, bits: int) -> list[str]:
