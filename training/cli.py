@@ -141,7 +141,7 @@ def evaluate(
             k=settings.k if k is None else k,
             radius=settings.radius if radius is None else radius,
             verbose=1 if _out.is_terminal and not as_json else 0,
-            vectors=reference_vectors(settings, data, RunFolder(run)),
+            vectors=reference_vectors(settings, data, RunFolder(run), loaded.model),
         )
         about = {name: loaded.metrics[name] for name in ("dataset", "protocol", "protocol_options")}
         metrics = {**about, "fingerprint": loaded.encoder.fingerprint, **evaluation.figures}

@@ -19,6 +19,7 @@ __all__ = ["TrainingBatches", "evaluation_batches", "training_batches"]
 
 
 _CACHED_AT_ONCE = 64
+_SECOND_VIEW = 1 << 16  # none of the numbers that `augment` folds into the seed itself
 
 
 class TrainingBatches(NamedTuple):
@@ -40,6 +41,7 @@ def training_batches(
     augment: Augmentation | None = None,
     class_balanced: bool = False,
     cache: Cache = "memory",
+    views: Literal[1, 2] = 1,
 ) -> TrainingBatches:
     """Shuffled, augmented batches of the epochs `first_epoch` to `epochs - 1`, one after another.
 
@@ -60,6 +62,8 @@ def training_batches(
         class_balanced: The same number of images of each class in a batch: see `epoch_order`.
         cache: "memory" decodes and resizes each image once, when this function is called, and
             holds n * height * width * channels bytes; "none" decodes whenever an image is needed.
+        views: 2 for batches of ((first, second), labels): two draws of the random changes. The
+            first views are the images that there are with 1.
 
     Returns:
         Batches of images, uint8 [batch_size, height, width, channels], and labels, float32
@@ -76,8 +80,8 @@ def training_batches(
         dataset.labels[indices], batch_size, epochs, seed, first_epoch, class_balanced
     )
     batches = _read_batches(dataset, indices, preprocessing, positions, batch_size, cache)
-    if augment.changes_images:
-        batches = _augmented(batches, augment, seed, first_step=first_epoch * steps)
+    if augment.changes_images or views == 2:
+        batches = _augmented(batches, augment, seed, first_epoch * steps, views)
     return TrainingBatches(_finished(batches, steps * (epochs - first_epoch)), steps)
 
 
@@ -282,16 +286,18 @@ def _decoded(
 
 
 def _augmented(
-    batches: tf.data.Dataset, augment: Augmentation, seed: int, first_step: int
+    batches: tf.data.Dataset, augment: Augmentation, seed: int, first_step: int, views: int
 ) -> tf.data.Dataset:
     """Augment each batch with a seed of its own: (`seed`, its number since epoch 0)."""
 
-    def augmented(
-        step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def augmented(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[Any, tf.Tensor]:
         images, labels = batch
         step_seed = tf.stack([tf.constant(seed, tf.int64), step])
-        return augment_batch(images, step_seed, augment), labels
+        first = augment_batch(images, step_seed, augment)
+        if views == 1:
+            return first, labels
+        other_seed = tf.random.fold_in(tf.cast(step_seed, tf.int32), _SECOND_VIEW)
+        return (first, augment_batch(images, other_seed, augment)), labels
 
     return _map(batches.enumerate(first_step), augmented)
 

@@ -65,6 +65,13 @@ class FitSettings(
             )
         if once is not None:
             check_unchanged(once, self.augmentation)
+        if self.takes_two_views and once is None and not self.augmentation.changes_images:
+            raise ValueError(
+                f"The method {self.instance_method or self.method!r} compares two views of each "
+                "image, which random changes make: add --crop 0.5 --colour 0.4, and --flip unless "
+                "mirrored images differ (or --frozen, for dropouts of features). "
+                "Received: no augmentation"
+            )
         if self.frozen and self.backbone_rate != 1:
             raise ValueError(
                 "`frozen` leaves the backbone as it is: it has no learning rate. "

@@ -90,9 +90,10 @@ class ModelSettings(Settings):
         default="hashnet",
         description=f"Similarity loss. It compares pairs of images ({quoted(PAIRWISE_METHODS)}) "
         f"or images with classes ({quoted(CLASS_METHODS)}). 'greedyhash' needs exactly one label "
-        f"per image. With --frozen, {quoted(TWO_VIEW_METHODS, last='and')} learn without labels, "
-        "from two dropouts of the features, and "
-        f"{quoted(CLOSED_FORM_METHODS, last='and')} compute the head from them without training. "
+        f"per image. {quoted(TWO_VIEW_METHODS, last='and')} learn without labels, from two views "
+        "of each image: two draws of the augmentation, or with --frozen two dropouts of the "
+        f"features. With --frozen, {quoted(CLOSED_FORM_METHODS, last='and')} compute the head "
+        "from the features without training. "
         "Options of a method that learns from labels may follow its name: dsdh:eta=3:window=1000.",
     )
     memory_size: int = Field(
@@ -102,9 +103,9 @@ class ModelSettings(Settings):
     )
     instance_method: InstanceMethod | None = Field(
         default=None,
-        description=f"With --frozen, beside a method that learns from labels: "
-        f"{quoted(TWO_VIEW_METHODS)}, from two dropouts of the features. It keeps images of a "
-        "class apart, so that a search finds those first that look alike.",
+        description=f"Beside a method that learns from labels: {quoted(TWO_VIEW_METHODS)}, from "
+        "two views of each image. It keeps images of a class apart, so that a search finds those "
+        "first that look alike.",
     )
     instance_weight: float = Field(
         default=DEFAULT_INSTANCE_WEIGHT, ge=0, description="Weight of --instance-method."
@@ -112,9 +113,9 @@ class ModelSettings(Settings):
     view_neighbours: int = Field(
         default=0,
         ge=0,
-        description="With a method of two views: the second view of an image is one of its N "
-        "nearest by the cosine of the features, drawn at random, so that codes learn kinds of "
-        "images. (default: 0, the image itself, so that they tell images apart)",
+        description="With --frozen and a method of two views: the second view of an image is one "
+        "of its N nearest by the cosine of the features, drawn at random, so that codes learn "
+        "kinds of images. (default: 0, the image itself, so that they tell images apart)",
     )
     quantization: Quantization = Field(
         default="hswd",
@@ -163,34 +164,40 @@ class ModelSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _features_without_labels(self) -> Self:
-        if self.method in LABEL_FREE_METHODS and not self.frozen:
+    def _closed_form(self) -> Self:
+        if self.method not in CLOSED_FORM_METHODS:
+            return self
+        if not self.frozen:
             raise ValueError(
-                f"`frozen` must be set with the method {self.method!r}, which works on the "
-                "features of a frozen backbone. Received: frozen=False"
+                f"`frozen` must be set with the method {self.method!r}, which computes the head "
+                "from the features of a frozen backbone. Received: frozen=False"
             )
-        if self.instance_method is not None and (
-            self.method in LABEL_FREE_METHODS or not self.frozen
-        ):
+        if self.hidden:
             raise ValueError(
-                "`instance_method` goes with a method that learns from labels, on the features of "
-                f"a frozen backbone. Received: method={self.method!r}, frozen={self.frozen}"
+                f"`hidden` must be 0: the method {self.method!r} trains no layer. "
+                f"Received: hidden={self.hidden}"
             )
-        if self.view_neighbours and not self.takes_two_views:
+        return self
+
+    @model_validator(mode="after")
+    def _views(self) -> Self:
+        if self.instance_method is not None and self.method in LABEL_FREE_METHODS:
             raise ValueError(
-                "`view_neighbours` goes with a method of two views. Received: "
-                f"view_neighbours={self.view_neighbours}, method={self.method!r}"
+                "`instance_method` goes with a method that learns from labels. "
+                f"Received: method={self.method!r}"
             )
-        if self.takes_two_views and not self.dropout and not self.view_neighbours:
+        if self.view_neighbours and not (self.takes_two_views and self.frozen):
+            raise ValueError(
+                "`view_neighbours` goes with a method of two views on the features of a frozen "
+                f"backbone. Received: view_neighbours={self.view_neighbours}, "
+                f"method={self.method!r}, frozen={self.frozen}"
+            )
+        kept = self.frozen or self.train_from is not None  # features, made once
+        if self.takes_two_views and kept and not self.dropout and not self.view_neighbours:
             raise ValueError(
                 "`dropout` must be above 0 with the method "
                 f"{self.instance_method or self.method!r}: it compares two dropouts "
                 "of the features. Received: dropout=0"
-            )
-        if self.method in CLOSED_FORM_METHODS and self.hidden:
-            raise ValueError(
-                f"`hidden` must be 0: the method {self.method!r} trains no layer. "
-                f"Received: hidden={self.hidden}"
             )
         return self
 

@@ -22,6 +22,9 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
+_FINE_TUNING: dict[str, Any] = {"crop": 0.5, "colour": 0.4, "flip": True, "backbone_rate": 0.1}
+
+
 class RecipeSettings(Settings):
     """The recipe that gives the defaults of the other settings."""
 
@@ -32,12 +35,17 @@ class RecipeSettings(Settings):
         description="Defaults of the other options. 'shop' is for photographs "
         "with labels: the head of a pretrained network learns codes that keep images of a class "
         "apart, and the index holds all images. 'unlabelled' is the same without labels, 'vectors' "
-        "without a network. (default: 'unlabelled' for a folder without subfolders, 'vectors' for "
-        "those)",
+        "without a network. With --no-frozen the first two train the network, too, on images "
+        "that are cropped, coloured and mirrored at random. (default: 'unlabelled' for a folder "
+        "without subfolders, 'vectors' for those)",
     )
 
 
 def with_recipe(values: dict[str, Any]) -> dict[str, Any]:
     """The values, and those of the recipe that they name where there is no other."""
     recipe = values.get("recipe")
-    return {**RECIPES[recipe], **values} if recipe in RECIPES else values
+    if recipe not in RECIPES:
+        return values
+    trains_all = values.get("frozen") is False and values.get("train_from") is None
+    fine_tuning = _FINE_TUNING if trains_all else {}
+    return {**RECIPES[recipe], **fine_tuning, **values}

@@ -153,7 +153,7 @@ def _measure(
             split,
             k=settings.k,
             radius=settings.radius,
-            vectors=trainer.features if settings.keeps_neighbours else None,
+            vectors=trainer.reference_vectors(folder, model),
         )
     _warn_of_collapse(evaluation.figures)
     encoder = HashEncoder(

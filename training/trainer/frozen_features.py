@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_hashing.command_line.stages import stage
 from keras_hashing.images.preprocessing import ImagePreprocessing
+from keras_hashing.models import HashingModel
 from training.backbones.cut import cut_network
 from training.data import ImageDataset, VectorDataset
 from training.data.feature_cache import cached_features
@@ -86,14 +87,21 @@ def _kept(
     return cached_features(dataset, preprocessing, network, cache, verbose=verbose, dtype="float32")
 
 
-def reference_vectors(settings: FitSettings, data: RunData, folder: RunFolder) -> Any:
-    """The vectors whose neighbours the codes of a run are to keep, [N, D].
+def reference_vectors(
+    settings: FitSettings, data: RunData, folder: RunFolder, model: HashingModel
+) -> Any:
+    """The vectors whose neighbours the codes of a run are to keep, [N, D]; None for no such run.
 
-    Vectors themselves; of images, the features of a frozen backbone where the method learns without
-    labels; else None.
+    Vectors themselves. Of images, where the method learns without labels, the features of the
+    frozen backbone; where the backbone was trained, what it makes of images that have no labels.
     """
     if not settings.keeps_neighbours:
         return None
     if isinstance(data.dataset, VectorDataset):
         return data.dataset.vectors
-    return frozen_features(settings, *data.images, folder)[1]
+    if settings.frozen:
+        return frozen_features(settings, *data.images, folder)[1]
+    if data.dataset.class_names:
+        return None
+    cache = folder.path / "features"
+    return cached_features(*data.images, model.backbone, cache, dtype="float32")

@@ -28,7 +28,11 @@ from training.data.pipeline import (
 )
 from training.data.rows import Rows
 from training.runs.run_folder import RunFolder
-from training.trainer.frozen_features import frozen_features, frozen_stages
+from training.trainer.frozen_features import (
+    frozen_features,
+    frozen_stages,
+    reference_vectors,
+)
 from training.trainer.model import model_of_images, new_model
 from training.trainer.preparation import Preparation
 
@@ -90,9 +94,9 @@ class Trainer:
             "first_epoch": self.first_epoch,
             "class_balanced": settings.class_balanced,
         }
+        if settings.takes_two_views:
+            options["views"] = 2
         if self.features is not None:
-            if settings.takes_two_views:
-                options["views"] = 2
             if settings.view_neighbours:
                 seen = Rows(self.features, train)
                 options["neighbours"] = nearest_rows(seen, settings.view_neighbours)
@@ -133,6 +137,13 @@ class Trainer:
         """Continuous codes of the images at these positions, float32 [m, bits]."""
         inputs = self.batches_of(positions).map(lambda inputs, _: inputs)
         return self.model.encoder.predict(inputs, verbose=1 if verbose == 1 else 0)
+
+    def reference_vectors(self, folder: RunFolder, whole_model: HashingModel) -> Any:
+        """As the function of this name, of the features that are here already."""
+        settings = self.settings
+        if settings.keeps_neighbours and settings.frozen:
+            return self.features
+        return reference_vectors(settings, self.prepared.data, folder, whole_model)
 
     def whole_model(self) -> HashingModel:
         """The model from images to codes."""

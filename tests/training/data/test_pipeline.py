@@ -79,6 +79,20 @@ def test_a_resumed_run_sees_the_rest_of_an_uninterrupted_one(
     assert_same(train(dataset, first_epoch=2, **settings), train(dataset, **settings)[2 * 4 :])
 
 
+def test_two_views_are_two_draws_of_the_changes_and_resume_exactly(dataset: ImageDataset) -> None:
+    def two_views(**changes: Any) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        settings = {"batch_size": 8, "epochs": 3, "seed": 7, "augment": AUGMENTATION, "views": 2}
+        batches = training_batches(dataset, INDICES, PREPROCESSING, **{**settings, **changes})
+        return [tuple(map(np.asarray, (*views, labels))) for views, labels in batches.batches]
+
+    whole = two_views()
+    assert_same([(first, labels) for first, _, labels in whole], train(dataset))
+    assert all((first != second).any() for first, second, _ in whole)
+    resumed = two_views(first_epoch=2)
+    for name in range(3):
+        np.testing.assert_array_equal([b[name] for b in resumed], [b[name] for b in whole[8:]])
+
+
 def test_the_number_of_epochs_does_not_change_those_before(dataset: ImageDataset) -> None:
     assert_same(train(dataset, epochs=1), train(dataset, epochs=2)[:4])
 

@@ -176,7 +176,8 @@ def test_settings_without_labels_fit_together() -> None:
         ({"method": "itq"}, "`frozen` must be set"),
         ({"method": "ntxent", "frozen": True, "dropout": 0.0}, "`dropout` must be above 0"),
         ({"method": "lsh", "frozen": True, "hidden": 8}, "`hidden` must be 0"),
-        ({"instance_method": "ntxent"}, "`instance_method` goes with .* frozen backbone"),
+        ({"instance_method": "ntxent"}, "'ntxent' compares two views.*add --crop"),
+        ({"method": "ntxent", "view_neighbours": 2, "flip": True}, "`view_neighbours`.*frozen"),
         ({"instance_method": "ntxent", "frozen": True, "method": "pca"}, "learns from labels"),
         ({"instance_method": "csq", "frozen": True}, "`instance_method` must be one of cibhash"),
     ):

@@ -134,7 +134,7 @@ def test_settings_that_need_changing_images_or_no_training_are_refused() -> None
     for changes, rule in (
         ({"flip": True}, "`train_from` computes the features of each image once"),
         ({"frozen": True}, "`train_from` trains the last stages .* leave one out"),
-        ({"method": "ntxent", "dropout": 0.2}, "`frozen` must be set with the method 'ntxent'"),
+        ({"method": "ntxent", "dropout": 0.0}, "`dropout` must be above 0"),
     ):
         with pytest.raises(ValueError, match=rule):
             FitSettings(**{**SETTINGS.model_dump(), **changes})

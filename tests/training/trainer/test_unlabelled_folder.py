@@ -13,9 +13,10 @@ from training.backbones import native_size
 from training.cli import app
 from training.data import load_dataset
 from training.runs.run_folder import RunFolder, load_run
-from training.settings import FitSettings
+from training.settings import Augmentation, FitSettings
 from training.trainer.fit import fit
-from training.trainer.frozen_features import frozen_features
+from training.trainer.frozen_features import frozen_features, reference_vectors
+from training.trainer.model import new_backbone
 
 SMALL = {
     "dataset": "folder",
@@ -83,6 +84,23 @@ def test_it_is_measured_by_neighbours_and_evaluate_finds_the_same(
     assert 'class="hit"' not in report
 
 
+def test_a_whole_network_learns_from_two_augmented_views(photos: Path, tmp_path: Path) -> None:
+    settings = FitSettings.check(
+        {**SMALL, "data_dir": str(photos), "frozen": False, "learning_rate": 0.1}
+    )
+    assert settings.augmentation == Augmentation(crop=0.5, colour=0.4, flip=True)
+    whole = fit(settings, tmp_path / "run", verbose=0)
+    assert (whole["queries"], whole["map"]) == (6, None)
+    assert 0 < whole["neighbour_recall_at_10"] <= 1
+    run = load_run(tmp_path / "run")
+    data = run.data()
+    vectors = reference_vectors(run.config, data, RunFolder(run.folder), run.model)
+    pixels = np.stack([np.asarray(Image.open(photos / name)) for name in data.dataset.ids])
+    np.testing.assert_allclose(vectors, run.model.backbone.predict(pixels), atol=1e-4)
+    untrained = new_backbone(run.config, pixels.shape[1:], dropout=0)
+    assert np.abs(vectors - untrained.predict(pixels)).max() > 0.01
+
+
 def test_subfolders_are_classes_unless_the_user_says_otherwise(tmp_path: Path) -> None:
     for name in ("cats/a.png", "cats/b.png", "dogs/c.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -110,7 +128,7 @@ def test_subfolders_are_classes_unless_the_user_says_otherwise(tmp_path: Path) -
         ({"method": "hashnet"}, "`method` must be one that needs no labels"),
         ({"protocol": "per-class", "query_share": None}, "`protocol` must be 'held-out-share'"),
         ({"dataset": "digits"}, "`unlabelled` goes with data set 'folder' only"),
-        ({"frozen": False}, "`frozen` must be set with the method 'ntxent'"),
+        ({"frozen": False, "method": "pca"}, "`frozen` must be set with the method 'pca'"),
     ],
 )
 def test_what_needs_labels_is_refused_without_them(
