@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_hashing import methods
 from keras_hashing.layers import HashHead
@@ -66,7 +67,7 @@ def new_model(
         model = _hashing_model(settings, backbone, method, _new_head(settings, method))
         model.compile(
             new_optimizer(settings, steps_per_epoch, model),
-            jit_compile=False if settings.quantization == "ot" else "auto",
+            jit_compile="auto" if settings.quantization != "ot" and _xla_is_faster() else False,
         )
     return model
 
@@ -111,6 +112,15 @@ def _hashing_model(
         head=head,
         num_classes=method.num_classes,
     )
+
+
+def _xla_is_faster() -> bool:
+    """Whether the training step is compiled: not for a CPU, where TensorFlow's kernels are faster.
+
+    Measured by `benchmarks/compiled_step.py`: docs/results.md.
+    """
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    return not on_tensorflow or bool(tf.config.list_physical_devices("GPU"))
 
 
 @contextmanager

@@ -1,0 +1,58 @@
+"""Time of a training step on a CPU with XLA and without, as ratios in one run.
+
+    python -m benchmarks.compiled_step
+
+`fit` trains without XLA on a CPU. The networks have random weights; steps of the two take turns.
+"""
+
+import time
+
+import keras
+import numpy as np
+
+from keras_hashing.models import HashingModel
+from training.backbones import make_backbone
+from training.backbones.cut import cut_network
+from training.trainer.feature_network import feature_network
+
+BATCH, ROUNDS = 64, 5
+
+
+def networks() -> dict[str, keras.Model]:
+    """What `fit` trains: whole, from a stage on, from scratch, and on frozen features."""
+    lite = make_backbone("efficientnet-lite0", (96, 96, 3), 0.2, "none")
+    return {
+        "efficientnet-lite0, 96 px": lite,
+        "the same with --train-from block15": cut_network(lite, "block15")[1],
+        "small-cnn, 32 px": make_backbone("small-cnn", (32, 32, 3), 0.2),
+        "--frozen --hidden 512": feature_network(np.random.rand(BATCH, 1280), 0.2, 512),
+    }
+
+
+def seconds(backbone: keras.Model) -> dict[bool, float]:
+    """The fastest of some steps with XLA and without; the first, which compiles, is left out."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (BATCH, *backbone.input_shape[1:])).astype("uint8")
+    labels = np.eye(10, dtype="float32")[random.integers(0, 10, BATCH)]
+    fastest, models = {True: np.inf, False: np.inf}, {}
+    for xla in fastest:
+        models[xla] = HashingModel(keras.models.clone_model(backbone), bits=32)
+        models[xla].compile("adamw", jit_compile=xla)
+        models[xla].train_on_batch(images, labels)
+    for _ in range(ROUNDS):
+        for xla, model in models.items():
+            started = time.perf_counter()
+            model.train_on_batch(images, labels)
+            fastest[xla] = min(fastest[xla], time.perf_counter() - started)
+    return fastest
+
+
+def main() -> None:
+    print("| training step without XLA, XLA = 1 | ratio |\n|---|---|")
+    for name, backbone in networks().items():
+        found = seconds(backbone)
+        print(f"| {name} | {found[False] / found[True]:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
