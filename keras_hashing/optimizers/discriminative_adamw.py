@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from keras_hashing.checks import check_not_negative
+
 
 @keras.saving.register_keras_serializable(package="keras_hashing")
 class DiscriminativeAdamW(keras.optimizers.AdamW):
@@ -14,7 +16,9 @@ class DiscriminativeAdamW(keras.optimizers.AdamW):
                                       learning_rate · backbone_rate   otherwise
 
     A variable belongs to a layer when its path begins with the layer's name. Weight decay takes
-    `learning_rate` for all variables.
+    `learning_rate` for all variables. With `l2` the gradient of ½ l2 ‖variable‖² is added to that
+    of the loss before the moments are taken: with `weight_decay=0` this is Adam with the weight
+    decay of PyTorch's.
 
     Source: Howard & Ruder, "Universal Language Model Fine-tuning for Text Classification", ACL
     2018, section 3.2 (discriminative fine-tuning), with two groups.
@@ -23,11 +27,12 @@ class DiscriminativeAdamW(keras.optimizers.AdamW):
         learning_rate: as in `keras.optimizers.AdamW`.
         backbone_rate: share of the learning rate that the other variables get, 0 to 1.
         full_rate: names of the layers that train at the full rate, such as `("hash_head",)`.
+        l2: weight of the squared variables, at least 0.
         **kwargs: as in `keras.optimizers.AdamW`.
 
     Raises:
-        ValueError: if `backbone_rate` is not between 0 and 1; on the first step, if none of the
-            variables belongs to `full_rate`.
+        ValueError: if `backbone_rate` is not between 0 and 1, or `l2` is negative; on the first
+            step, if none of the variables belongs to `full_rate`.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class DiscriminativeAdamW(keras.optimizers.AdamW):
         learning_rate: Any = 1e-3,
         backbone_rate: float = 0.1,
         full_rate: Sequence[str] = ("hash_head",),
+        l2: float = 0.0,
         name: str = "discriminative_adamw",
         **kwargs: Any,
     ) -> None:
@@ -45,6 +51,7 @@ class DiscriminativeAdamW(keras.optimizers.AdamW):
             )
         self.backbone_rate = float(backbone_rate)
         self.full_rate = tuple(full_rate)
+        self.l2 = check_not_negative("l2", l2)
 
     def build(self, variables: Sequence[Any]) -> None:
         """Makes the moments, and refuses names that fit no variable."""
@@ -64,6 +71,8 @@ class DiscriminativeAdamW(keras.optimizers.AdamW):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """AdamW's step with the variable's own learning rate."""
+        if self.l2:
+            gradient = gradient + self.l2 * variable
         share = self._shares[self._get_variable_index(variable)]
         super().update_step(gradient, variable, learning_rate * share)
 
@@ -73,4 +82,5 @@ class DiscriminativeAdamW(keras.optimizers.AdamW):
             **super().get_config(),
             "backbone_rate": self.backbone_rate,
             "full_rate": list(self.full_rate),
+            "l2": self.l2,
         }

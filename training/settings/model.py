@@ -101,6 +101,16 @@ class ModelSettings(Settings):
         ge=0,
         description="Pairwise methods: number of recent codes that a batch is also compared with.",
     )
+    remember_all: bool = Field(
+        default=False,
+        description="Pairwise methods: as --memory-size with the number of training images.",
+    )
+    continuation_epochs: int = Field(
+        default=0,
+        ge=0,
+        description="HashNet, beside any quantization but its own: the scale β of tanh(βu) grows "
+        "as √(1 + epoch // N). (default: 0, it stays 1)",
+    )
     instance_method: InstanceMethod | None = Field(
         default=None,
         description=f"Beside a method that learns from labels: {quoted(TWO_VIEW_METHODS)}, from "
@@ -151,15 +161,33 @@ class ModelSettings(Settings):
     @model_validator(mode="after")
     def _memory_of_pairs(self) -> Self:
         name, options = name_and_options(self.method)
-        if self.memory_size and name not in PAIRWISE_METHODS:
+        option = "remember_all" if self.remember_all else "memory_size"
+        if getattr(self, option) and name not in PAIRWISE_METHODS:
             raise ValueError(
-                f"`memory_size` must be 0: {_CLASS_NAMES[name]} compares no pairs, so it "
-                f"has no use for a memory of codes. Received: memory_size={self.memory_size}"
+                f"`{option}` must be {type(getattr(self, option))()}: {_CLASS_NAMES[name]} "
+                "compares no pairs, so it has no use for a memory of codes. "
+                f"Received: {option}={getattr(self, option)}"
+            )
+        if self.remember_all and (self.memory_size or "memory_size" in options):
+            raise ValueError(
+                "`remember_all` stands for a `memory_size`: leave one out. "
+                f"Received: memory_size={self.memory_size}, method={self.method!r}"
             )
         if self.memory_size and "memory_size" in options:
             raise ValueError(
                 "`memory_size` must be given once, by itself or as an option of the method. "
                 f"Received: memory_size={self.memory_size}, method={self.method!r}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _continuation(self) -> Self:
+        name, _ = name_and_options(self.method)
+        if self.continuation_epochs and (name != "hashnet" or self.quantization == "native"):
+            raise ValueError(
+                "`continuation_epochs` goes with the method 'hashnet', whose 'native' quantization "
+                f"has a schedule of its own. Received: method={self.method!r}, "
+                f"quantization={self.quantization!r}"
             )
         return self
 
@@ -200,6 +228,12 @@ class ModelSettings(Settings):
                 "of the features. Received: dropout=0"
             )
         return self
+
+    def with_memory_for(self, images: int) -> Self:
+        """The settings of a run on so many training images: `memory_size` for `remember_all`."""
+        if not self.remember_all:
+            return self
+        return self.model_copy(update={"remember_all": False, "memory_size": images})
 
     @property
     def takes_two_views(self) -> bool:

@@ -19,11 +19,13 @@ class TrainingSettings(Settings):
     class_balanced: bool = Field(
         default=False, description="Put the same number of images of each class in a batch."
     )
-    learning_rate: float = Field(
-        default=1e-3,
-        gt=0,
-        description="Peak learning rate of AdamW: linear warm-up, then cosine decay to 0.",
+    optimizer: Literal["adamw", "adam"] = Field(
+        default="adamw",
+        description="'adamw' warms up linearly and decays to 0 by a cosine. 'adam' keeps its "
+        "learning rate and adds the weight decay to the gradient (L2), as the field's older code "
+        "does.",
     )
+    learning_rate: float = Field(default=1e-3, gt=0, description="Learning rate; AdamW's peak.")
     backbone_rate: float = Field(
         default=1.0,
         ge=0,
@@ -31,7 +33,7 @@ class TrainingSettings(Settings):
         description="Learning rate of the backbone as a share of --learning-rate. 0.1 suits a "
         "pretrained backbone.",
     )
-    weight_decay: float = Field(default=1e-4, ge=0, description="Weight decay of AdamW.")
+    weight_decay: float = Field(default=1e-4, ge=0, description="Weight decay.")
     average_weights: float = Field(
         default=0.0,
         ge=0,

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_hashing.callbacks import RefuseNonFiniteLoss, RetrievalEvaluation
+from keras_hashing.callbacks import RefuseNonFiniteLoss, RetrievalEvaluation, ScaleContinuation
 from keras_hashing.command_line.stages import stage
 from keras_hashing.models import HashingModel
 from keras_hashing.names import CLOSED_FORM_METHODS
@@ -62,7 +62,8 @@ class Trainer:
     ) -> None:
         self.prepared = prepared
         self.further_callbacks = further_callbacks
-        self.settings = settings = prepared.settings
+        settings = prepared.settings.with_memory_for(len(prepared.split.train))
+        self.settings = settings
         self.first_epoch = 0 if checkpoint is None else checkpoint[1]
         self._backbone: keras.Model | None = None
         self._trained_stages: keras.Model | None = None  # with `train_from`; it shares their layers
@@ -183,6 +184,9 @@ class Trainer:
         """What steers and watches the training, in the order that the logs need."""
         settings, prepared = self.settings, self.prepared
         steering = [RefuseNonFiniteLoss(), SeedEachEpoch(settings.seed)]
+        if settings.continuation_epochs:
+            steps = settings.continuation_epochs * self.steps_per_epoch
+            steering.append(ScaleContinuation(gamma=1 / steps, power=0.5, every=steps))
         watching = [
             HistoryLog(folder.history, self.first_epoch),
             keras.callbacks.TensorBoard(folder.logs),

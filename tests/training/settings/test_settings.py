@@ -33,7 +33,8 @@ def test_settings_of_the_first_version_are_read_and_written_as_they_were() -> No
     later = {"quantization_memory": 0, "train_classes": None, "query_share": None}
     later |= {"recipe": None, "unlabelled": None, "index_all": False}
     later |= {"instance_method": None, "instance_weight": 0.3, "view_neighbours": 0}
-    later |= {"train_from": None}
+    later |= {"train_from": None, "remember_all": False, "continuation_epochs": 0}
+    later |= {"optimizer": "adamw"}
     assert FitSettings.check(OLD).model_dump(mode="json") == {**OLD, **later}
 
 

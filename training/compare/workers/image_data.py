@@ -37,9 +37,10 @@ class ImageData:
         preprocessing = self.dataset.preprocessing(
             recipe.height, recipe.width, recipe.channels, native_size(recipe.backbone)
         )
-        return RunData(self.dataset, preprocessing, self._split(run))
+        return RunData(self.dataset, preprocessing, self.split_of(run))
 
-    def _split(self, run: GridRun) -> Split:
+    def split_of(self, run: GridRun) -> Split:
+        """Query, train and database of a run."""
         recipe = self.recipe
         split = make_split(self.dataset, recipe.protocol, run.seed, **recipe.protocol_options)
         if run.stage == "grid":

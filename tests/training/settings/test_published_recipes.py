@@ -1,0 +1,93 @@
+"""The recipes that others published: as documented, and trained for a moment."""
+
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from training.runs.run_folder import RunFolder
+from training.settings import FitSettings
+from training.settings.recipes import RECIPES
+from training.trainer.fit import fit
+from training.trainer.preparation import Preparation
+from training.trainer.trainer import Trainer
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "fine-tuning.md"
+PUBLISHED = ("hswd-2022", "hswd-h2q")
+SMALL = {"backbone": "small-cnn", "height": 8, "width": 8, "bits": 16, "train_per_class": 20}
+
+
+def test_the_recipes_are_what_the_document_says_line_by_line() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \| (\S+) \|", DOCUMENT.read_text(), re.MULTILINE)
+    assert rows
+    for recipe, column in zip(PUBLISHED, zip(*(row[1:] for row in rows), strict=True), strict=True):
+        names = [name for name, *_ in rows]
+        settings = FitSettings.check({"recipe": recipe, "dataset": "digits"}).model_dump(mode="json")
+        assert set(RECIPES[recipe]) <= set(names)
+        assert {name: str(settings[name]).replace("True", "true") for name in names} == dict(
+            zip(names, column, strict=True)
+        )
+        assert not FitSettings.check({"recipe": recipe}).augmentation.changes_images
+
+
+def test_the_scale_grows_by_epochs_and_the_memory_holds_all_training_images() -> None:
+    settings = FitSettings.check({"recipe": "hswd-2022", **SMALL})
+    prepared = Preparation.load(settings)
+    training = Trainer(prepared, RunFolder("unused"), checkpoint=None)
+    assert training.model.method.memory.codes.shape == (200, 16)
+    assert training.steps_per_epoch == 4  # 200 images in batches of 64
+    (continuation,) = (
+        one for one in training.callbacks(RunFolder("unused")) if hasattr(one, "beta_at")
+    )
+    continuation.set_model(training.model)
+    for epoch in (0, 19, 20, 39, 40, 199):
+        for step in (4 * epoch, 4 * epoch + 3):
+            assert continuation.beta_at(step) == pytest.approx(np.sqrt(epoch // 20 + 1))
+    optimizer = training.model.optimizer
+    assert (float(optimizer.learning_rate), optimizer.l2, optimizer.weight_decay) == (
+        pytest.approx(1e-5),
+        1e-5,
+        0,
+    )
+
+
+def test_l2_is_added_to_the_gradient_as_adam_in_pytorch_does() -> None:
+    settings = FitSettings(optimizer="adam", learning_rate=0.1, weight_decay=0.5, bits=2)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="hash_head")])
+    model.head, model.method = model.layers[-1], model.layers[-1]
+    from training.trainer.optimizer import new_optimizer
+
+    optimizer = new_optimizer(settings, 1, model)
+    variable = model.layers[-1].kernel
+    variable.assign([[2.0]])
+    optimizer.build([variable])
+    weight, first, second = 2.0, 0.0, 0.0
+    for step, gradient in enumerate((0.3, -4.0, 0.0), 1):
+        optimizer.apply([np.float32([[gradient]])])
+        total = gradient + 0.5 * weight
+        first, second = 0.9 * first + 0.1 * total, 0.999 * second + 0.001 * total**2
+        rate = 0.1 / (1 - 0.9**step)
+        weight -= rate * first / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+        assert float(variable.numpy()[0, 0]) == pytest.approx(weight, rel=1e-5)
+
+
+def test_settings_that_do_not_go_together_are_refused() -> None:
+    for changes, rule in (
+        ({"continuation_epochs": 20, "method": "dpsh"}, "goes with the method 'hashnet'"),
+        ({"continuation_epochs": 20, "quantization": "native"}, "has a schedule of its own"),
+        ({"remember_all": True, "method": "csq"}, "`remember_all` must be False: CSQ"),
+        ({"remember_all": True, "memory_size": 5}, "leave one out"),
+    ):
+        with pytest.raises(ValueError, match=rule):
+            FitSettings(**changes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", PUBLISHED)
+def test_a_short_run_of_each(recipe: str, tmp_path: Path) -> None:
+    settings = {"recipe": recipe, **SMALL, "epochs": 3, "learning_rate": 1e-3}
+    metrics = fit(FitSettings.check(settings), tmp_path / "run", verbose=0)
+    assert metrics["trained_on"] == 200
+    assert metrics["map"] > 0.15  # chance is 0.1
