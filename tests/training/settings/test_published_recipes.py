@@ -24,7 +24,9 @@ def test_the_recipes_are_what_the_document_says_line_by_line() -> None:
     assert rows
     for recipe, column in zip(PUBLISHED, zip(*(row[1:] for row in rows), strict=True), strict=True):
         names = [name for name, *_ in rows]
-        settings = FitSettings.check({"recipe": recipe, "dataset": "digits"}).model_dump(mode="json")
+        settings = FitSettings.check({"recipe": recipe, "dataset": "digits"}).model_dump(
+            mode="json"
+        )
         assert set(RECIPES[recipe]) <= set(names)
         assert {name: str(settings[name]).replace("True", "true") for name in names} == dict(
             zip(names, column, strict=True)
