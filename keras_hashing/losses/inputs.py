@@ -8,6 +8,7 @@ from keras import ops
 Tensor = Any
 
 LABEL_ROUNDING = 1e-3  # mixed labels exceed 1, and smoothed ones add up to 1, within this
+UNLABELLED = -1  # the class number, or every value of the row, of an image without labels
 
 
 def check_codes(codes: Tensor, argument: str = "y_pred") -> Tensor:
@@ -39,13 +40,15 @@ def check_labels(labels: Tensor, num_classes: int | None = None) -> Tensor:
     Args:
         labels: one-hot or multi-hot labels, or soft ones (smoothed, or mixed as by MixUp) with
             values in [0, 1], shape (batch, classes); or class numbers, shape (batch,) or
-            (batch, 1).
+            (batch, 1). `UNLABELLED`, as the number or as every value of a row, stands for an
+            image without labels.
         num_classes: the number of classes, where it is known.
 
     Returns:
         float32 tensor of shape (batch, classes). Class numbers become one-hot labels where
-        `num_classes` is known, and stay numbers of shape (batch, 1) where it is not. A negative
-        value, one above 1, and a number that is no class become NaN.
+        `num_classes` is known, and stay numbers of shape (batch, 1) where it is not. Rows without
+        labels hold `UNLABELLED`. Another negative value, one above 1, and a number that is no
+        class become NaN.
 
     Raises:
         ValueError: if `labels` are of another shape, or have another number of classes than
@@ -66,17 +69,27 @@ def check_labels(labels: Tensor, num_classes: int | None = None) -> Tensor:
             f"Received: shape={shape}"
         )
     valid = ops.logical_and(labels >= 0, labels <= 1 + LABEL_ROUNDING)
-    return ops.where(valid, labels, float("nan"))
+    return _mark_unlabelled(ops.where(valid, labels, float("nan")), labels)
+
+
+def is_labelled(labels: Tensor) -> Tensor:
+    """Which rows have labels, as `check_labels` gives them: (batch, classes) → bool (batch,)."""
+    return ops.any(labels != UNLABELLED, axis=-1)
+
+
+def _mark_unlabelled(checked: Tensor, labels: Tensor) -> Tensor:
+    labelled = ops.expand_dims(is_labelled(labels), 1)
+    return ops.where(labelled, checked, float(UNLABELLED))
 
 
 def _check_class_numbers(numbers: Tensor, num_classes: int | None) -> Tensor:
     valid = ops.logical_and(numbers >= 0, numbers == ops.floor(numbers))
     if num_classes is None:
-        return ops.where(valid, numbers, float("nan"))
+        return _mark_unlabelled(ops.where(valid, numbers, float("nan")), numbers)
     valid = ops.logical_and(valid, numbers < num_classes)
     classes = ops.cast(ops.where(valid, numbers, 0.0), "int32")
     one_hot = ops.one_hot(classes[:, 0], num_classes, dtype="float32")
-    return ops.where(valid, one_hot, float("nan"))
+    return _mark_unlabelled(ops.where(valid, one_hot, float("nan")), numbers)
 
 
 def nan_where_not_finite(values: Tensor, inputs: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_hashing import backend, losses
 from keras_hashing.checks import check_count, check_not_negative, check_positive
-from keras_hashing.losses.inputs import check_codes, check_labels
+from keras_hashing.losses.inputs import check_codes, check_labels, is_labelled
 from keras_hashing.methods.discrete_coordinate_descent import discrete_coordinate_descent
 from keras_hashing.methods.pairwise_method import PairwiseMethod
 
@@ -136,20 +136,26 @@ class DSDH(PairwiseMethod):
         return self.binary_codes(labels, check_codes(codes, "codes"))
 
     def binary_codes(self, labels: Tensor, codes: Tensor) -> Tensor:
-        """b_i of each sample, given the current W: ±1, shape (batch, bits)."""
+        """b_i of each sample, given the current W: ±1, shape (batch, bits).
+
+        Where there is no label it is sign u.
+        """
         classifier = ops.convert_to_tensor(self.classifier)
         codes = ops.stop_gradient(codes)
-        return discrete_coordinate_descent(
+        signs = ops.where(codes > 0, 1.0, -1.0)
+        solved = discrete_coordinate_descent(
             quadratic=ops.matmul(classifier, ops.transpose(classifier)),
             linear=ops.matmul(labels, ops.transpose(classifier)) + self.eta_over_mu * codes,
-            start=ops.where(codes > 0, 1.0, -1.0),
+            start=signs,
             sweeps=self.sweeps,
         )
+        return ops.where(ops.expand_dims(is_labelled(labels), 1), solved, signs)
 
     def _update_classifier(self, labels: Tensor, binary: Tensor) -> None:
         labels, binary = backend.all_gather(labels), backend.all_gather(binary)
-        samples = ops.cast(ops.shape(binary)[0], "float32")
-        kept = ops.maximum(1 - samples / self.window, 0)
+        labelled = ops.cast(is_labelled(labels), "float32")
+        kept = ops.maximum(1 - ops.sum(labelled) / self.window, 0)
+        binary = binary * ops.expand_dims(labelled, 1)  # a row of 0 adds to neither sum
         transposed = ops.transpose(binary)
         self.code_products.assign(kept * self.code_products + ops.matmul(transposed, binary))
         self.label_products.assign(kept * self.label_products + ops.matmul(transposed, labels))

@@ -9,8 +9,10 @@ from keras import ops
 from keras_hashing.checks import check_bits, check_integer
 from keras_hashing.losses.inputs import (
     LABEL_ROUNDING,
+    UNLABELLED,
     check_codes,
     check_labels,
+    is_labelled,
     nan_where_not_finite,
 )
 
@@ -39,9 +41,10 @@ class HashingMethod(keras.layers.Layer):
     - `normalizes_codes`: whether the model's default head has batch normalization,
     - `single_label_only`: why the method is not defined for several labels per image, if so.
 
-    Computation is in float32, whatever the model's dtype policy. A sample with a non-finite code,
-    with a label outside of [0, 1] or a number that is no class, and one with several labels where
-    the method takes one, has a NaN loss.
+    Computation is in float32, whatever the model's dtype policy. A sample without labels, whose row
+    or number is -1, has a loss of 0 and changes no other's; `similarity` sees its row of -1. A
+    sample with a non-finite code, with another label outside of [0, 1] or a number that is no
+    class, and one with several labels where the method takes one, has a NaN loss.
 
     Args:
         bits: K, the length of the code.
@@ -111,17 +114,20 @@ class HashingMethod(keras.layers.Layer):
         labels = check_labels(labels, self.num_classes)
         codes = check_codes(codes)
         values = self.similarity(labels, codes, bool(training))
+        values = ops.where(is_labelled(labels), values, ops.zeros_like(values))
         values = nan_where_not_finite(nan_where_not_finite(values, codes), labels)
         if self.single_label_only is None:
             return values
         one_label = ops.abs(ops.sum(labels, axis=-1) - 1) < LABEL_ROUNDING
-        return ops.where(one_label, values, ops.full_like(values, float("nan")))
+        defined = ops.logical_or(one_label, ops.logical_not(is_labelled(labels)))
+        return ops.where(defined, values, ops.full_like(values, float("nan")))
 
     def check_kind_of_labels(self, labels: np.ndarray) -> None:
         """Refuses labels that the method is not defined for, before anything is trained on them.
 
         Args:
-            labels: one-hot, multi-hot or soft, shape (n, classes), or class numbers.
+            labels: one-hot, multi-hot or soft, shape (n, classes), or class numbers; -1 for images
+                without labels.
 
         Raises:
             ValueError: if a value is no label, or images have several labels or none where the
@@ -129,15 +135,16 @@ class HashingMethod(keras.layers.Layer):
         """
         labels = np.asarray(labels)
         if labels.ndim == 1 or labels.shape[1] == 1:
-            return _check_class_numbers(labels, self.num_classes)
-        invalid = ~((labels >= 0) & (labels <= 1 + LABEL_ROUNDING))
+            return _check_class_numbers(labels[labels != UNLABELLED], self.num_classes)
+        labelled = (labels != UNLABELLED).any(axis=1)
+        invalid = labelled[:, None] & ~((labels >= 0) & (labels <= 1 + LABEL_ROUNDING))
         if invalid.any():
             row, column = np.argwhere(invalid)[0]
             raise ValueError(
                 "Labels must be 0 or 1, or between them where they are smoothed or mixed. "
                 f"Received: {labels[row, column]} at position ({row}, {column})"
             )
-        several = int(np.sum(np.abs(np.sum(labels, axis=1) - 1) >= LABEL_ROUNDING))
+        several = int(np.sum(np.abs(np.sum(labels[labelled], axis=1) - 1) >= LABEL_ROUNDING))
         if self.single_label_only is not None and several:
             raise ValueError(
                 f"{type(self).__name__} needs exactly one label per image: "

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_hashing import methods, metrics
+from keras_hashing import backend, methods, metrics
 from keras_hashing import retrieval as retrieval_functions
 from keras_hashing.callbacks.refuse_non_finite_loss import RefuseNonFiniteLoss
 from keras_hashing.checks import (
@@ -21,7 +21,7 @@ from keras_hashing.encoder.fingerprint import code_space_fingerprint
 from keras_hashing.layers.code_memory import new_memory
 from keras_hashing.layers.hash_head import HashHead
 from keras_hashing.losses import quantization as quantization_losses
-from keras_hashing.losses.inputs import check_codes
+from keras_hashing.losses.inputs import check_codes, check_labels, is_labelled
 
 Tensor = Any
 
@@ -57,6 +57,11 @@ class HashingModel(keras.Model):
     Labels alone ask that images of a class share one code, and then a search has no order among
     them. An `instance_method` beside a method of labels keeps them apart: each image has to find
     its own other view. Batches are then ((view, other view), labels).
+
+    A batch may hold images without labels among others: their class number is -1, or their row of
+    labels holds -1 throughout. (A row of 0 is an image of none of the classes.) They take part in
+    the quantization and in the `instance_method`; the method's own term is the mean over the
+    images with labels, 0 if there are none.
 
     The history, the progress bar and TensorBoard show `loss`, its parts `similarity_loss` and
     `quantization_loss`, and `bit_balance`, `bit_correlation` and `quantization_error` of the raw
@@ -281,8 +286,8 @@ class HashingModel(keras.Model):
 
         Args:
             x: images, or a pair of views of them.
-            y: labels, shape (batch, classes), or class numbers, shape (batch,) or (batch, 1);
-                `None` if the method needs none.
+            y: labels, shape (batch, classes), or class numbers, shape (batch,) or (batch, 1), -1
+                for images without; `None` if the method needs none.
             y_pred: raw continuous codes, shape (batch, bits), or (2 batch, bits) of two views.
             sample_weight: optional, shape (batch,).
             training: whether the method's state may change.
@@ -300,6 +305,8 @@ class HashingModel(keras.Model):
         if self.instance_method is not None:
             y = ops.concatenate([y, y], axis=0)  # both views have the labels of their image
         similarity = self.method(y, codes, training=training)
+        if self.method.needs_labels:
+            similarity *= _rows_per_labelled_row(y)
         loss = self._reduction(similarity, similarity, sample_weight)
         self._similarity_loss.update_state(_weighted(similarity, sample_weight))
         if self.quantization is not None:
@@ -408,6 +415,14 @@ def _weighted(values: Tensor, sample_weight: Any) -> Tensor:
     if sample_weight is None:
         return values
     return values * ops.reshape(ops.cast(sample_weight, values.dtype), (-1,))
+
+
+def _rows_per_labelled_row(labels: Tensor) -> Tensor:
+    """By what a mean over the global batch becomes that over its images with labels: ()."""
+    labelled = ops.cast(is_labelled(check_labels(labels)), "float32")
+    counts = ops.stack([ops.cast(ops.shape(labelled)[0], "float32"), ops.sum(labelled)])
+    counts = ops.sum(backend.all_gather(ops.expand_dims(counts, 0)), axis=0)
+    return counts[0] / ops.maximum(counts[1], 1.0)
 
 
 def _has_sizes(part: Any, sizes: tuple) -> bool:

@@ -9,6 +9,7 @@ from keras_hashing import backend
 from keras_hashing.losses.inputs import (
     check_codes,
     check_labels,
+    is_labelled,
     nan_where_not_finite,
 )
 
@@ -24,8 +25,8 @@ class PairwiseSimilarity(keras.losses.Loss):
     (label smoothing, MixUp, CutMix) lie in between: of rows that add up to 1, s_ij is the
     probability that a label drawn from i is the one drawn from j. A soft pair has s_ij times the
     loss of a similar pair and 1 - s_ij times that of a dissimilar one. Class numbers of shape
-    (batch,) or (batch, 1) are similar where they are equal. A sample with a negative label, or
-    one above 1, has a NaN loss.
+    (batch,) or (batch, 1) are similar where they are equal. A sample without labels, whose row or
+    number is -1, is in no pair. One with another negative label, or one above 1, has a NaN loss.
 
     A subclass implements `pair_loss(inner_products, similar, bits)`, and may override
 
@@ -35,8 +36,8 @@ class PairwiseSimilarity(keras.losses.Loss):
 
     A sample is not paired with itself. The value of sample i is the weighted mean over its
     partners j, so that the mean over samples is the mean over pairs. Under `tf.distribute` the
-    partners are the global batch, and the gradient crosses the replicas. A batch of one has no
-    pair, and its value is 0.
+    partners are the global batch, and the gradient crosses the replicas. A sample that is in no
+    pair has the value 0.
 
     Args:
         **kwargs: as in `keras.losses.Loss`; half precision is widened to float32.
@@ -116,6 +117,11 @@ class PairwiseSimilarity(keras.losses.Loss):
                 [partner_codes, ops.stop_gradient(memory_codes)], axis=0
             )
             valid = ops.concatenate([valid, filled], axis=1)
+        labelled = ops.logical_and(
+            ops.expand_dims(is_labelled(labels), 1),
+            ops.expand_dims(is_labelled(partner_labels), 0),
+        )
+        valid = valid * ops.cast(labelled, codes.dtype)
         similar = ops.cast(similarity_of_pairs(labels, partner_labels), codes.dtype)
         inner_products = ops.matmul(codes, ops.transpose(partner_codes))
         weights = valid * self.pair_weights(similar, valid)

@@ -107,7 +107,7 @@ def test_class_numbers_are_labels(objective, rng):
     expected = float(objective((numbers[:, None] == np.unique(numbers)).astype("float32"), codes))
     for labels in (numbers, numbers[:, None], numbers.astype("float32")):
         np.testing.assert_allclose(float(objective(labels, codes)), expected, rtol=1e-6)
-    for no_class in (-1, 0.5, np.nan):
+    for no_class in (-2, 0.5, np.nan):
         labels = np.where(np.arange(6) == 2, no_class, numbers)
         values = ops.convert_to_numpy(objective.call(labels, ops.convert_to_tensor(codes)))
         np.testing.assert_array_equal(np.isnan(values), np.arange(6) == 2)
