@@ -31,6 +31,8 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         prefix: prefix of the keys in the logs.
         encoder: `keras.Model` from images to continuous codes; `None` for that of a
             `HashingModel`, or else the trained model itself.
+        vectors: the float vectors of query and database whose neighbours codes should keep, for
+            the figures of neighbours; `None` leaves them out.
 
     Raises:
         ValueError: if an argument breaks its rule; when training begins, if the encoder does not
@@ -47,6 +49,7 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         batch_size: int = 256,
         prefix: str = "retrieval_",
         encoder: keras.Model | None = None,
+        vectors: tuple[Any, Any] | None = None,
     ) -> None:
         super().__init__()
         self.query = query
@@ -57,6 +60,7 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         self.batch_size = batch_size
         self.prefix = prefix
         self.encoder = encoder
+        self.vectors = (None, None) if vectors is None else vectors
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks that there is an encoder, before any epoch is trained."""
@@ -93,6 +97,8 @@ class RetrievalEvaluation(keras.callbacks.Callback):
             k=self.k,
             radius=self.radius,
             continuous=database_codes,
+            query_vectors=self.vectors[0],
+            database_vectors=self.vectors[1],
         )
         return {name: value for name, value in found.values.items() if value is not None}
 

@@ -8,6 +8,8 @@ import keras
 class LossFirst(keras.callbacks.ProgbarLogger):
     """Keras' own line, whose figures stand in alphabetical order, but with the losses first.
 
+    Of the retrieval figures it shows the first; TensorBoard and the history have them all.
+
     It takes the place of Keras' where it is among the callbacks of `fit`.
     """
 
@@ -21,7 +23,9 @@ class LossFirst(keras.callbacks.ProgbarLogger):
 
 
 def _losses_first(logs: dict[str, Any] | None) -> dict[str, Any]:
-    """`loss`, then its parts, then what only describes the codes."""
-    return dict(
-        sorted((logs or {}).items(), key=lambda one: (one[0] != "loss", "loss" not in one[0]))
-    )
+    """`loss`, then its parts, then what only describes the codes, then a figure of retrieval."""
+    logs = logs or {}
+    retrieval = [name for name in logs if name.startswith(("validation_", "training_"))]
+    shown = [name for name in logs if name not in retrieval[1:]]
+    shown.sort(key=lambda name: (name in retrieval, name != "loss", "loss" not in name))
+    return {name: logs[name] for name in shown}

@@ -10,10 +10,20 @@ class MeasuringSettings(Settings):
 
     model_config = ConfigDict(title="Measuring")
 
-    evaluate_every: int = Field(
-        default=0,
+    evaluate_every: int | None = Field(
+        default=None,
         ge=0,
-        description="Measure retrieval every N epochs; 0 for only once, after the last epoch.",
+        description="Measure retrieval every N epochs, for TensorBoard and the history, with a "
+        "sample of images that are not queries; 0 for only once, after the last epoch. (default: "
+        "ten times in all)",
+    )
+    validation_share: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of the training images to hold out for --evaluate-every. Without, it "
+        "measures with images of the database that are not trained on, or, where the protocol "
+        "leaves none, with training images.",
     )
     k: int | None = Field(
         default=None,

@@ -9,6 +9,7 @@ import tensorflow as tf
 import keras_hashing
 from keras_hashing.names import LABEL_FREE_METHODS, quoted
 from training.backbones import UNTRAINED
+from training.data.watched import hold_out
 from training.runs.run_data import RunData
 from training.settings import FitSettings
 from training.trainer.model import new_method
@@ -27,7 +28,8 @@ class Preparation:
 
     def __init__(self, settings: FitSettings, data: RunData) -> None:
         self.settings, self.data = settings, data
-        self.dataset, self.split = data.dataset, data.split
+        self.dataset = data.dataset
+        self.split, self.watched = hold_out(data.split, settings.validation_share, settings.seed)
         self.preprocessing = data.preprocessing
         self.num_classes = len(self.dataset.class_names)
         if settings.method not in LABEL_FREE_METHODS and not self.num_classes:

@@ -14,6 +14,7 @@ from keras_hashing.models import HashingModel
 from keras_hashing.names import CLOSED_FORM_METHODS
 from training.callbacks.checkpoint import Checkpoint
 from training.callbacks.compiling_stage import CompilingStage
+from training.callbacks.first_batch import FirstBatch
 from training.callbacks.history_log import HistoryLog
 from training.callbacks.loss_first import LossFirst
 from training.callbacks.seed_each_epoch import SeedEachEpoch
@@ -28,6 +29,7 @@ from training.data.pipeline import (
 )
 from training.data.rows import Rows
 from training.runs.run_folder import RunFolder
+from training.settings.training import Cache
 from training.trainer.frozen_features import (
     frozen_features,
     frozen_stages,
@@ -35,6 +37,8 @@ from training.trainer.frozen_features import (
 )
 from training.trainer.model import model_of_images, new_model
 from training.trainer.preparation import Preparation
+
+_EVALUATIONS = 10  # while training, unless the settings say how often
 
 
 class Trainer:
@@ -125,14 +129,14 @@ class Trainer:
             backbone=stages,
         )
 
-    def batches_of(self, positions: np.ndarray) -> tf.data.Dataset:
+    def batches_of(self, positions: np.ndarray, cache: Cache = "none") -> tf.data.Dataset:
         """What `model` sees of the images at these positions, with their labels, in order."""
         prepared = self.prepared
         if self.features is not None:
             labels = prepared.dataset.labels
             return evaluation_feature_batches(self.features, labels, positions, 256)
         images, preprocessing = prepared.data.images
-        return evaluation_batches(images, positions, preprocessing, 256)
+        return evaluation_batches(images, positions, preprocessing, 256, cache)
 
     def codes(self, positions: np.ndarray, verbose: int = 0) -> np.ndarray:
         """Continuous codes of the images at these positions, float32 [m, bits]."""
@@ -182,7 +186,10 @@ class Trainer:
 
     def callbacks(self, folder: RunFolder) -> list[keras.callbacks.Callback]:
         """What steers and watches the training, in the order that the logs need."""
-        settings, prepared = self.settings, self.prepared
+        settings = self.settings
+        every = settings.evaluate_every
+        if every is None:
+            every = max(1, round(settings.epochs / _EVALUATIONS))
         steering = [RefuseNonFiniteLoss(), SeedEachEpoch(settings.seed)]
         if settings.continuation_epochs:
             steps = settings.continuation_epochs * self.steps_per_epoch
@@ -192,14 +199,24 @@ class Trainer:
             keras.callbacks.TensorBoard(folder.logs),
             Checkpoint(folder.checkpoints),
         ]
-        if settings.evaluate_every:
-            query, database = map(self.batches_of, (prepared.split.query, prepared.split.database))
-            evaluation = RetrievalEvaluation(
-                query,
-                database,
-                every=settings.evaluate_every,
-                k=settings.k,
-                radius=settings.radius,
-            )
-            watching.insert(0, evaluation)
+        if self.features is None and not self.first_epoch:
+            watching.append(FirstBatch(self.batches, folder.logs))
+        if every:
+            watching.insert(0, self._evaluation(every))
         return [*self.further_callbacks, *steering, CompilingStage(), *watching, LossFirst()]
+
+    def _evaluation(self, every: int) -> RetrievalEvaluation:
+        settings, watched = self.settings, self.prepared.watched
+        query, database = watched.query, watched.database
+        vectors = None
+        if settings.keeps_neighbours and settings.frozen:
+            vectors = Rows(self.features, query), Rows(self.features, database)
+        return RetrievalEvaluation(
+            self.batches_of(query, settings.cache),
+            self.batches_of(database, settings.cache),
+            every=every,
+            k=None if settings.k is None else min(settings.k, len(database)),
+            radius=settings.radius,
+            prefix="training_" if watched.trained_on else "validation_",
+            vectors=vectors,
+        )

@@ -8,13 +8,19 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from keras_hashing import retrieval
 from keras_hashing.retrieval import CodeIndex
+from keras_hashing.retrieval.figures import FIGURES
 from training.callbacks.checkpoint import Checkpoint, latest_checkpoint
 from training.callbacks.history_log import read_history
+from training.data.pipeline import training_batches
+from training.data.split import Split
 from training.runs.run_folder import RunFolder, load_run
 from training.settings import FitSettings
+from training.trainer.evaluate import evaluate_model
 from training.trainer.fit import fit, resume
 from training.trainer.preparation import Preparation
 from training.trainer.trainer import Trainer
@@ -243,13 +249,60 @@ def test_a_full_disk_at_the_end_can_be_resumed(
     assert figures(resume(tmp_path / "run", verbose=0)) == figures(load_run(finished).metrics)
 
 
+def scalars(logs: Path) -> dict[str, dict[int, float]]:
+    """What TensorBoard shows: the values by epoch, from 0, of each tag."""
+    events = EventAccumulator(str(logs), {"tensors": 0})
+    events.Reload()
+    return {
+        tag: {
+            event.step: float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)
+        }
+        for tag in events.Tags()["tensors"]
+        if tag.startswith("epoch_")
+    }
+
+
 def test_retrieval_is_measured_every_so_many_epochs(tmp_path: Path) -> None:
     settings = QUICK.model_copy(update={"evaluate_every": 2, "k": 50, "memory_size": 0})
-    metrics = fit(settings, tmp_path / "run", verbose=0)
+    fit(settings, tmp_path / "run", verbose=0)
     history = read_history(tmp_path / "run" / "history.jsonl")
-    assert ["retrieval_map" in line for line in history] == [False, True, True]
-    assert history[-1]["retrieval_map"] == pytest.approx(metrics["map"])
-    assert history[-1]["retrieval_map_at_k"] == pytest.approx(metrics["map_at_k"])
+    assert ["validation_map" in line for line in history] == [False, True, True]
+    shown = scalars(tmp_path / "run" / "logs" / "train")
+    for name in FIGURES:  # all of the table, but those of vectors
+        if name.startswith("neighbour"):
+            assert f"epoch_validation_{name}" not in shown
+            continue
+        in_history = {at: line[f"validation_{name}"] for at, line in enumerate(history) if at}
+        assert shown[f"epoch_validation_{name}"] == pytest.approx(in_history)
+    # As an encoding by the saved model of the same images says.
+    prepared = Preparation.load(settings)
+    watched = prepared.watched
+    split = Split(watched.query, prepared.split.train, watched.database)
+    model = load_run(tmp_path / "run").model
+    found = evaluate_model(model, prepared.dataset, split, prepared.preprocessing, k=50).figures
+    assert history[-1]["validation_map"] == pytest.approx(found["map"])
+    assert history[-1]["validation_map_at_k"] == pytest.approx(found["map_at_k"])
+
+
+def test_the_first_batch_is_shown_as_the_network_sees_it(finished: Path) -> None:
+    events = EventAccumulator(str(finished / "logs" / "train"), {"tensors": 0})
+    events.Reload()
+    (event,) = events.Tensors("first training batch")
+    width, height, png = tf.make_ndarray(event.tensor_proto)
+    shown = tf.io.decode_png(png).numpy()[..., 0]
+    assert (int(width), int(height)) == shown.shape[::-1] == (8 * 66, 8 * 66)
+    prepared = Preparation.load(QUICK)
+    options = {"batch_size": 64, "epochs": 3, "seed": QUICK.seed}
+    images, preprocessing = prepared.data.images
+    batches, _ = training_batches(
+        images, prepared.split.train, preprocessing, augment=QUICK.augmentation, **options
+    )
+    batch = next(iter(batches))[0].numpy()[..., 0]
+    for number in (0, 7, 8, 63):
+        row, column = (66 * at for at in divmod(number, 8))
+        enlarged = batch[number].repeat(8, axis=0).repeat(8, axis=1)
+        np.testing.assert_array_equal(shown[row : row + 64, column : column + 64], enlarged)
+    assert (shown[64:66] == 255).all()
 
 
 @pytest.mark.parametrize(

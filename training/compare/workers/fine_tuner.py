@@ -88,6 +88,7 @@ def fit_settings(run: GridRun, recipe: Recipe, split: Split) -> FitSettings:
             "bits": run.bits,
             **run.quantization_arguments,
             "seed": run.seed,
+            "evaluate_every": 0,
             "k": min(recipe.k, len(split.database)),
             "radius": min(recipe.radius, run.bits),
         }
