@@ -31,7 +31,9 @@ class FirstBatch(keras.callbacks.Callback):
         shown = np.stack([view.numpy() for view in views], axis=1)
         writer = tf.summary.create_file_writer(str(self._logs / "train"))
         with writer.as_default():
-            tf.summary.image("first training batch", grid(shown.reshape(-1, *shown.shape[2:]))[None], step=0)
+            tf.summary.image(
+                "first training batch", grid(shown.reshape(-1, *shown.shape[2:]))[None], step=0
+            )
         writer.close()
 
 

@@ -4,11 +4,14 @@ from typing import Any
 
 import keras
 
+from keras_hashing.retrieval.figures import FIGURES
+
 
 class LossFirst(keras.callbacks.ProgbarLogger):
     """Keras' own line, whose figures stand in alphabetical order, but with the losses first.
 
-    Of the retrieval figures it shows the first; TensorBoard and the history have them all.
+    Of the retrieval figures it shows the one that codes are judged by; TensorBoard and the history
+    have them all.
 
     It takes the place of Keras' where it is among the callbacks of `fit`.
     """
@@ -25,7 +28,13 @@ class LossFirst(keras.callbacks.ProgbarLogger):
 def _losses_first(logs: dict[str, Any] | None) -> dict[str, Any]:
     """`loss`, then its parts, then what only describes the codes, then a figure of retrieval."""
     logs = logs or {}
-    retrieval = [name for name in logs if name.startswith(("validation_", "training_"))]
-    shown = [name for name in logs if name not in retrieval[1:]]
-    shown.sort(key=lambda name: (name in retrieval, name != "loss", "loss" not in name))
+    retrieval = {
+        name: FIGURES[figure].better
+        for name in logs
+        for prefix, _, figure in [name.partition("_")]
+        if prefix in ("validation", "training") and figure in FIGURES
+    }
+    judged_by = next((name for name, better in retrieval.items() if better == "higher"), None)
+    shown = [name for name in logs if name not in retrieval or name == judged_by]
+    shown.sort(key=lambda name: (name == judged_by, name != "loss", "loss" not in name))
     return {name: logs[name] for name in shown}

@@ -9,10 +9,10 @@ import tensorflow as tf
 import keras_hashing
 from keras_hashing.names import LABEL_FREE_METHODS, quoted
 from training.backbones import UNTRAINED
-from training.data.watched import hold_out
 from training.runs.run_data import RunData
 from training.settings import FitSettings
 from training.trainer.model import new_method
+from training.trainer.watched import hold_out
 
 
 class Preparation:

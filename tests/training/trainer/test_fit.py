@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from pathlib import Path
 
 import keras
@@ -262,9 +263,12 @@ def scalars(logs: Path) -> dict[str, dict[int, float]]:
     }
 
 
-def test_retrieval_is_measured_every_so_many_epochs(tmp_path: Path) -> None:
+def test_retrieval_is_measured_every_so_many_epochs(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     settings = QUICK.model_copy(update={"evaluate_every": 2, "k": 50, "memory_size": 0})
-    fit(settings, tmp_path / "run", verbose=0)
+    fit(settings, tmp_path / "run", verbose=2)
+    assert re.findall(r" validation_\w+", capsys.readouterr().out) == [" validation_map"] * 2
     history = read_history(tmp_path / "run" / "history.jsonl")
     assert ["validation_map" in line for line in history] == [False, True, True]
     shown = scalars(tmp_path / "run" / "logs" / "train")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
 from keras_hashing.retrieval import CodeIndex, neighbour_recall
@@ -99,6 +100,9 @@ def test_a_whole_network_learns_from_two_augmented_views(photos: Path, tmp_path:
     np.testing.assert_allclose(vectors, run.model.backbone.predict(pixels), atol=1e-4)
     untrained = new_backbone(run.config, pixels.shape[1:], dropout=0)
     assert np.abs(vectors - untrained.predict(pixels)).max() > 0.01
+    shown = EventAccumulator(str(tmp_path / "run" / "logs" / "train")).Reload().Tags()["tensors"]
+    assert "first training batch" in shown
+    assert "epoch_training_bit_balance" in shown
 
 
 def test_subfolders_are_classes_unless_the_user_says_otherwise(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.data.split import Split
-from training.data.watched import hold_out
+from training.trainer.watched import hold_out
 
 QUERY, TRAIN, OTHERS = np.arange(100), np.arange(100, 900), np.arange(900, 5000)
 
