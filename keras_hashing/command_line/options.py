@@ -38,7 +38,8 @@ def options_of(
             options.append(_option(name, bool, False, flag, **about))
             options.append(_option(f"no_{name}", bool, False, f"--no-{flag[2:]}", hidden=True))
             continue
-        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        kind, _ = _without_none(field.annotation)
+        choices = get_args(kind) if get_origin(kind) is Literal else ()
         if len("|".join(map(str, choices))) > _LONGEST_CHOICES:
             about |= {
                 "metavar": "<choice>",
@@ -82,12 +83,16 @@ def _default_of(field: FieldInfo) -> Any:
 
 def _type_of(field: FieldInfo) -> Any:
     """What typer can read: lists, and numbers in a `Literal`, are for the model to check."""
-    kind: Any = field.annotation
-    optional = False
-    if get_origin(kind) in (Union, UnionType):
-        kind, optional = next(part for part in get_args(kind) if part is not NoneType), True
+    kind, optional = _without_none(field.annotation)
     if get_origin(kind) is Literal and not all(isinstance(one, str) for one in get_args(kind)):
         kind = type(get_args(kind)[0])
     if get_origin(kind) is tuple:
         kind = str
     return kind | None if optional else kind
+
+
+def _without_none(kind: Any) -> tuple[Any, bool]:
+    """A type without `None`, and whether `None` was in it."""
+    if get_origin(kind) not in (Union, UnionType):
+        return kind, False
+    return next(part for part in get_args(kind) if part is not NoneType), True

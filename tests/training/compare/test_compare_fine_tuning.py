@@ -261,6 +261,11 @@ def test_one_process_fine_tunes_unless_more_are_asked_for() -> None:
         (["--fine-tune", "--features-only"], "`features_only` is about the features of a frozen"),
         (["--fine-tune", "--features-dir", "x"], "`features_dir` is about .* Received: 'x'"),
         (["--fine-tune", "--shift", "8"], "`shift` must be smaller than the images"),
+        (["--fine-tune", "--train-from", "x"], "`train_from` must name a stage .* with weights"),
+        (
+            ["--fine-tune", "--train-from", "stage1", "--flip"],
+            "`train_from` computes the features of each image once",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_refused(
