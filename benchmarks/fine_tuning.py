@@ -39,7 +39,7 @@ from training.data.split import Split
 from training.settings import DataSettings
 
 METHODS = ("hashnet", "csq", "dpsh", "dhn", "greedyhash")
-COLUMNS = ("none", "native", "sign", "hswd raw", "hswd relaxed")
+COLUMNS = ("none", "hswd relaxed", "hswd raw", "native", "sign")
 BITS = 32
 RECIPE = Recipe(
     height=96,
@@ -152,7 +152,8 @@ class Comparison:
                 cells.append(f"{np.nanmean(values):.3f} ({setting}n={count})" if count else "")
             rows.append(f"| {method} | {' | '.join(cells)} |")
         rows += ["", f"| difference | {' | '.join(METHODS)} | mean |", "|---" * 7 + "|"]
-        pairs = [(one, other) for one in COLUMNS[3:] for other in COLUMNS[:3]]
+        hswd = [name for name in COLUMNS if name.startswith("hswd")]
+        pairs = [(one, other) for one in hswd for other in COLUMNS if other not in hswd]
         return "\n".join([*rows, *(_differences(maps, self.seeds, *pair) for pair in pairs)])
 
 
