@@ -13,6 +13,8 @@ PLACES = ("raw", "relaxed")
 # paper's code has 0.1.
 DEFAULT_WEIGHT = 0.3
 DEFAULT_INSTANCE_WEIGHT = 0.3
+# The class number, or every value of the row of labels, of an image without labels.
+UNLABELLED = -1
 
 
 def check_integer(name: str, value: Any, smallest: int, largest: int | None, rule: str) -> int:

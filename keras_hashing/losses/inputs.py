@@ -5,10 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_hashing.checks import UNLABELLED
+
 Tensor = Any
 
 LABEL_ROUNDING = 1e-3  # mixed labels exceed 1, and smoothed ones add up to 1, within this
-UNLABELLED = -1  # the class number, or every value of the row, of an image without labels
 
 
 def check_codes(codes: Tensor, argument: str = "y_pred") -> Tensor:

@@ -6,10 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_hashing.checks import check_bits, check_integer
+from keras_hashing.checks import UNLABELLED, check_bits, check_integer
 from keras_hashing.losses.inputs import (
     LABEL_ROUNDING,
-    UNLABELLED,
     check_codes,
     check_labels,
     is_labelled,

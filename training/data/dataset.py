@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from keras_hashing.checks import UNLABELLED
 from training.data.split import Split
 
 
@@ -22,6 +23,8 @@ class Dataset:
         skipped: The files that were left out, and why each is no usable image.
         given_split: The split that came with the data, if it says one: an item may be in both
             its training set and its database, which `part` cannot say.
+        labelled: Which items have labels, bool [n], where some have none; None for data of which
+            all have, or none. A row of zeros that is labelled is an item of none of the classes.
 
     Raises:
         ValueError: when the lengths disagree, labels are not uint8 zeros and ones, ids repeat, or
@@ -35,6 +38,7 @@ class Dataset:
     part: np.ndarray
     skipped: Mapping[str, str] = field(default_factory=dict)
     given_split: Split | None = None
+    labelled: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         count, classes = len(self.ids), len(self.class_names)
@@ -70,13 +74,15 @@ class Dataset:
     def digest(self) -> str:
         """SHA-256 over ids and labels in their order, and over the split that came with the data.
 
-        Cut to 16 hexadecimal digits.
+        And over which items have labels, where some have none. Cut to 16 hexadecimal digits.
         """
         digest = hashlib.sha256("\n".join(self.ids).encode("utf-8", "surrogatepass"))
         digest.update(self.labels.tobytes())
         if self.given_split is not None:
             for name in ("query", "train", "database"):
                 digest.update(getattr(self.given_split, name).astype("<i8").tobytes())
+        if self.labelled is not None:
+            digest.update(np.packbits(self.labelled).tobytes())
         return digest.hexdigest()[:16]
 
     def __len__(self) -> int:
@@ -84,5 +90,32 @@ class Dataset:
 
     @property
     def single_label(self) -> bool:
-        """Whether every item has exactly one label."""
-        return bool((self.labels.sum(axis=1) == 1).all())
+        """Whether every item that has labels has exactly one."""
+        labels = self.labels if self.labelled is None else self.labels[self.labelled]
+        return bool((labels.sum(axis=1) == 1).all())
+
+    def training_labels(self, train: np.ndarray, share: float | None, seed: int) -> np.ndarray:
+        """Labels as they are trained on: a row of `UNLABELLED` for an item without.
+
+        Args:
+            train: Positions of the training items, int64 [n].
+            share: Share of those with labels that keep them, of each class if there is one label
+                an item, at least one each; the labels of the others are not used. None for all.
+            seed: Seed of the draw.
+
+        Returns:
+            [N, C]; `labels` itself where nothing is left out.
+        """
+        shown = np.ones(len(self), bool) if self.labelled is None else self.labelled.copy()
+        if share is not None:
+            order = np.random.default_rng([seed, 3]).permutation(train[shown[train]])
+            groups = [order]
+            if self.single_label:
+                classes = self.labels[order].argmax(axis=1)
+                groups = [order[classes == label] for label in np.unique(classes)]
+            shown[order] = False
+            for group in groups:
+                shown[group[: max(1, round(share * len(group)))]] = True
+        if shown.all():
+            return self.labels
+        return np.where(shown[:, None], self.labels.astype(np.int8), np.int8(UNLABELLED))

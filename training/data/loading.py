@@ -21,6 +21,7 @@ def load_dataset(
     image_root: str | os.PathLike[str] | None = None,
     warn: bool = True,
     unlabelled: bool | None = None,
+    unlabelled_dir: str | os.PathLike[str] | None = None,
 ) -> ImageDataset:
     """Load a data set of images by its name.
 
@@ -35,6 +36,7 @@ def load_dataset(
             readable image, "skip" to leave it out with a warning.
         unlabelled: For a folder: whether its images have no labels. True reads those in subfolders
             too; None is for False.
+        unlabelled_dir: For a folder: more images, without labels, as in `load_image_folder`.
         image_root: For list files: where their relative paths start; `data_dir` when None.
         warn: Whether to warn of files that are left out or passed over; a command that goes on with
             what another began does not tell of them again.
@@ -55,7 +57,13 @@ def load_dataset(
         raise ValueError("This needs a data set of images. Received: 'vectors'")
     if data_dir is not None and name == "folder":
         labels: Literal["subfolders", "none"] = "none" if unlabelled else "subfolders"
-        return load_image_folder(data_dir, on_bad_image=on_bad_image, labels=labels, warn=warn)
+        return load_image_folder(
+            data_dir,
+            on_bad_image=on_bad_image,
+            labels=labels,
+            warn=warn,
+            unlabelled_dir=unlabelled_dir,
+        )
     if data_dir is not None and name == "lists":
         return load_list_files(data_dir, image_root, on_bad_image=on_bad_image, warn=warn)
     return load_tfds(name, data_dir, download=download)

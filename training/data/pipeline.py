@@ -42,6 +42,7 @@ def training_batches(
     class_balanced: bool = False,
     cache: Cache = "memory",
     views: Literal[1, 2] = 1,
+    labels: np.ndarray | None = None,
 ) -> TrainingBatches:
     """Shuffled, augmented batches of the epochs `first_epoch` to `epochs - 1`, one after another.
 
@@ -64,6 +65,8 @@ def training_batches(
             holds n * height * width * channels bytes; "none" decodes whenever an image is needed.
         views: 2 for batches of ((first, second), labels): two draws of the random changes. The
             first views are the images that there are with 1.
+        labels: Labels of all images, [N, C], where they are not those of the data set: see
+            `Dataset.training_labels`.
 
     Returns:
         Batches of images, uint8 [batch_size, height, width, channels], and labels, float32
@@ -76,10 +79,11 @@ def training_batches(
     """
     indices = np.asarray(indices, dtype=np.int64)
     augment = Augmentation() if augment is None else augment
+    labels = dataset.labels if labels is None else labels
     positions, steps = _training_positions(
-        dataset.labels[indices], batch_size, epochs, seed, first_epoch, class_balanced
+        labels[indices], batch_size, epochs, seed, first_epoch, class_balanced
     )
-    batches = _read_batches(dataset, indices, preprocessing, positions, batch_size, cache)
+    batches = _read_batches(dataset, labels, indices, preprocessing, positions, batch_size, cache)
     if augment.changes_images or views == 2:
         batches = _augmented(batches, augment, seed, first_epoch * steps, views)
     return TrainingBatches(_finished(batches, steps * (epochs - first_epoch)), steps)
@@ -168,7 +172,8 @@ def evaluation_batches(
     """
     indices = np.asarray(indices, dtype=np.int64)
     positions, count = _positions_in_order(len(indices), batch_size)
-    batches = _read_batches(dataset, indices, preprocessing, positions, batch_size, cache)
+    labels = dataset.labels
+    batches = _read_batches(dataset, labels, indices, preprocessing, positions, batch_size, cache)
     return _finished(batches, count)
 
 
@@ -250,6 +255,7 @@ def _gathered(
 
 def _read_batches(
     dataset: ImageDataset,
+    labels: np.ndarray,
     indices: np.ndarray,
     preprocessing: ImagePreprocessing,
     positions: tf.data.Dataset,
@@ -258,13 +264,13 @@ def _read_batches(
 ) -> tf.data.Dataset:
     """Turn batches of positions in `indices` (int64 [m]) into batches of images and labels."""
     with tf.device("CPU"):
-        labels = tf.constant(dataset.labels[indices], dtype=tf.float32)
+        targets = tf.constant(labels[indices], dtype=tf.float32)
     if cache == "memory":
         images = _decoded(dataset.images, indices, preprocessing)
-        return _map(positions, lambda batch: (tf.gather(images, batch), tf.gather(labels, batch)))
+        return _map(positions, lambda batch: (tf.gather(images, batch), tf.gather(targets, batch)))
     if cache == "none":
         read, sources = dataset.images.reader(preprocessing), tf.constant(indices)
-        singles = _map(positions.unbatch(), lambda at: (read(sources[at]), labels[at]))
+        singles = _map(positions.unbatch(), lambda at: (read(sources[at]), targets[at]))
         whole_batches = positions.element_spec.shape[0] is not None
         return singles.batch(batch_size, drop_remainder=whole_batches)
     raise ValueError(f"`cache` must be 'memory' or 'none'. Received: {cache!r}")

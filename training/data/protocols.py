@@ -52,9 +52,35 @@ def make_split(
             "`protocol` must be 'held-out-share' for a data set without labels; the others draw by "
             f"classes. Received: protocol={protocol!r}, data set {dataset.name!r}"
         )
-    split = PROTOCOLS[protocol](dataset, seed, **options)
+    if dataset.labelled is None:
+        split = PROTOCOLS[protocol](dataset, seed, **options)
+    else:
+        split = _with_unlabelled(dataset, dataset.labelled, protocol, seed, **options)
     _warn_of_queries_without_answer(dataset, split, protocol)
     return split
+
+
+def _with_unlabelled(
+    dataset: "Dataset",
+    labelled: np.ndarray,
+    protocol: str,
+    seed: int,
+    **options: int | float | str | None,
+) -> Split:
+    """The split of the items with labels; those without are trained on, and in no figure."""
+    at = np.flatnonzero(labelled)
+    from training.data.dataset import Dataset
+
+    part = Dataset(
+        name=dataset.name,
+        labels=dataset.labels[at],
+        ids=[dataset.ids[position] for position in at],
+        class_names=dataset.class_names,
+        part=dataset.part[at],
+    )
+    split = PROTOCOLS[protocol](part, seed, **options)
+    train = np.sort(np.concatenate([at[split.train], np.flatnonzero(~labelled)]))
+    return Split(at[split.query], train, at[split.database])
 
 
 def check_protocol(protocol: str, **options: int | float | str | None) -> None:

@@ -66,6 +66,7 @@ class RunData:
                     image_root=settings.image_root if image_root is None else image_root,
                     warn=begun is None,
                     unlabelled=settings.unlabelled,
+                    unlabelled_dir=settings.unlabelled_dir,
                 )
             preprocessing = (
                 images.preprocessing(
@@ -100,6 +101,7 @@ class RunData:
 
         `digest` is `Dataset.digest`.
         """
+        labelled = self.dataset.labelled
         return {
             "preprocessing": self.preprocessing.to_config(),
             "class_names": self.dataset.class_names,
@@ -110,6 +112,7 @@ class RunData:
                 "database": len(self.split.database),
                 "skipped": list(self.dataset.skipped),
                 "digest": self.dataset.digest,
+                **({} if labelled is None else {"unlabelled": int((~labelled).sum())}),
             },
         }
 

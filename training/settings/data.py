@@ -48,6 +48,12 @@ class DataSettings(Settings):
         description="With 'folder': the images have no labels; those in subfolders are read too. "
         "(default: if the folder has no subfolders)",
     )
+    unlabelled_dir: str | None = Field(
+        default=None,
+        description="With 'folder': images without labels that are trained on beside those in "
+        "class folders, by --instance-method and quantization. They are in the index, never "
+        "queries, and in no figure.",
+    )
     download: bool = Field(default=False, description="Let TFDS download and prepare the data set.")
     on_bad_image: OnBadImage = Field(
         default="error",

@@ -122,6 +122,30 @@ class FitSettings(
             )
         return self
 
+    @model_validator(mode="after")
+    def _some_labels(self) -> Self:
+        if self.unlabelled_dir is not None and (self.dataset != "folder" or self.unlabelled):
+            raise ValueError(
+                "`unlabelled_dir` goes with images in class folders, data set 'folder'. Received: "
+                f"dataset={self.dataset!r}, unlabelled={self.unlabelled}"
+            )
+        name = "label_share" if self.label_share is not None else "unlabelled_dir"
+        if (value := getattr(self, name)) is None:
+            return self
+        label_free = self.method in LABEL_FREE_METHODS
+        if label_free and name == "label_share":
+            raise ValueError(
+                f"`label_share` goes with a method that learns from labels. Received: {value}, "
+                f"method={self.method!r}"
+            )
+        if not label_free and self.instance_method is None and self.quantization == "none":
+            raise ValueError(
+                f"`{name}` needs a term that images without labels take part in: add "
+                f"--instance-method ntxent, or a quantization. Received: {name}={value!r}, "
+                "quantization='none'"
+            )
+        return self
+
     @property
     def keeps_neighbours(self) -> bool:
         """Whether codes are to keep the neighbours of the vectors that they are made of."""

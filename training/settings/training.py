@@ -25,6 +25,13 @@ class TrainingSettings(Settings):
         "learning rate and adds the weight decay to the gradient (L2), as the field's older code "
         "does.",
     )
+    label_share: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Use the labels of this share of the training images, of each class; the "
+        "others train without. (default: all labels)",
+    )
     learning_rate: float = Field(default=1e-3, gt=0, description="Learning rate; AdamW's peak.")
     backbone_rate: float = Field(
         default=1.0,

@@ -27,6 +27,8 @@ def check_new_run(settings: FitSettings, output: str | Path) -> None:
         download=settings.download,
         image_root=settings.image_root,
     )
+    if settings.unlabelled_dir is not None:
+        check_place("folder", settings.unlabelled_dir)
     if settings.weights_of_a_run is None:
         check_weights(settings.backbone, settings.weights)
     else:

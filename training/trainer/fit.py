@@ -162,12 +162,13 @@ def _measure(
         dataset.class_names,
         settings.model_dump(mode="json"),
     )
-    if settings.index_all:
-        with stage("Encoding all images for the index"):
-            codes = _codes_of_all(trainer, split, evaluation, verbose)
-        indexed = np.arange(len(dataset))
-    else:
-        codes, indexed = evaluation.database_codes, split.database
+    indexed = np.arange(len(dataset)) if settings.index_all else split.database
+    if not settings.index_all and dataset.labelled is not None:
+        indexed = np.union1d(indexed, np.flatnonzero(~dataset.labelled))
+    codes = evaluation.database_codes
+    if len(indexed) > len(codes):
+        with stage("Encoding the other images for the index"):
+            codes = _codes_at(indexed, trainer, split, evaluation, verbose)
     index = CodeIndex(
         codes,
         [dataset.ids[position] for position in indexed],
@@ -195,17 +196,17 @@ def _measure(
     return metrics
 
 
-def _codes_of_all(
-    trainer: Trainer, split: Split, evaluation: Evaluation, verbose: int
+def _codes_at(
+    positions: np.ndarray, trainer: Trainer, split: Split, evaluation: Evaluation, verbose: int
 ) -> np.ndarray:
-    """Packed codes of all images, [N, bits / 8]; those that were measured are not made again."""
+    """Packed codes of images, [m, bits / 8]; those that were measured are not made again."""
     codes = np.empty((len(trainer.prepared.dataset), evaluation.query_codes.shape[1]), np.uint8)
     codes[split.query], codes[split.database] = evaluation.query_codes, evaluation.database_codes
     measured = np.concatenate([split.query, split.database])
-    others = np.setdiff1d(np.arange(len(codes)), measured)
+    others = np.setdiff1d(positions, measured)
     if len(others):
         codes[others] = pack_codes(trainer.codes(others, verbose))
-    return codes
+    return codes[positions]
 
 
 def _label_texts(dataset: Dataset, positions: np.ndarray) -> list[str]:

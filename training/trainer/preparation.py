@@ -37,7 +37,10 @@ class Preparation:
                 f"`method` must be one that needs no labels, {quoted(LABEL_FREE_METHODS)}: the "
                 f"data set {self.dataset.name!r} has none. Received: {settings.method!r}"
             )
-        new_method(settings, self.num_classes).check_kind_of_labels(self.dataset.labels)
+        labels, labelled = self.dataset.labels, self.dataset.labelled
+        new_method(settings, self.num_classes).check_kind_of_labels(
+            labels if labelled is None else labels[labelled]
+        )
         if settings.k is not None and settings.k > len(self.split.database):
             raise ValueError(
                 f"`k` must be at most the size of the database, {len(self.split.database)}. "

@@ -91,7 +91,8 @@ class Trainer:
 
     def _training_batches(self) -> TrainingBatches:
         settings, prepared = self.settings, self.prepared
-        train, labels = prepared.split.train, prepared.dataset.labels
+        train = prepared.split.train
+        labels = prepared.dataset.training_labels(train, settings.label_share, settings.seed)
         options: dict[str, Any] = {
             "batch_size": min(settings.batch_size, len(train)),
             "epochs": settings.epochs,
@@ -113,6 +114,7 @@ class Trainer:
             preprocessing,
             augment=settings.augmentation,
             cache=settings.cache,
+            labels=labels,
             **options,
         )
 

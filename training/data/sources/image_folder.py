@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from keras_hashing.files.image_folder import class_folders, find_files, warn_of_others
+from keras_hashing.files.image_folder import class_folders, find_files, image_files, warn_of_others
 from training.data.image_dataset import ImageDataset
 from training.data.sources.image_files import ImageFiles
 from training.data.sources.image_probe import (
@@ -17,6 +17,8 @@ from training.data.sources.image_probe import (
     report_bad_images,
 )
 
+_NO_CLASS = -1
+
 
 def load_image_folder(
     folder: str | os.PathLike[str],
@@ -24,6 +26,7 @@ def load_image_folder(
     on_bad_image: OnBadImage = "error",
     labels: Literal["subfolders", "none"] = "subfolders",
     warn: bool = True,
+    unlabelled_dir: str | os.PathLike[str] | None = None,
 ) -> ImageDataset:
     """Load a folder of images, one subfolder a class.
 
@@ -41,6 +44,8 @@ def load_image_folder(
         labels: "subfolders", or "none" for a data set without labels (and without classes): all
             images in the folder and its subfolders.
         warn: Whether to warn of what is left out and passed over.
+        unlabelled_dir: A folder of more images, without labels: a subfolder of `folder`, which is
+            then no class, or a folder elsewhere, whose name begins their ids.
 
     Returns:
         The data set. Files are read again whenever they are used. `image_shape` holds the height
@@ -53,14 +58,19 @@ def load_image_folder(
     """
     check_on_bad_image(on_bad_image)
     root = _existing(Path(folder))
-    class_names = [] if labels == "none" else _class_names(root)
+    more = None if unlabelled_dir is None else _existing(Path(unlabelled_dir))
+    class_names = [] if labels == "none" else _class_names(root, more)
     found = [find_files(root / name) for name in class_names or ["."]]
     if warn:
         warn_of_others([path for of_class in found for path in of_class.others], root)
     files = [(path, label) for label, of_class in enumerate(found) for path in of_class.images]
+    ids = [path.relative_to(root).as_posix() for path, _ in files]
+    if more is not None:
+        others = image_files(more) if warn else sorted(find_files(more).images)
+        files += [(path, _NO_CLASS) for path in others]
+        ids += [path.relative_to(more.parent).as_posix() for path in others]
     probes = probe_images([path for path, _ in files])
 
-    ids = [path.relative_to(root).as_posix() for path, _ in files]
     problems = {
         image_id: probe.problem
         for image_id, probe in zip(ids, probes, strict=True)
@@ -74,11 +84,12 @@ def load_image_folder(
     targets = np.array([files[position][1] for position in kept], dtype=np.int64)
     if not kept:
         raise ValueError(f"The folder {str(root)!r} holds no image file")
-    _require_images_in_each_class(targets, class_names, root)
+    labelled = targets != _NO_CLASS
+    _require_images_in_each_class(targets[labelled], class_names, root)
     return ImageDataset(
         name="folder",
         images=ImageFiles([files[position][0] for position in kept]),
-        labels=np.eye(len(class_names), dtype=np.uint8)[targets]
+        labels=np.eye(len(class_names), dtype=np.uint8)[targets] * labelled[:, None]
         if class_names
         else np.zeros((len(kept), 0), np.uint8),
         ids=[ids[position] for position in kept],
@@ -86,7 +97,13 @@ def load_image_folder(
         part=np.full(len(kept), "train"),
         image_shape=common_shape([shape for shape, _ in probes if shape is not None]),
         skipped=problems,
+        labelled=None if labelled.all() else labelled,
     )
+
+
+def _overlap(folder: Path, other: Path) -> bool:
+    folder, other = folder.resolve(), other.resolve()
+    return folder.is_relative_to(other) or other.is_relative_to(folder)
 
 
 def _existing(root: Path) -> Path:
@@ -97,8 +114,16 @@ def _existing(root: Path) -> Path:
     return root
 
 
-def _class_names(root: Path) -> list[str]:
+def _class_names(root: Path, unlabelled: Path | None) -> list[str]:
     names = class_folders(root)
+    if unlabelled is not None:
+        inside = {name for name in names if _overlap(root / name, unlabelled)}
+        if inside and unlabelled.resolve() not in [(root / name).resolve() for name in inside]:
+            raise ValueError(
+                "`unlabelled_dir` must be no class folder's folder or subfolder. "
+                f"Received: {str(unlabelled)!r}, class folders in {str(root)!r}"
+            )
+        names = [name for name in names if name not in inside]
     if not names:
         raise ValueError(
             f"The folder {str(root)!r} has no class folder: put the images of each class in a "
