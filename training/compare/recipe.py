@@ -96,7 +96,7 @@ class Recipe(SplitSettings):
         if self.fine_tuning is None:
             values.pop("fine_tuning", None)
         elif self.fine_tuning.train_from is None:
-            values["fine_tuning"].pop("train_from", None)
+            values.get("fine_tuning", {}).pop("train_from", None)
         for name in ("train_classes", "query_share"):
             if values.get(name) is None:
                 values.pop(name, None)

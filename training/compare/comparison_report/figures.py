@@ -108,6 +108,7 @@ def _panels(
         axis.set_axis_off()
     for method, axis in panels.items():
         axis.set_title(method)
+        axis.tick_params(labelbottom=True)
     figure.supxlabel(x, fontsize="medium")
     figure.supylabel(y, fontsize="medium")
     return figure, panels

@@ -10,16 +10,15 @@ FEWEST_SEEDS = 3
 MOST_LOST = 0.05  # of the main figure, by taking what is simple
 
 RULE = (
-    "At each number of bits, the setting with the highest mean over the seeds leads. "
-    "Another is told apart from it if the 95% t interval of their differences, paired by seed (the "
-    "same split and initial weights), leaves out 0. Of the leader and those that are not told "
-    f"apart from it and by that interval lose less than {MOST_LOST}, a setting without "
-    "quantization loss is taken first, since it leaves nothing to choose, then the one that "
-    f"trained fastest here. With fewer than {FEWEST_SEEDS} seeds there are too few to tell, and so "
-    "there are if the leader has a quantization loss and every interval of those not told apart "
-    "from it is wider than that; then the leader is named. A setting of which fewer seeds are "
-    "finished than of others is left out. Expect a little less on other queries than on those by "
-    "which a setting was chosen."
+    "At each number of bits, the setting with the highest mean over the seeds leads. Another is "
+    "told apart from it if the 95% t interval of their differences, paired by seed (the same split "
+    "and initial weights), leaves out 0. Where the leader has a quantization loss, the best "
+    "setting without one is taken in its place if it is not told apart from it and by that "
+    f"interval loses less than {MOST_LOST}: it leaves nothing to choose. With fewer than {FEWEST_SEEDS} seeds "
+    "there are too few to tell, and so there are if the leader has a quantization loss and every "
+    "interval of those not told apart from it is wider than that. A setting of which fewer seeds "
+    "are finished than of others is left out. Expect a little less on other queries than on those "
+    "by which a setting was chosen."
 )
 
 
@@ -66,8 +65,8 @@ class Recommendation:
             lower = _lower(self.tied[self.take])
             return (
                 f"{bits} bits: take **{name_of(self.take)}**. The highest is {leader} ({found}), "
-                f"but the difference is noise ({lower}), and of the {len(tied) + 1} settings that "
-                "are not told apart this is the simplest or fastest."
+                f"but the difference is noise ({lower}), and without a quantization loss there is "
+                "nothing to choose."
             )
         why = (
             f"not told apart from {others}, next {tied[0]}"
@@ -96,8 +95,6 @@ def recommend(results: ComparisonResults, bits: int) -> Recommendation | None:
     as_good = [cell for cell, lead in tied.items() if lead.interval[1] < MOST_LOST]
     is_simple = leader[1] == "none"
     told = len(fullest) >= FEWEST_SEEDS and bool(as_good or not tied or is_simple)
-    take = leader
-    if told:
-        simplest = lambda cell: (cell[1] != "none", results.seconds(cell))  # noqa: E731
-        take = min([leader, *as_good], key=simplest)
+    simple = [cell for cell in as_good if cell[1] == "none"]
+    take = simple[0] if told and simple and not is_simple else leader
     return Recommendation(leader, means[leader], take, tied, told)

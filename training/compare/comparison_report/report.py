@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from keras_hashing.files.atomic_write import write_text
-from keras_hashing.files.picture_sheet import PictureSheet
+from keras_hashing.files.picture_sheet import MOST_BYTES, PictureSheet
 from training.backbones import UNTRAINED
 from training.compare.comparison_report.commands import commands_of, fit_command
 from training.compare.comparison_report.figures import write_figures
@@ -20,6 +20,7 @@ from training.compare.comparison_report.tables import (
 )
 from training.compare.recipe import FineTuning
 
+_FOR_TABLES = 500_000  # bytes
 _QUESTION = "Which setting should I take?"
 
 
@@ -118,7 +119,7 @@ def _about_frozen(results: ComparisonResults) -> list[tuple[str, str]]:
         (
             "training",
             f"Adam {recipe.learning_rate:g}, cosine decay, {recipe.epochs} epochs, batch "
-            f"{recipe.batch_size} against itself; {results.seconds():.1f} s per run",
+            f"{recipe.batch_size} against itself; {results.seconds:.1f} s per run",
         ),
     ]
 
@@ -140,7 +141,7 @@ def _about_fine_tuning(results: ComparisonResults, tuned: FineTuning) -> list[tu
             "training",
             f"AdamW {recipe.learning_rate:g} (backbone × {tuned.backbone_rate:g}), warm-up and "
             f"cosine decay, weight decay {tuned.weight_decay:g}, {averaged}; {recipe.epochs} "
-            f"epochs, batch {recipe.batch_size} against itself; {results.seconds():.1f} s per run",
+            f"epochs, batch {recipe.batch_size} against itself; {results.seconds:.1f} s per run",
         ),
         ("augmentation", _augmentation(tuned)),
     ]
@@ -198,7 +199,7 @@ def _markdown(results: ComparisonResults, advice: list[Recommendation], tables: 
 
 
 def _page(results: ComparisonResults, advice: list[Recommendation], tables: list[Table]) -> str:
-    sheet = PictureSheet(_title(results))
+    sheet = PictureSheet(_title(results), most_bytes=MOST_BYTES - _FOR_TABLES)
     sheet.section(_QUESTION)
     sheet.answer(_answers(results, advice))
     if train := _command_to_train(results, _typical(results, advice)):

@@ -174,12 +174,12 @@ class ComparisonResults:
                     found[run.seed] = dict(content)
         return found
 
-    def seconds(self, cell: Cell | None = None) -> float:
-        """Mean seconds of a run, or of one of a cell, compilation included."""
+    @property
+    def seconds(self) -> float:
+        """Mean seconds of a run, compilation included."""
         totals = [
             sum(line["seconds"][part] for part in ("prepare", "train", "evaluate"))
-            for run, line in self.results.items()
+            for line in self.results.values()
             if line.get("status") == "done"
-            and cell in (None, (run.method, run.quantization, run.bits))
         ]
         return float(np.mean(totals))
