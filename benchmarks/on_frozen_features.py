@@ -29,7 +29,12 @@ Results = dict[GridRun, dict[str, Any]]
 
 
 def trained_head(
-    settings: FitSettings, features: Any, labels: np.ndarray, train: np.ndarray, **batches: Any
+    settings: FitSettings,
+    features: Any,
+    labels: np.ndarray,
+    train: np.ndarray,
+    unit_length: bool = False,
+    **batches: Any,
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Trains a head on frozen features, as `fit` does.
 
@@ -38,6 +43,7 @@ def trained_head(
         features: Features of all images, [N, D].
         labels: Labels of all images, [N, C].
         train: Positions of the training images.
+        unit_length: As in `new_model`.
         **batches: As in `training_feature_batches`.
 
     Returns:
@@ -53,7 +59,7 @@ def trained_head(
         **batches,
     )
     seen = Rows(features, train)
-    model = new_model(settings, None, labels.shape[1], steps, seen)
+    model = new_model(settings, None, labels.shape[1], steps, seen, unit_length)
     if model.method.trains:
         model.fit(inputs, epochs=settings.epochs, steps_per_epoch=steps, verbose=0)
     else:

@@ -20,6 +20,7 @@ from keras_hashing.retrieval.precision import (
     precision_recall_curve,
     precision_within_radius,
 )
+from keras_hashing.retrieval.reranked_recall import reranked_neighbour_recall
 
 __all__ = [
     "CodeIndex",
@@ -39,6 +40,7 @@ __all__ = [
     "precision_recall_curve",
     "precision_within_radius",
     "quantization_error",
+    "reranked_neighbour_recall",
     "unique_codes",
     "unpack_codes",
 ]

@@ -49,6 +49,7 @@ def evaluate_retrieval(
     continuous: ArrayLike | None = None,
     query_vectors: Any = None,
     database_vectors: Any = None,
+    query_continuous: ArrayLike | None = None,
 ) -> RetrievalFigures:
     """Returns all figures; the tie-aware ones take the time of one: they share their counts.
 
@@ -65,6 +66,8 @@ def evaluate_retrieval(
         query_vectors: the float vectors of the queries, shape [Q, D], for neighbour recall: see
             `neighbour_recall`. `None` leaves it out.
         database_vectors: those of the database, shape [N, D].
+        query_continuous: continuous codes of the queries, shape [Q, K], for neighbour recall after
+            re-ranking: see `reranked_neighbour_recall`. `None` leaves it out.
 
     Returns:
         `RetrievalFigures`.
@@ -88,6 +91,7 @@ def evaluate_retrieval(
         continuous=continuous,
         bits=None if continuous is None else np.shape(continuous)[1],
         vectors=(query_vectors, database_vectors) if both_vectors else None,
+        query_continuous=None if query_continuous is None else np.asarray(query_continuous),
     )
     values = {key: figure.value(measured) for key, figure in FIGURES.items()}
     curve = None if inputs is None else measured.curve

@@ -25,13 +25,15 @@ from keras_hashing.retrieval.code_statistics import (
     unique_codes,
 )
 from keras_hashing.retrieval.distance_histogram import DistanceHistogram, distance_histogram
-from keras_hashing.retrieval.neighbour_recall import neighbour_recall
+from keras_hashing.retrieval.neighbour_recall import recall_within
 from keras_hashing.retrieval.precision import (
     PrecisionRecallCurve,
     curve_by_radius,
     expected_precision,
 )
+from keras_hashing.retrieval.reranked_recall import recall_after_reranking
 from keras_hashing.retrieval.retrieval_inputs import RetrievalInputs
+from keras_hashing.retrieval.true_neighbours import TrueNeighbours, true_neighbours
 
 NEIGHBOURS = 10  # the nearest vectors of a query that neighbour recall looks for
 NEIGHBOURS_WITHIN = (10, 100, 1000)
@@ -51,6 +53,7 @@ class Measured:
         continuous: continuous codes of the database, shape [N, K], or `None`.
         bits: K; `None` for all bits of the bytes.
         vectors: the float vectors that were encoded, of queries and database, or `None`.
+        query_continuous: continuous codes of the queries, shape [Q, K], or `None`.
     """
 
     inputs: RetrievalInputs | None
@@ -61,6 +64,7 @@ class Measured:
     continuous: ArrayLike | None = None
     bits: int | None = None
     vectors: tuple[Any, Any] | None = None
+    query_continuous: NDArray[np.floating] | None = None
 
     @cached_property
     def histogram(self) -> DistanceHistogram:
@@ -69,23 +73,24 @@ class Measured:
         return distance_histogram(self.inputs)
 
     @cached_property
-    def neighbours_found(self) -> dict[int, float]:
-        """The share of the nearest vectors within R codes, by R: `neighbour_recall`.
+    def asked(self) -> NDArray[np.int64]:
+        """The queries whose neighbours are looked for: `NEIGHBOUR_QUERIES`, spread evenly."""
+        count = len(self.query_codes)
+        return np.linspace(0, count - 1, min(count, NEIGHBOUR_QUERIES), dtype=int)
 
-        Of many queries, `NEIGHBOUR_QUERIES` that are spread evenly.
-        """
+    @cached_property
+    def neighbours(self) -> TrueNeighbours:
+        """The nearest vectors of those queries."""
         assert self.vectors is not None  # figures that use this need it
         queries, database = self.vectors
-        count = len(self.query_codes)
-        asked = np.linspace(0, count - 1, min(count, NEIGHBOUR_QUERIES), dtype=int)
-        return neighbour_recall(
-            np.asarray(queries[asked]),
-            self.query_codes[asked],
-            database,
-            self.database_codes,
-            min(NEIGHBOURS, len(self.database_codes)),
-            NEIGHBOURS_WITHIN,
-        )
+        most = min(NEIGHBOURS, len(self.database_codes))
+        return true_neighbours(np.asarray(queries[self.asked]), database, most)
+
+    @cached_property
+    def neighbours_found(self) -> dict[int, float]:
+        """The share of the nearest vectors within R codes, by R: `neighbour_recall`."""
+        codes = self.query_codes[self.asked]
+        return recall_within(self.neighbours, codes, self.database_codes, NEIGHBOURS_WITHIN)
 
     @cached_property
     def curve(self) -> PrecisionRecallCurve:
@@ -168,6 +173,12 @@ def _neighbours_within(within: int) -> Callable[[Measured], float]:
     return lambda measured: measured.neighbours_found[within]
 
 
+def _reranked(measured: Measured) -> float:
+    assert measured.query_continuous is not None
+    continuous = measured.query_continuous[measured.asked]
+    return recall_after_reranking(measured.neighbours, continuous, measured.database_codes)
+
+
 FIGURES: dict[str, Figure] = {
     figure.key: figure
     for figure in (
@@ -201,6 +212,13 @@ FIGURES: dict[str, Figure] = {
                 needs=("vectors",),
             )
             for within in NEIGHBOURS_WITHIN
+        ),
+        Figure(
+            f"neighbour_recall_at_{NEIGHBOURS}_reranked",
+            f"neighbour recall@{NEIGHBOURS}, reranked",
+            _reranked,
+            "higher",
+            needs=("vectors", "query_continuous"),
         ),
     )
 }

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,14 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from keras_hashing.checks import check_integer
 from keras_hashing.retrieval.hamming import hamming_distance
 from keras_hashing.retrieval.query_blocks import QUERIES
-from keras_hashing.retrieval.validation import (
-    check_continuous_codes,
-    check_packed_codes,
-    check_same_width,
+from keras_hashing.retrieval.true_neighbours import (
+    TrueNeighbours,
+    share_of_places,
+    true_neighbours,
 )
-
-_ITEMS = 1 << 14  # vectors of the database that are widened to float64 at a time
-_DECIMALS = 12  # of a cosine: the rest is rounding, which would tell equal ones apart
 
 
 def neighbour_recall(
@@ -53,76 +49,25 @@ def neighbour_recall(
     Raises:
         ValueError: if an argument breaks one of these rules; the message names it.
     """
-    queries = _check_vectors("query_vectors", query_vectors)
-    database = _check_vectors("database_vectors", database_vectors)
-    codes = check_packed_codes("query_codes", query_codes)
-    items = check_packed_codes("database_codes", database_codes)
-    check_same_width(codes, items)
-    _check_rows("query", queries, codes)
-    _check_rows("database", database, items)
-    if queries.shape[1] != database.shape[1]:
-        raise ValueError(
-            "`query_vectors` and `database_vectors` must have the same width. "
-            f"Received: {queries.shape[1]} and {database.shape[1]}"
-        )
-    rule = f"an integer from 1 to the {len(items)} items of the database"
-    neighbours = check_integer("neighbours", neighbours, 1, len(items), rule)
+    true = true_neighbours(query_vectors, database_vectors, neighbours)
+    return recall_within(true, query_codes, database_codes, within)
+
+
+def recall_within(
+    true: TrueNeighbours, query_codes: ArrayLike, database_codes: ArrayLike, within: Sequence[int]
+) -> dict[int, float]:
+    """`neighbour_recall` of true neighbours that have been found already."""
+    codes, items = true.check_codes(query_codes, database_codes)
     cuts = [check_integer("within", cut, 1, None, "positive integers") for cut in within]
     totals = np.zeros(len(cuts))
-    for start in range(0, len(queries), QUERIES):
-        rows = slice(start, start + QUERIES)
-        distances = hamming_distance(codes[rows], items)
-        for cosines, row in zip(_cosines(queries[rows], database), distances, strict=True):
-            share = _share_of_places(-cosines, neighbours)
-            true = np.flatnonzero(share)
-            for i, cut in enumerate(cuts):
-                totals[i] += share[true] @ _share_of_places(row, cut)[true]
-    return dict(zip(cuts, (totals / (neighbours * len(queries))).tolist(), strict=True))
+    rows = zip(true.rows, distances_by_query(codes, items), strict=True)
+    for (positions, share), distances in rows:
+        for i, cut in enumerate(cuts):
+            totals[i] += share @ share_of_places(distances, cut)[positions]
+    return dict(zip(cuts, (totals / (true.count * len(codes))).tolist(), strict=True))
 
 
-def _share_of_places(values: NDArray, places: int) -> NDArray[np.float64]:
-    """Each item's chance of being among the smallest `places` values, over the orders of ties."""
-    if places >= len(values):
-        return np.ones(len(values))
-    last = np.partition(values, places - 1)[places - 1]
-    below, tied = values < last, values == last
-    return below + tied * ((places - below.sum()) / tied.sum())
-
-
-def _cosines(queries: NDArray, database: Any) -> NDArray[np.float64]:
-    """[q, D] and [N, D] → [q, N], in float64 by tiles of the database."""
-    cosines = np.empty((len(queries), len(database)))
-    directions = _directions(queries)
-    for start in range(0, len(database), _ITEMS):
-        tile = slice(start, start + _ITEMS)
-        cosines[:, tile] = directions @ _directions(database[tile]).T
-    return np.round(cosines, _DECIMALS, out=cosines)
-
-
-def _directions(vectors: NDArray) -> NDArray[np.float64]:
-    wide = np.asarray(vectors, dtype=np.float64)
-    return wide / np.linalg.norm(wide, axis=1, keepdims=True)
-
-
-def _check_vectors(name: str, vectors: Any) -> Any:
-    """The vectors as they are, or as an array; they are looked at by blocks."""
-    array = vectors if hasattr(vectors, "dtype") else np.asarray(vectors)
-    if len(array.shape) != 2 or not array.shape[0]:
-        raise ValueError(f"`{name}` must have shape [n, D], n >= 1. Received: shape={array.shape}")
-    for start in range(0, len(array), _ITEMS):
-        block = check_continuous_codes(name, array[start : start + _ITEMS], start)
-        zero = ~block.any(axis=1)
-        if zero.any():
-            raise ValueError(
-                f"`{name}` must have no zero vector: it has no cosine. "
-                f"Received: zeros at position {start + int(zero.argmax())}"
-            )
-    return array
-
-
-def _check_rows(part: str, vectors: Any, codes: NDArray) -> None:
-    if len(vectors) != len(codes):
-        raise ValueError(
-            f"`{part}_codes` must have one row per vector. "
-            f"Received: {len(codes)} codes for {len(vectors)} vectors"
-        )
+def distances_by_query(codes: NDArray, items: NDArray) -> Iterator[NDArray]:
+    """Hamming distances to all items, [N], of one query after the other."""
+    for start in range(0, len(codes), QUERIES):
+        yield from hamming_distance(codes[start : start + QUERIES], items)

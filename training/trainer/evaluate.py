@@ -106,6 +106,7 @@ def evaluate(
         continuous=database,
         query_vectors=None if vectors is None else Rows(vectors, split.query),
         database_vectors=None if vectors is None else Rows(vectors, split.database),
+        query_continuous=query,
     )
     figures = {
         "bits": database.shape[1],

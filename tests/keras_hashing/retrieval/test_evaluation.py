@@ -5,9 +5,11 @@ from keras_hashing.retrieval import (
     evaluate_retrieval,
     mean_average_precision,
     neighbour_recall,
+    pack_codes,
     precision_at_k,
     precision_recall_curve,
     precision_within_radius,
+    reranked_neighbour_recall,
 )
 
 
@@ -40,11 +42,16 @@ def test_without_labels_codes_are_judged_by_the_neighbours_of_their_vectors(make
     queries, labels, database, _ = make_retrieval()
     random = np.random.default_rng(0)
     vectors = [random.normal(size=(len(codes), 5)) for codes in (queries, database)]
+    continuous = random.normal(size=(len(queries), 16))
+    queries = pack_codes(continuous)
     sides = {"query_vectors": vectors[0], "database_vectors": vectors[1]}
+    sides["query_continuous"] = continuous
     figures = evaluate_retrieval(queries, None, database, None, **sides)
     recall = neighbour_recall(vectors[0], queries, vectors[1], database)
     for within in (10, 100, 1000):
         assert figures.values[f"neighbour_recall_at_{within}"] == recall[within]
+    reranked = reranked_neighbour_recall(vectors[0], continuous, vectors[1], database)
+    assert figures.neighbour_recall_at_10_reranked == reranked
     assert figures.map is figures.precision_within_radius is figures.curve is None
     columns = np.zeros((len(queries), 0)), np.zeros((len(database), 0))
     none = evaluate_retrieval(queries, columns[0], database, columns[1], **sides)

@@ -4,7 +4,12 @@ import sys
 import numpy as np
 import pytest
 
-from keras_hashing.retrieval import hamming_distance, neighbour_recall, pack_codes
+from keras_hashing.retrieval import (
+    hamming_distance,
+    neighbour_recall,
+    pack_codes,
+    reranked_neighbour_recall,
+)
 
 
 @pytest.fixture
@@ -43,6 +48,32 @@ def test_it_is_the_mean_over_all_orders_of_ties(neighbours, vectors):
         assert value == pytest.approx(np.mean(shares), abs=1e-12)
 
 
+@pytest.mark.parametrize("candidates", [1, 3, 4, 9])
+@pytest.mark.parametrize("neighbours", [1, 2])
+def test_reranked_it_is_the_mean_over_all_orders_of_the_database(neighbours, candidates):
+    rng = np.random.default_rng(0)
+    query, database = rng.normal(size=(10, 3)), rng.normal(size=(6, 3))
+    continuous = rng.choice([0.5, 2.0], (10, 3)) * np.sign(query)  # few values: equal similarities
+    signs = np.sign(database)
+    true = np.argsort(-query @ (database.T / np.linalg.norm(database, axis=1)), axis=1)
+    distances = hamming_distance(pack_codes(continuous), pack_codes(signs))
+    shares = []
+    for order in map(list, itertools.permutations(range(6))):
+        for row in range(10):
+            nearest = np.argsort(distances[row][order], kind="stable")
+            kept = np.sort(nearest[: max(candidates, neighbours)])
+            similarity = (signs[order] @ continuous[row])[kept]
+            first = kept[np.argsort(-similarity, kind="stable")][:neighbours]
+            found = {order[position] for position in first}
+            shares.append(len(found & set(true[row, :neighbours])) / neighbours)
+    packed = pack_codes(signs)
+    received = reranked_neighbour_recall(
+        query, continuous, database, packed, neighbours, candidates
+    )
+    assert received == pytest.approx(np.mean(shares), abs=1e-9)
+    assert np.ptp(shares) > 0
+
+
 def test_vectors_that_are_their_codes_are_found_and_blocks_change_nothing(monkeypatch):
     rng = np.random.default_rng(0)
     vectors = rng.choice([-1.0, 1.0], (300, 64))
@@ -52,7 +83,7 @@ def test_vectors_that_are_their_codes_are_found_and_blocks_change_nothing(monkey
     whole = neighbour_recall(query, codes[:70], rng.normal(size=(300, 64)), codes)
     assert whole[1000] == pytest.approx(1)
     assert 0 < whole[10] < whole[100] < 1
-    monkeypatch.setattr(sys.modules[neighbour_recall.__module__], "_ITEMS", 7)
+    monkeypatch.setattr(sys.modules["keras_hashing.retrieval.true_neighbours"], "_ITEMS", 7)
     again = neighbour_recall(query, codes[:70], vectors, codes, 1, (1, 10))
     assert again == own
 
