@@ -63,8 +63,9 @@ def recall_after_reranking(
     rows = zip(true.rows, continuous, distances_by_query(codes, items), strict=True)
     for (positions, share), query, distances in rows:
         count = max(candidates, true.count)
-        total += share @ _chance_of_first(positions, query, distances, items, true.count, count)
-    return float(total / (true.count * len(codes)))
+        chance = _chance_of_first(positions, query, distances, items, true.count, count)
+        total += float(share @ chance)
+    return total / (true.count * len(codes))
 
 
 def _chance_of_first(
