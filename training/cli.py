@@ -19,6 +19,7 @@ from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
 from training.settings.config_file import read_config
 from training.trainer.early_checks import check_new_run, check_resumed_run
+from training.trainer.processes import processes_of
 
 if TYPE_CHECKING:
     from training.runs.run_data import RunData
@@ -70,20 +71,20 @@ def fit(
     """
     with clear_errors():
         chosen = {**({} if config is None else read_config(config)), **given(context, FitSettings)}
-        if resume:
+        if resume and processes_of().count == 1:
             check_resumed_run(output, chosen)
-        else:
+        if not resume:
             settings = FitSettings.check(chosen)
             check_new_run(settings, output)
         start_tensorflow()
         from training.trainer import fit as fitting
 
         if resume:
-            places = chosen.get("data_dir"), chosen.get("image_root")
-            metrics = fitting.resume(output, *places, verbose=_verbosity())
+            metrics = fitting.resume(output, chosen, verbose=_verbosity())
         else:
             metrics = fitting.fit(settings, output, verbose=_verbosity())
-    _print_metrics(metrics, f"Run {output}")
+    if metrics:  # else the first of the processes that trained together has them
+        _print_metrics(metrics, f"Run {output}")
 
 
 def _verbosity() -> int:

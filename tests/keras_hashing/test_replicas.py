@@ -16,9 +16,9 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def two_replicas():
     """One strategy for all tests: collectives of two in one process share their keys."""
-    import tensorflow as tf
+    from training.trainer.distribution import mirrored_strategy
 
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = mirrored_strategy(("/device:CPU:0", "/device:CPU:1"))
     assert strategy.num_replicas_in_sync == 2
     return strategy
 

@@ -7,6 +7,11 @@ import tensorflow as tf
 
 from training.data import ImageDataset, PixelArrays
 
+# As in tests/keras_hashing/conftest.py: two devices on one processor, for tests of tf.distribute.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
 
 @pytest.fixture
 def folder_with_notes(tmp_path: Path) -> Path:

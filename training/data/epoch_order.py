@@ -1,6 +1,28 @@
 """The order in which an epoch visits the training images."""
 
+from typing import NamedTuple
+
 import numpy as np
+
+
+class Share(NamedTuple):
+    """One of the equal parts of each batch that several processes read.
+
+    Args:
+        number: Which part, from 0.
+        parts: How many there are.
+    """
+
+    number: int = 0
+    parts: int = 1
+
+    def rows(self, batch_size: int) -> slice:
+        """Its rows of a batch."""
+        size = batch_size // self.parts
+        return slice(self.number * size, (self.number + 1) * size)
+
+
+WHOLE = Share()
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:

@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_hashing.command_line.progress import loading_progress
 from keras_hashing.command_line.stages import stage
@@ -151,12 +150,11 @@ def _compute(
         features.flush()
         write_json(marker, {"rows": rows})
 
-    forward = tf.function(lambda images: backbone(images, training=False))
     positions = np.arange(done, len(dataset))
     batches = evaluation_batches(dataset, positions, preprocessing, _BATCH)
     with loading_progress("Computing features", len(dataset), done) as advance:
         for number, (images, _) in enumerate(batches, 1):
-            block = forward(images).numpy()
+            block = np.asarray(backbone.predict_on_batch(images))
             with np.errstate(over="ignore"):
                 features[done : done + len(block)] = block
             if not np.isfinite(features[done : done + len(block)]).all():

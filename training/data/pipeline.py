@@ -9,7 +9,13 @@ import tensorflow as tf
 from keras_hashing.command_line.progress import loading_progress
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from training.data.augmentation import augment as augment_batch
-from training.data.epoch_order import epoch_order, require_single_label, steps_per_epoch
+from training.data.epoch_order import (
+    WHOLE,
+    Share,
+    epoch_order,
+    require_single_label,
+    steps_per_epoch,
+)
 from training.data.image_dataset import ImageDataset
 from training.data.sources.image_source import ImageSource
 from training.settings import Augmentation
@@ -40,6 +46,7 @@ def training_batches(
     first_epoch: int = 0,
     augment: Augmentation | None = None,
     class_balanced: bool = False,
+    share: Share = WHOLE,
     cache: Cache = "memory",
     views: Literal[1, 2] = 1,
     labels: np.ndarray | None = None,
@@ -61,6 +68,7 @@ def training_batches(
         first_epoch: The epoch to start with.
         augment: Random changes; None for none.
         class_balanced: The same number of images of each class in a batch: see `epoch_order`.
+        share: The part of each batch to read; its images are those of the whole batch.
         cache: "memory" decodes and resizes each image once, when this function is called, and
             holds n * height * width * channels bytes; "none" decodes whenever an image is needed.
         views: 2 for batches of ((first, second), labels): two draws of the random changes. The
@@ -69,8 +77,8 @@ def training_batches(
             `Dataset.training_labels`.
 
     Returns:
-        Batches of images, uint8 [batch_size, height, width, channels], and labels, float32
-        [batch_size, C]; and the number of them in an epoch.
+        Batches (or their parts) of images, uint8 [batch_size, height, width, channels], and labels,
+        float32 [batch_size, C]; and the number of them in an epoch.
 
     Raises:
         ValueError: when the training set is smaller than a batch, `first_epoch` is not between 0
@@ -83,9 +91,16 @@ def training_batches(
     positions, steps = _training_positions(
         labels[indices], batch_size, epochs, seed, first_epoch, class_balanced
     )
-    batches = _read_batches(dataset, labels, indices, preprocessing, positions, batch_size, cache)
+    rows = share.rows(batch_size)
+    own = positions.map(lambda batch: batch[rows])
+    size = rows.stop - rows.start
+    batches = _read_batches(dataset, labels, indices, preprocessing, own, size, cache)
     if augment.changes_images or views == 2:
-        batches = _augmented(batches, augment, seed, first_epoch * steps, views)
+
+        def augmented(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+            return augment_batch(images, seed, augment, rows, batch_size)
+
+        batches = _augmented(batches, augmented, seed, first_epoch * steps, views)
     return TrainingBatches(_finished(batches, steps * (epochs - first_epoch)), steps)
 
 
@@ -99,6 +114,7 @@ def training_feature_batches(
     seed: int,
     first_epoch: int = 0,
     class_balanced: bool = False,
+    share: Share = WHOLE,
     views: Literal[1, 2] = 1,
     neighbours: np.ndarray | None = None,
 ) -> TrainingBatches:
@@ -114,6 +130,7 @@ def training_feature_batches(
         seed: Seed of the order, 0 or more.
         first_epoch: The epoch to start with.
         class_balanced: The same number of images of each class in a batch: see `epoch_order`.
+        share: The part of each batch to read.
         views: 2 for batches of ((first, second), labels).
         neighbours: The nearest training images of each, as positions in `indices`, int [n, k]: the
             second view is the features of one of them, drawn anew at each step; None for the
@@ -143,6 +160,7 @@ def training_feature_batches(
         indices,
         second_view if views == 2 else None,
         first_epoch * steps,
+        share.rows(batch_size),
     )
     return TrainingBatches(_finished(batches, steps * (epochs - first_epoch)), steps)
 
@@ -230,17 +248,22 @@ def _gathered(
     indices: np.ndarray,
     second_view: Callable[[int, np.ndarray], np.ndarray] | None = None,
     first_step: int = 0,
+    part: slice = slice(None),
 ) -> tf.data.Dataset:
     """Batches of rows and their labels; only the rows of a batch are read at a time.
 
-    `second_view` gives, of a step and its positions, those of the second views.
+    `second_view` gives, of a step and its positions, those of the second views; `part` is what is
+    read of a batch.
     """
-    rows = positions.element_spec.shape[:1]
+    size = positions.element_spec.shape[0]
+    rows = [None if size is None else len(range(*part.indices(size)))]
 
     def read(step: np.ndarray, batch: np.ndarray) -> tuple[np.ndarray, ...]:
-        views = [batch] if second_view is None else [batch, second_view(int(step), batch)]
+        views = [batch[part]]
+        if second_view is not None:
+            views.append(second_view(int(step), batch)[part])
         found = (np.asarray(features[indices[at]], np.float32) for at in views)
-        return (*found, np.asarray(labels[indices[batch]], np.float32))
+        return (*found, np.asarray(labels[indices[batch[part]]], np.float32))
 
     def gather(step: tf.Tensor, batch: tf.Tensor) -> tuple[Any, tf.Tensor]:
         count = 2 if second_view is None else 3
@@ -292,18 +315,22 @@ def _decoded(
 
 
 def _augmented(
-    batches: tf.data.Dataset, augment: Augmentation, seed: int, first_step: int, views: int
+    batches: tf.data.Dataset,
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    seed: int,
+    first_step: int,
+    views: int,
 ) -> tf.data.Dataset:
     """Augment each batch with a seed of its own: (`seed`, its number since epoch 0)."""
 
     def augmented(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[Any, tf.Tensor]:
         images, labels = batch
         step_seed = tf.stack([tf.constant(seed, tf.int64), step])
-        first = augment_batch(images, step_seed, augment)
+        first = augment(images, step_seed)
         if views == 1:
             return first, labels
         other_seed = tf.random.fold_in(tf.cast(step_seed, tf.int32), _SECOND_VIEW)
-        return (first, augment_batch(images, other_seed, augment)), labels
+        return (first, augment(images, other_seed)), labels
 
     return _map(batches.enumerate(first_step), augmented)
 

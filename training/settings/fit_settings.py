@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
-from keras_hashing.names import LABEL_FREE_METHODS, quoted
+from keras_hashing.names import CLOSED_FORM_METHODS, LABEL_FREE_METHODS, quoted
 from training.data.protocols import MAP_AT
 from training.settings.augmentation import Augmentation, check_unchanged
 from training.settings.data import DataSettings, is_unlabelled
@@ -71,6 +71,11 @@ class FitSettings(
                 "image, which random changes make: add --crop 0.5 --colour 0.4, and --flip unless "
                 "mirrored images differ (or --frozen, for dropouts of features). "
                 "Received: no augmentation"
+            )
+        if self.method in CLOSED_FORM_METHODS and self.distribute not in ("auto", "none"):
+            raise ValueError(
+                f"`distribute` must be 'auto' or 'none': the method {self.method!r} trains nothing "
+                f"that devices could share. Received: {self.distribute!r}"
             )
         if self.frozen and self.backbone_rate != 1:
             raise ValueError(

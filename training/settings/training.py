@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from keras_hashing.settings import Settings
 
 Cache = Literal["memory", "none"]
+Distribute = Literal["auto", "none", "mirrored", "data-parallel"]
 
 
 class TrainingSettings(Settings):
@@ -52,6 +53,12 @@ class TrainingSettings(Settings):
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         default="float32",
         description="arithmetic of the backbone; codes and losses are always float32.",
+    )
+    distribute: Distribute = Field(
+        default="auto",
+        description="Train on several devices; a batch is dealt out to them. mirrored: the GPUs of "
+        "this machine, on TensorFlow. data-parallel: the GPUs of one or several machines, on JAX "
+        "(KERAS_BACKEND=jax). none: one device. (default: auto, what there is)",
     )
     seed: int = Field(
         default=0,

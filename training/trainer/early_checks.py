@@ -8,8 +8,10 @@ from training.backbones import check_weights
 from training.data.dataset_place import check_place
 from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
+from training.trainer.processes import processes_of
 
-_MAY_MOVE = ("data_dir", "image_root", "download")
+# Where the data is and what trains it: neither changes the run.
+MAY_DIFFER = ("data_dir", "image_root", "download", "distribute")
 
 
 def check_new_run(settings: FitSettings, output: str | Path) -> None:
@@ -20,7 +22,8 @@ def check_new_run(settings: FitSettings, output: str | Path) -> None:
         FileNotFoundError: when data or weights are not there.
         ValueError, ModuleNotFoundError: when the data set or its weights are unknown.
     """
-    RunFolder(output).check_new()
+    if processes_of().count == 1:  # of several, the first makes it, when they have met
+        RunFolder(output).check_new()
     check_place(
         settings.dataset,
         settings.data_dir,
@@ -51,7 +54,7 @@ def check_resumed_run(output: str | Path, chosen: Mapping[str, Any]) -> None:
     folder = RunFolder(output)
     begun = FitSettings.check(folder.read_json(folder.config)["settings"]).model_dump()
     now = FitSettings.check({**begun, **chosen})
-    for name, value in now.model_dump(exclude=set(_MAY_MOVE)).items():
+    for name, value in now.model_dump(exclude=set(MAY_DIFFER)).items():
         if value != begun[name]:
             raise ValueError(
                 f"A resumed run keeps the settings it was begun with: `{name}` is "

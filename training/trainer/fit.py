@@ -3,7 +3,7 @@
 import json
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from keras_hashing.command_line.stages import stage
 from keras_hashing.encoder import HashEncoder
 from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.models import HashingModel
+from keras_hashing.names import CLOSED_FORM_METHODS
 from keras_hashing.retrieval import CodeIndex, pack_codes
 from training.callbacks.checkpoint import latest_checkpoint
 from training.callbacks.history_log import read_history
@@ -25,9 +26,11 @@ from training.runs.query_overlap import check_queries_unseen
 from training.runs.run_data import RunData
 from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
-from training.trainer.early_checks import check_new_run, check_resumed_run
+from training.trainer.distribution import distributed
+from training.trainer.early_checks import MAY_DIFFER, check_new_run, check_resumed_run
 from training.trainer.evaluate import Evaluation, evaluate
 from training.trainer.preparation import Preparation
+from training.trainer.processes import processes_of
 from training.trainer.trainer import Trainer
 
 _FEWEST_DIFFERENT_CODES = 0.2  # of those that there could be
@@ -42,58 +45,94 @@ def fit(settings: FitSettings, output: str | Path, verbose: int = 1) -> dict[str
         verbose: 1 shows a progress bar, 2 a line per epoch, 0 nothing.
 
     Returns:
-        The content of `metrics.json`.
+        The content of `metrics.json`; nothing in a process that only trained: the first one of
+        those that train together writes the run.
 
     Raises:
         FileExistsError: when the folder exists and is not empty.
         ValueError: when settings, data set and protocol do not fit each other, the weights are of a
             run that was trained on this one's queries, or the loss became non-finite.
-        OSError: when a file cannot be read or written.
+        OSError: when a file cannot be read or written, or another process is lost.
     """
     settings = FitSettings.check(settings.model_dump())  # `model_copy` checks nothing
     check_new_run(settings, output)
     folder = RunFolder(output)
-    prepared = Preparation.load(settings)
-    if settings.weights_of_a_run is not None:
-        check_queries_unseen(settings.weights_of_a_run, prepared.data)
-    trainer = Trainer(prepared, folder, checkpoint=None, verbose=verbose)
-    folder.create()
-    folder.write_json(folder.config, prepared.configuration())
-    list_skipped(folder.skipped, prepared.dataset.skipped)
-    return _train_and_measure(trainer, folder, verbose)
+
+    def check_new() -> bytes:
+        folder.check_new()
+        return b""
+
+    with distributed(_distribute(settings)) as distribution:
+        distribution.from_first(check_new)
+        prepared = Preparation.load(settings)
+        distribution.check_same("settings and data", _what_must_agree(prepared))
+        if settings.weights_of_a_run is not None:
+            check_queries_unseen(settings.weights_of_a_run, prepared.data)
+        trainer = Trainer(prepared, folder, None, verbose, distribution=distribution)
+        if distribution.first:
+            folder.create()
+            folder.write_json(folder.config, prepared.configuration())
+            list_skipped(folder.skipped, prepared.dataset.skipped)
+        return _train_and_measure(trainer, folder, verbose)
 
 
 def resume(
-    output: str | Path,
-    data_dir: str | None = None,
-    image_root: str | None = None,
-    verbose: int = 1,
+    output: str | Path, chosen: Mapping[str, Any] | None = None, verbose: int = 1
 ) -> dict[str, Any]:
     """Resumes an interrupted run; it ends as it would have ended without the interruption.
 
     Args:
-        output: The run's folder.
-        data_dir: Where the data is now; None for where it was when the run was begun.
-        image_root: Where the images of list files are now; None for where they were.
+        output: The run's folder; of processes that train together, only the first needs it.
+        chosen: Settings that are asked for now: where the data is, or how to distribute the
+            training. Others must be those that the run was begun with.
         verbose: As in `fit`.
 
     Returns:
-        The content of `metrics.json`; of a finished run, as it is.
+        The content of `metrics.json`; of a finished run, as it is; nothing as in `fit`.
 
     Raises:
         FileNotFoundError: when the folder is no run.
-        ValueError: when data set or protocol no longer give what the run was begun with.
+        ValueError: when settings, data set or protocol are not what the run was begun with.
+        OSError: as in `fit`.
     """
-    folder = RunFolder(output)
-    places = {"data_dir": data_dir, "image_root": image_root}
-    check_resumed_run(output, {name: place for name, place in places.items() if place is not None})
-    if folder.finished:
-        return folder.read_json(folder.metrics)
-    config = folder.read_json(folder.config)
-    settings = FitSettings.check(config["settings"])
-    prepared = Preparation.load(settings, data_dir, image_root, config)
-    trainer = Trainer(prepared, folder, latest_checkpoint(folder.checkpoints), verbose)
-    return _train_and_measure(trainer, folder, verbose)
+    folder, chosen = RunFolder(output), dict(chosen or {})
+
+    def begun() -> bytes:
+        check_resumed_run(output, chosen)
+        if folder.finished:
+            return json.dumps({"metrics": folder.read_json(folder.metrics)}).encode()
+        return json.dumps(folder.read_json(folder.config)).encode()
+
+    distribute = chosen.get("distribute") or "auto"
+    if processes_of().count == 1:
+        config = json.loads(begun())
+        if "metrics" in config:
+            return config["metrics"]
+        distribute = _distribute(FitSettings.check({**config["settings"], **chosen}))
+    with distributed(distribute) as distribution:
+        config = json.loads(distribution.from_first(begun))
+        if "metrics" in config:
+            distribution.part()
+            return config["metrics"]
+        settings = FitSettings.check(config["settings"])
+        _distribute(settings)
+        places = chosen.get("data_dir"), chosen.get("image_root")
+        prepared = Preparation.load(settings, *places, config)
+        with distribution.checkpoint_of_first(folder) as checkpoint:
+            trainer = Trainer(prepared, folder, checkpoint, verbose, distribution=distribution)
+        return _train_and_measure(trainer, folder, verbose)
+
+
+def _distribute(settings: FitSettings) -> str:
+    """How to distribute the training of these settings; not at all where nothing is trained."""
+    if settings.method not in CLOSED_FORM_METHODS:
+        return settings.distribute
+    if processes_of().count > 1 and settings.distribute != "none":
+        raise ValueError(
+            f"The method {settings.method!r} trains nothing that several processes could share: "
+            f"run it in one. Received: {processes_of().count} processes"
+        )
+    return "none"
 
 
 def begin_or_resume(
@@ -131,8 +170,17 @@ def begin_or_resume(
     return Trainer(prepared, folder, checkpoint, further_callbacks=callbacks)
 
 
+def _what_must_agree(prepared: Preparation) -> dict[str, Any]:
+    """What must be the same in all processes that train together."""
+    settings = prepared.settings.model_dump(mode="json", exclude=set(MAY_DIFFER))
+    return {**settings, **prepared.data.describe()}
+
+
 def _train_and_measure(trainer: Trainer, folder: RunFolder, verbose: int) -> dict[str, Any]:
     trainer.run(folder, verbose)
+    trainer.distribution.part()
+    if not trainer.distribution.first:
+        return {}
     with stage("Saving the model"):
         model = trainer.whole_model()
         with atomic_write(folder.model) as temporary:

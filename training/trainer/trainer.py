@@ -14,6 +14,7 @@ from keras_hashing.models import HashingModel
 from keras_hashing.names import CLOSED_FORM_METHODS
 from training.callbacks.checkpoint import Checkpoint
 from training.callbacks.compiling_stage import CompilingStage
+from training.callbacks.evaluation_alone import EvaluationAlone
 from training.callbacks.first_batch import FirstBatch
 from training.callbacks.history_log import HistoryLog
 from training.callbacks.loss_first import LossFirst
@@ -30,6 +31,7 @@ from training.data.pipeline import (
 from training.data.rows import Rows
 from training.runs.run_folder import RunFolder
 from training.settings.training import Cache
+from training.trainer.distribution import ON_ONE_DEVICE, Distribution
 from training.trainer.frozen_features import (
     frozen_features,
     frozen_stages,
@@ -54,6 +56,7 @@ class Trainer:
         checkpoint: The model to go on from, and the number of its finished epochs.
         verbose: As in `fit`.
         further_callbacks: Callbacks that come before those of every run.
+        distribution: What trains it.
     """
 
     def __init__(
@@ -63,8 +66,9 @@ class Trainer:
         checkpoint: tuple[Path, int] | None,
         verbose: int = 0,
         further_callbacks: Sequence[keras.callbacks.Callback] = (),
+        distribution: Distribution = ON_ONE_DEVICE,
     ) -> None:
-        self.prepared = prepared
+        self.prepared, self.distribution = prepared, distribution
         self.further_callbacks = further_callbacks
         settings = prepared.settings.with_memory_for(len(prepared.split.train))
         self.settings = settings
@@ -84,7 +88,7 @@ class Trainer:
             )
         with stage("Preparing training images"):
             self.batches, self.steps_per_epoch = self._training_batches()
-        with stage("Building the network"):
+        with stage("Building the network"), distribution.scope():
             self.model: HashingModel = (
                 self._new_model() if checkpoint is None else keras.saving.load_model(checkpoint[0])
             )
@@ -93,12 +97,15 @@ class Trainer:
         settings, prepared = self.settings, self.prepared
         train = prepared.split.train
         labels = prepared.dataset.training_labels(train, settings.label_share, settings.seed)
+        batch_size = min(settings.batch_size, len(train))
+        self.distribution.check_batch_size(batch_size)
         options: dict[str, Any] = {
-            "batch_size": min(settings.batch_size, len(train)),
+            "batch_size": batch_size,
             "epochs": settings.epochs,
             "seed": settings.seed,
             "first_epoch": self.first_epoch,
             "class_balanced": settings.class_balanced,
+            "share": self.distribution.share,
         }
         if settings.takes_two_views:
             options["views"] = 2
@@ -128,7 +135,7 @@ class Trainer:
             self.steps_per_epoch,
             features=Rows(features, prepared.split.train) if on_features else None,
             unit_length=isinstance(prepared.dataset, VectorDataset),
-            backbone=stages,
+            backbone=None if stages is None else self.distribution.on_all(stages),
         )
 
     def batches_of(self, positions: np.ndarray, cache: Cache = "none") -> tf.data.Dataset:
@@ -165,7 +172,7 @@ class Trainer:
         return model_of_images(self.settings, self._backbone, self.model)
 
     def run(self, folder: RunFolder, verbose: int) -> None:
-        """Trains the epochs that are left."""
+        """Trains the epochs that are left; then `model` is on one device of this process."""
         if self.settings.method in CLOSED_FORM_METHODS:
             folder.checkpoints.mkdir(exist_ok=True)
             assert self.features is not None  # the settings see to it
@@ -174,17 +181,23 @@ class Trainer:
             )
             self.model.solve_head(seen, self.settings.seed)
         elif self.first_epoch < self.settings.epochs:
+            self._fit(folder, verbose if self.distribution.first else 0)
+        # `fit` has done so, but not if the run was interrupted after its last epoch.
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        self.model = self.distribution.alone(self.model)
+
+    def _fit(self, folder: RunFolder, verbose: int) -> None:
+        callbacks = self.callbacks(folder)
+        with self.distribution.training(self.model):
             self.model.fit(
                 self.batches,
                 epochs=self.settings.epochs,
                 initial_epoch=self.first_epoch,
                 steps_per_epoch=self.steps_per_epoch,
                 shuffle=False,
-                callbacks=self.callbacks(folder),
+                callbacks=callbacks,
                 verbose=verbose,
             )
-        # `fit` has done so, but not if the run was interrupted after its last epoch.
-        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
 
     def callbacks(self, folder: RunFolder) -> list[keras.callbacks.Callback]:
         """What steers and watches the training, in the order that the logs need."""
@@ -196,6 +209,8 @@ class Trainer:
         if settings.continuation_epochs:
             steps = settings.continuation_epochs * self.steps_per_epoch
             steering.append(ScaleContinuation(gamma=1 / steps, power=0.5, every=steps))
+        if not self.distribution.first:
+            return [*self.further_callbacks, *steering, CompilingStage()]
         watching = [
             HistoryLog(folder.history, self.first_epoch),
             keras.callbacks.TensorBoard(folder.logs),
@@ -213,7 +228,8 @@ class Trainer:
         vectors = None
         if settings.keeps_neighbours and settings.frozen:
             vectors = Rows(self.features, query), Rows(self.features, database)
-        return RetrievalEvaluation(
+        alone = self.distribution.kind == "none"
+        return (RetrievalEvaluation if alone else EvaluationAlone)(
             self.batches_of(query, settings.cache),
             self.batches_of(database, settings.cache),
             every=every,
@@ -221,4 +237,5 @@ class Trainer:
             radius=settings.radius,
             prefix="training_" if watched.trained_on else "validation_",
             vectors=vectors,
+            encoder=None if alone else self.distribution.alone(self.model.encoder),
         )

@@ -84,14 +84,14 @@ def test_any_method_trains_on_vectors_and_they_may_lie_elsewhere_later(
     (tmp_path / "run" / "checkpoints").mkdir(exist_ok=True)
     if method == "itq":  # has no checkpoint to go on from, and needs none
         assert (
-            resume(tmp_path / "run", str(tmp_path / "there.npz"), verbose=0)["map"]
+            resume(tmp_path / "run", {"data_dir": str(tmp_path / "there.npz")}, verbose=0)["map"]
             == metrics["map"]
         )
     (tmp_path / "run" / "metrics.json").unlink(missing_ok=True)
     data["vectors"] = VECTORS + 1
     np.savez(tmp_path / "there.npz", **data)
     with pytest.raises(ValueError, match="data set has changed since the run was begun"):
-        resume(tmp_path / "run", str(tmp_path / "there.npz"), verbose=0)
+        resume(tmp_path / "run", {"data_dir": str(tmp_path / "there.npz")}, verbose=0)
 
 
 def test_views_that_are_neighbours_teach_kinds(file: Path, finished: Path, tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""Trains each method for 20 steps and saves what came out; the tests start one or two of it.
+
+python trained_by_processes.py OUTPUT VECTORS.npz
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_hashing.names import CLASS_METHODS, PAIRWISE_METHODS, TWO_VIEW_METHODS
+from training.runs.run_folder import RunFolder
+from training.settings import FitSettings
+from training.trainer.distribution import Distribution, distributed
+from training.trainer.preparation import Preparation
+from training.trainer.trainer import Trainer
+
+STEPS = {"epochs": 4, "batch_size": 32, "seed": 1, "bits": 16}
+QUANTIZATIONS = ("none", "hswd")
+MORE = {
+    "memories": {"method": "dpsh", "memory_size": 50, "quantization_memory": 50},
+    "neighbours": {"method": "crovca", "view_neighbours": 3},
+    "native": {"method": "dsdh", "quantization": "native"},
+    "pairs": {"method": "dch", "quantization": "hswd-pairs"},
+    "swd": {"method": "dhn", "quantization": "swd"},
+}
+IMAGES = {
+    "dataset": "digits",
+    "train_per_class": 16,
+    "dropout": 0.3,
+    "flip": True,
+    "shift": 1,
+    "crop": 0.7,
+    "colour": 0.3,
+    "erase": 0.3,
+}
+
+
+def cases(vectors: str) -> dict[str, dict]:
+    """Settings by name: every method with and without HSWD on vectors, and some on images."""
+    of_vectors = {"dataset": "vectors", "data_dir": vectors, "dropout": 0.3, "hidden": 24, **STEPS}
+    methods = (*PAIRWISE_METHODS, *CLASS_METHODS, *TWO_VIEW_METHODS)
+    return {
+        **{
+            f"{method} {quantization}": {**of_vectors, "method": method}
+            | {"quantization": quantization}
+            for method in methods
+            for quantization in QUANTIZATIONS
+        },
+        **{name: {**of_vectors, **changes} for name, changes in MORE.items()},
+        **{
+            f"images {method}": {**IMAGES, **STEPS, "method": method}
+            for method in ("hashnet", "orthohash")
+        },
+    }
+
+
+def train(settings: dict, distribution: Distribution) -> dict[str, np.ndarray]:
+    """The history, a column a figure, and the weights."""
+    prepared = Preparation.load(FitSettings.check(settings))
+    with tempfile.TemporaryDirectory() as name:
+        trainer = Trainer(prepared, RunFolder(name), None, distribution=distribution)
+        trainer.run(RunFolder(name), verbose=0)
+        if not distribution.first:
+            return {}
+        lines = [json.loads(line) for line in (Path(name) / "history.jsonl").open()]
+    history = {key: np.array([line[key] for line in lines]) for key in lines[0] if key != "seconds"}
+    weights = enumerate(keras.ops.convert_to_numpy(one) for one in trainer.model.weights)
+    return {**history, **{f"weight {number}": value for number, value in weights}}
+
+
+def main(output: str, vectors: str) -> None:
+    with distributed("auto") as distribution:
+        found = {name: train(settings, distribution) for name, settings in cases(vectors).items()}
+        distribution.part()
+    if distribution.first:
+        flat = {
+            f"{case}/{name}": value
+            for case, all_of in found.items()
+            for name, value in all_of.items()
+        }
+        np.savez(output, **flat)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
