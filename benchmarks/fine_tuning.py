@@ -68,6 +68,11 @@ def candidates(method: str, column: str) -> list[Choice]:
     return [Choice(weight, place) for place in ("raw", "relaxed") for weight in (0.1, 1.0)]
 
 
+def results_at(path: Path) -> ResultsFile:
+    """The file of results, which refuses those of another recipe."""
+    return ResultsFile(path, digest_of({"recipe": RECIPE.model_dump(mode="json")}))
+
+
 class Data(ImageData):
     """CIFAR-10, where a choice sees no image that is a query of any seed."""
 
@@ -176,7 +181,8 @@ def _differences(
     there = np.isfinite(gains).any(axis=1)
     whole = gains[there][:, np.isfinite(gains[there]).all(axis=0)]
     cells = [_interval(row[np.isfinite(row)]) for row in gains]
-    return f"| {column} − {other} | {' | '.join([*cells, _interval(whole.mean(axis=0))])} |"
+    mean = _interval(whole.mean(axis=0)) if whole.size else ""
+    return f"| {column} − {other} | {' | '.join([*cells, mean])} |"
 
 
 def _interval(values: np.ndarray) -> str:
@@ -198,7 +204,7 @@ def main() -> None:
     parser.add_argument("--bits", type=int, nargs="+", default=[BITS])
     parser.add_argument("--table", action="store_true", help="print what is there, and stop")
     options = parser.parse_args()
-    results = ResultsFile(options.output, digest_of({"recipe": RECIPE.model_dump(mode="json")}))
+    results = results_at(options.output)
     comparison = Comparison(options.seeds, options.bits, results)
     if options.table:
         print("\n\n".join(comparison.table(bits) for bits in options.bits))

@@ -79,3 +79,27 @@ def test_help_says_array_like_and_not_all_that_it_stands_for(part):
             if str(getattr(shown, "__module__", "")).startswith(keras_hashing.__name__):
                 text = pydoc.plaintext.document(shown)
                 assert "_SupportsArray" not in text, shown.__qualname__
+
+
+def test_documents_and_defaults_name_the_same_weight_and_place():
+    from training.settings import FitSettings
+
+    settings = FitSettings()
+    assert settings.quantize is None  # raw
+    named = [
+        pair
+        for document in DOCUMENTS
+        for pair in re.findall(
+            r"default\s+weight,\s+([\d.]+)\s+on\s+the\s+(\w+)\s+code", document.read_text()
+        )
+    ]
+    assert len(named) >= 2
+    assert set(named) == {(f"{settings.quantization_weight:g}", "raw")}
+
+
+def test_the_tables_of_hswd_are_those_of_the_committed_results():
+    from benchmarks import fine_tuning
+
+    results = ROOT / "docs" / "results" / "fine_tuning.jsonl"
+    comparison = fine_tuning.Comparison([0, 1, 2], [32], fine_tuning.results_at(results))
+    assert comparison.table(32) in (ROOT / "docs" / "fine-tuning.md").read_text()

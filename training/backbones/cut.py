@@ -35,37 +35,39 @@ def cut_network(network: keras.Model, stage: str) -> tuple[keras.Model, keras.Mo
 
 
 def _cut(network: keras.Model, stage: str) -> tuple[keras.Model, keras.Model] | None:
-    """The two parts; None where there are none with weights."""
+    """The two parts; None where they are not two with weights of their own."""
     try:
         parts = _parts(network, stage)
     except ValueError:  # Keras': a tensor from before is missing
         return None
-    return parts if parts and all(part.weights for part in parts) else None
+    if parts is None:
+        return None
+    frozen, trained = ({id(weight) for weight in part.weights} for part in parts)
+    return parts if frozen and trained and not frozen & trained else None
 
 
 def _parts(network: keras.Model, stage: str) -> tuple[keras.Model, keras.Model] | None:
+    """The network up to the first layer of the stage, and from it on; None without such a layer."""
     for number, layer in enumerate(network.layers):
-        whole = isinstance(network, keras.Sequential)
         if layer.name == stage or layer.name.startswith(f"{stage}_"):
-            if whole:
+            if isinstance(network, keras.Sequential):
                 entering = network.layers[number - 1].output if number else network.inputs[0]
-                return _chain(network.inputs[0], network.layers[:number]), _chain(
-                    entering, network.layers[number:]
-                )
+                before, after = network.layers[:number], network.layers[number:]
+                return _chain(network.inputs[0], before), _chain(entering, after)
             return _around(network, layer.input, layer.input)
         inner = _parts(layer, stage) if getattr(layer, "inputs", None) else None
         if inner is None:
             continue
         front, back = inner
-        if whole:
+        if isinstance(network, keras.Sequential):
             before, after = network.layers[:number], network.layers[number + 1 :]
-            return _chain(network.inputs[0], [*before, front]), _chain(
-                back.inputs[0], [back, *after]
+        else:
+            # `layer.input` of a model is that of its own layers, not what it is called with.
+            called_with, gives = (
+                getattr(keras.Operation, side).fget(layer) for side in ("input", "output")
             )
-        # `layer.input` of a model is that of its own layers, not what it is called with.
-        entering, leaving = keras.Operation.input.fget(layer), keras.Operation.output.fget(layer)
-        first, last = _around(network, entering, leaving)
-        return _chain(first.inputs[0], [first, front]), _chain(back.inputs[0], [back, last])
+            before, after = ([part] for part in _around(network, called_with, gives))
+        return _chain(network.inputs[0], [*before, front]), _chain(back.inputs[0], [back, *after])
     return None
 
 

@@ -124,6 +124,10 @@ def test_a_network_within_a_network_is_opened_and_a_wrong_name_lists_the_right_o
         np.testing.assert_allclose(back(front(pixels)), network(pixels), rtol=1e-6)
         with pytest.raises(ValueError, match=r"parts with weights: part1, part2\. .*'part0'"):
             cut_network(network, "part0")  # nothing before it has weights
+    inputs, shared = keras.Input((5,)), keras.layers.Dense(5, name="part0_dense")
+    twice = keras.layers.Dense(2)(shared(keras.layers.Dense(5, name="part1_dense")(shared(inputs))))
+    with pytest.raises(ValueError, match="`train_from` must name a stage"):
+        cut_network(keras.Model(inputs, twice), "part1")  # training would change what is frozen
     lite = make_backbone("efficientnet-lite0", (32, 32, 3), weights="none")
     assert cut_network(lite, "block11")[0].output_shape == (None, 2, 2, 112)
     with pytest.raises(ValueError, match="block14, block15, top_conv"):
