@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 QUICKSTART := runs/quickstart
 
-.PHONY: help quickstart test test-all check format benchmark wheel clean
+.PHONY: help quickstart test test-all check format benchmark docs wheel clean
 
 # What does not depend on the backend of Keras is tested once.
 ON_JAX := tests/keras_hashing $(patsubst %,--ignore=tests/keras_hashing/%,client device encoder files images retrieval)
@@ -17,6 +17,7 @@ help:
 	@echo "make test-all     the same with the slow tests"
 	@echo "make check        formatter, linter, type checker"
 	@echo "make benchmark    the measured comparisons"
+	@echo "make docs         the site of the documents, build/docs/index.html; runs the examples"
 	@echo "make wheel        dist/keras_hashing-*.whl"
 	@echo "make clean        remove the environment and what was built"
 
@@ -74,6 +75,10 @@ benchmark: $(READY)
 	$(PY) -m benchmarks.code_memory
 	$(PY) -m benchmarks.search_page
 	KERAS_BACKEND=jax $(PY) -m benchmarks.code_memory
+
+docs: $(READY)
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(PY) -m sphinx --fail-on-warning --keep-going -d build/doctrees docs build/docs
 
 wheel: $(READY)
 	rm -rf build dist

@@ -15,8 +15,18 @@ project = "keras-hashing"
 author = "the keras-hashing authors"
 release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_gallery.gen_gallery"]
-exclude_patterns = ["_build", "examples/*.ipynb", "examples/GALLERY_HEADER.*", "**/sg_execution_times*"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = [
+    "_build",
+    "examples/*.ipynb",
+    "examples/GALLERY_HEADER.*",
+    "**/sg_execution_times*",
+]
 
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]

@@ -27,8 +27,7 @@ work = Path(tempfile.mkdtemp())
 settings = FitSettings.check({"dataset": "digits", "bits": 64, "epochs": 5})
 fit(settings, work / "run", verbose=0)
 run = load_run(work / "run")
-data = run.data()
-images = np.stack([data.dataset.images[at] for at in range(500)])
+images = run.data().dataset.images.pixels[:500]
 
 # %%
 # Files

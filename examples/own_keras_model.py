@@ -86,6 +86,6 @@ figure.suptitle("Queries in blue, the nearest of the database with their distanc
 # %%
 # Export
 # ------
-# ``model.save("model.keras")``, and then ``python -m export saved-model --model model.keras --output
+# ``model.save("model.keras")``, then ``python -m export saved-model --model model.keras --output
 # exported/digits``: the graph for TensorFlow Serving takes pixels or image files and gives packed
 # codes.

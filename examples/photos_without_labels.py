@@ -29,13 +29,13 @@ work = Path(tempfile.mkdtemp())
 # %%
 # The collection
 # --------------
-# 400 crops of two photographs that come with scikit-learn.
+# 200 crops of two photographs that come with scikit-learn.
 
 rng = np.random.default_rng(0)
 photos = work / "photos"
 photos.mkdir()
 for name, photo in zip(("temple", "flower"), load_sample_images().images):
-    for number in range(200):
+    for number in range(100):
         top, left = rng.integers(0, photo.shape[0] - 128), rng.integers(0, photo.shape[1] - 128)
         crop = Image.fromarray(photo[top : top + 128, left : left + 128]).resize((32, 32))
         crop.save(photos / f"{name}-{number:03}.png")
@@ -44,7 +44,7 @@ for name, photo in zip(("temple", "flower"), load_sample_images().images):
 # Training
 # --------
 # The same as ``python -m training fit --dataset folder --data-dir photos --backbone small-cnn
-# --no-frozen --height 32 --width 32 --epochs 15 --output run``.
+# --no-frozen --height 32 --width 32 --epochs 12 --output run``.
 
 settings = FitSettings.check(
     {
@@ -55,7 +55,7 @@ settings = FitSettings.check(
         "height": 32,
         "width": 32,
         "bits": 32,
-        "epochs": 15,
+        "epochs": 12,
     }
 )
 metrics = fit(settings, work / "run", verbose=0)

@@ -17,7 +17,6 @@ from keras_hashing.retrieval import (
     bit_correlation,
     mean_average_precision,
     quantization_error,
-    unpack_codes,
 )
 
 digits = load_digits()
@@ -60,12 +59,11 @@ for loss in losses:
         model = trained(loss, seed)
         packed = model.encode(features)
         continuous[loss] = model.encoder.predict(features, verbose=0)
-        signs = unpack_codes(packed, bits=32)
         rows.append(
             [
                 mean_average_precision(packed[query], labels[query], packed[train], labels[train]),
-                bit_balance(signs),
-                bit_correlation(signs),
+                bit_balance(packed),
+                bit_correlation(packed),
                 quantization_error(continuous[loss]),
             ]
         )

@@ -15,6 +15,8 @@ import keras_hashing
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
+PAGES = {path.stem for path in DOCUMENTS}
+
 
 def _anchor(heading: str) -> str:
     """The anchor that GitHub makes of a heading."""
@@ -56,11 +58,15 @@ def test_links_and_modules_exist(document):
 
 
 def test_every_document_is_reached_from_the_readme():
+    """By links, or from the navigation of the site."""
     linked, waiting = set(), [ROOT / "README.md"]
     while waiting:
         document = waiting.pop()
         linked.add(document)
-        for link in re.findall(r"\]\(([^)#\s]+\.md)", document.read_text()):
+        text = document.read_text()
+        trees = re.findall(r"```\{toctree\}\n(.*?)```", text, re.DOTALL)
+        pages = [f"{page}.md" for tree in trees for page in tree.split() if page in PAGES]
+        for link in re.findall(r"\]\(([^)#\s]+\.md)", text) + pages:
             target = (document.parent / link).resolve()
             if "://" not in link and target not in linked:
                 waiting.append(target)

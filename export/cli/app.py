@@ -332,10 +332,7 @@ def query(
                 raise typer.BadParameter(
                     "--server needs --name, and none of --model, --run and --index"
                 )
-            if queries is None:
-                found = server_cli.ask_server(asked, files, k, radius, on_bad_image)
-            else:
-                found = server_cli.ask_server_about_vectors(asked, queries, k, radius)
+            found = server_cli.ask(asked, files, queries, k, radius, on_bad_image)
             _show(found.answers, found.skipped, len(files), found.card, as_json)
             sheet.write(found.answers, None, f"model {asked.name!r} at {asked.server}")
             return

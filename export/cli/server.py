@@ -180,35 +180,25 @@ def wait_until_serving(target: str, name: str, version: int, timeout: float) -> 
         client.wait_until_ready(timeout)
 
 
-def ask_server(
+def ask(
     server: ServerOptions,
     files: Sequence[Path],
+    queries: "NamedVectors | None",
     k: int,
     radius: int | None,
     on_bad_image: Literal["error", "skip"],
 ) -> ServedAnswers:
-    """Asks a server for the neighbours of image files.
+    """Asks a server for the neighbours of image files, or of vectors if there are some.
 
     Raises:
         ServingError: if a request fails.
         ValueError: if the address is not of the transport's form, a file cannot be read or is no
-            image (it is named), the model has no index, or `k` is more than it allows.
+            image (it is named), the model takes no such vectors or has no index, or `k` is more
+            than it allows.
     """
-    with _asking(server, k, None) as (client, card):
-        return _answers(client, card, files, k, radius, on_bad_image)
-
-
-def ask_server_about_vectors(
-    server: ServerOptions, queries: "NamedVectors", k: int, radius: int | None
-) -> ServedAnswers:
-    """Asks a server for the neighbours of vectors.
-
-    Raises:
-        ServingError: if a request fails.
-        ValueError: if the address is not of the transport's form, the model takes no such vectors
-            or has no index, or `k` is more than it allows.
-    """
-    with _asking(server, k, queries.vectors.shape[1]) as (client, card):
+    with _asking(server, k, None if queries is None else queries.vectors.shape[1]) as (client, card):
+        if queries is None:
+            return _answers(client, card, files, k, radius, on_bad_image)
         ids, distances = client.search_vectors(queries.vectors, k, radius)
     rows = zip(queries.names, ids.tolist(), distances.tolist(), strict=True)
     return ServedAnswers(card, [_answer("vector", *row) for row in rows], {})
