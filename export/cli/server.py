@@ -196,7 +196,10 @@ def ask(
             image (it is named), the model takes no such vectors or has no index, or `k` is more
             than it allows.
     """
-    with _asking(server, k, None if queries is None else queries.vectors.shape[1]) as (client, card):
+    with _asking(server, k, None if queries is None else queries.vectors.shape[1]) as (
+        client,
+        card,
+    ):
         if queries is None:
             return _answers(client, card, files, k, radius, on_bad_image)
         ids, distances = client.search_vectors(queries.vectors, k, radius)
