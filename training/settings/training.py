@@ -58,7 +58,7 @@ class TrainingSettings(Settings):
         default="auto",
         description="Train on several devices; a batch is dealt out to them. mirrored: the GPUs of "
         "this machine, on TensorFlow. data-parallel: the GPUs of one or several machines, on JAX "
-        "(KERAS_BACKEND=jax). none: one device. (default: auto, what there is)",
+        "(KERAS_BACKEND=jax). none: one device. auto: what there is.",
     )
     seed: int = Field(
         default=0,

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,8 @@ _BY_PROCESSES = (
     "several processes train on the JAX backend: set KERAS_BACKEND=jax in each of them (Keras' fit "
     "fails under TensorFlow's MultiWorkerMirroredStrategy, keras issue 20585)"
 )
+# JAX has no class of errors for another process that cannot be reached.
+_OF_CONNECTION = ("Gloo", "NCCL", "UNAVAILABLE")
 _SECONDS_TO_TELL = 5.0
 
 
@@ -75,7 +77,7 @@ class Distribution:
 
     @contextmanager
     def training(self, model: HashingModel) -> Iterator[None]:
-        """What to train a model in; tells when another process is gone."""
+        """What to train a model in."""
         normalizations = []
         if self.kind == "mirrored":
             model.jit_compile = False  # XLA does not compile what gathers a batch
@@ -89,10 +91,6 @@ class Distribution:
             # TensorFlow's strategy knows its model; in its scope a callback's would be on all too.
             with nullcontext() if self.kind == "mirrored" else self.scope():
                 yield
-        except Exception as error:
-            if self.processes.count > 1 and _is_of_connection(error):
-                raise ConnectionError(_lost(self.processes, error)) from error
-            raise
         finally:
             for layer in normalizations:
                 layer.synchronized = False
@@ -175,7 +173,7 @@ def distributed(distribute: str) -> Iterator[Distribution]:
 
     Raises:
         ValueError: when it cannot be had.
-        ConnectionError: when the processes do not find each other.
+        ConnectionError: when the processes do not find each other, or lose each other later.
     """
     processes = processes_of()
     if distribute == "none":
@@ -193,9 +191,12 @@ def distributed(distribute: str) -> Iterator[Distribution]:
         _meet(processes)
     try:
         yield _data_parallel(distribute, processes)
-    except BaseException:
-        if processes.count > 1:
-            atexit.register(_leave_at_once, processes)
+    except BaseException as error:
+        if processes.count == 1:
+            raise
+        atexit.register(_leave_at_once, processes)
+        if any(word in str(error) for word in _OF_CONNECTION):
+            raise ConnectionError(_lost(processes, error)) from error
         raise
 
 
@@ -233,7 +234,8 @@ def mirrored_strategy(devices: tuple[str, ...]) -> tf.distribute.Strategy:
 def _data_parallel(distribute: str, processes: Processes) -> Distribution:
     import jax
 
-    tf.config.set_visible_devices([], "GPU")  # TensorFlow reads images only, and would fill them
+    with suppress(RuntimeError):  # TensorFlow runs already
+        tf.config.set_visible_devices([], "GPU")  # it reads images only, and would fill them
     devices = jax.device_count()
     if devices == 1:
         if distribute == "auto":
@@ -282,12 +284,7 @@ def _broadcast(message: bytes) -> bytes:
     return np.asarray(multihost_utils.broadcast_one_to_all(own)).astype(np.uint8).tobytes()
 
 
-def _is_of_connection(error: Exception) -> bool:
-    """Whether JAX could not reach another process; it has no class of errors for that."""
-    return any(word in str(error) for word in ("Gloo", "NCCL", "UNAVAILABLE", "Connection"))
-
-
-def _lost(processes: Processes, error: Exception) -> str:
+def _lost(processes: Processes, error: BaseException) -> str:
     return (
         f"Process {processes.number} of {processes.count} lost the others: one of them has ended, "
         "or cannot be reached. Its own messages tell why. Start all again with --resume "

@@ -33,6 +33,8 @@ from training.trainer.preparation import Preparation
 from training.trainer.processes import processes_of
 from training.trainer.trainer import Trainer
 
+_NEW = b"new"
+_NOT_THE_SAME = "Processes that train together must all have --resume or none. Process 0 differs"
 _FEWEST_DIFFERENT_CODES = 0.2  # of those that there could be
 
 
@@ -60,10 +62,11 @@ def fit(settings: FitSettings, output: str | Path, verbose: int = 1) -> dict[str
 
     def check_new() -> bytes:
         folder.check_new()
-        return b""
+        return _NEW
 
     with distributed(_distribute(settings)) as distribution:
-        distribution.from_first(check_new)
+        if distribution.from_first(check_new) != _NEW:
+            raise ValueError(_NOT_THE_SAME)
         prepared = Preparation.load(settings)
         distribution.check_same("settings and data", _what_must_agree(prepared))
         if settings.weights_of_a_run is not None:
@@ -110,7 +113,10 @@ def resume(
             return config["metrics"]
         distribute = _distribute(FitSettings.check({**config["settings"], **chosen}))
     with distributed(distribute) as distribution:
-        config = json.loads(distribution.from_first(begun))
+        found = distribution.from_first(begun)
+        if found == _NEW:
+            raise ValueError(_NOT_THE_SAME)
+        config = json.loads(found)
         if "metrics" in config:
             distribution.part()
             return config["metrics"]

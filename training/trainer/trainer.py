@@ -89,6 +89,8 @@ class Trainer:
         with stage("Preparing training images"):
             self.batches, self.steps_per_epoch = self._training_batches()
         with stage("Building the network"), distribution.scope():
+            # What is loaded begins with random weights, which must be the same in all processes.
+            keras.utils.set_random_seed(settings.seed)
             self.model: HashingModel = (
                 self._new_model() if checkpoint is None else keras.saving.load_model(checkpoint[0])
             )
