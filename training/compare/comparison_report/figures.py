@@ -1,5 +1,6 @@
 """The figures of a report."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,177 +91,154 @@ def write_figures(results: ComparisonResults, folder: Path) -> dict[str, Path]:
 
 
 def _panels(
-    results: ComparisonResults, x: str, y: str, share_y: bool
-) -> tuple[Any, dict[str, Any]]:
-    """A panel per method."""
+    results: ComparisonResults,
+    x: str,
+    y: str,
+    draw: Callable[[Any, str, str], None],
+    share_y: bool = True,
+    **limits: Any,
+) -> Any:
+    """A panel per method with all its quantizations, and a legend; None where nothing is drawn.
+
+    Args:
+        results: The runs.
+        x: What the horizontal axis shows.
+        y: What the vertical axis shows.
+        draw: Draws a quantization of a method: called with axes, method and quantization.
+        share_y: Whether all panels have the vertical axis of the others.
+        **limits: What all axes get.
+    """
     columns = min(_COLUMNS, len(results.methods))
     rows = -(-len(results.methods) // columns)
+    size = _WIDTH, 0.4 + rows * min(4.2, 0.75 * _WIDTH / columns)
     figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(_WIDTH, 0.4 + rows * min(4.2, 0.75 * _WIDTH / columns)),
-        sharex=True,
-        sharey=share_y,
-        squeeze=False,
+        rows, columns, figsize=size, sharex=True, sharey=share_y, squeeze=False
     )
-    panels = dict(zip(results.methods, axes.flat, strict=False))
-    for axis in axes.flat[len(results.methods) :]:
-        axis.set_axis_off()
-    for method, axis in panels.items():
-        axis.set_title(method)
-        axis.tick_params(labelbottom=True)
-    figure.supxlabel(x, fontsize="medium")
-    figure.supylabel(y, fontsize="medium")
-    return figure, panels
-
-
-def _legend(figure: Any, panels: dict[str, Any]) -> None:
-    """One legend above all panels, of the quantizations that any of them shows."""
     shown = {}
-    for axis in panels.values():
+    for method, axis in zip(results.methods, axes.flat, strict=False):
+        for name in results.quantizations:
+            draw(axis, method, name)
+        axis.set(title=method, **limits)
+        axis.tick_params(labelbottom=True)
         handles, labels = axis.get_legend_handles_labels()
         shown.update(dict(zip(labels, handles, strict=True)))
-    order = [name for name in COLOURS if name in shown]
-    figure.legend(
-        [shown[name] for name in order], order, loc="outside upper left", ncols=len(order)
-    )
+    if not shown:
+        plt.close(figure)
+        return None
+    for axis in axes.flat[len(results.methods) :]:
+        axis.set_axis_off()
+    if axes[0, 0].get_ylim()[0] > 0:
+        for axis in axes.flat[: len(results.methods)]:
+            mark_cut(axis, (0, 0.01))
+    figure.supxlabel(x, fontsize="medium")
+    figure.supylabel(y, fontsize="medium")
+    names = [name for name in COLOURS if name in shown]
+    handles = [shown[name] for name in names]
+    figure.legend(handles, names, loc="outside upper left", ncols=len(names))
+    return figure
+
+
+def _style_of(name: str) -> dict[str, Any]:
+    width, order = (2.2, 3) if name == "hswd" else (1.5, 2)
+    return {"color": COLOURS[name], "linewidth": width, "label": name, "zorder": order}
 
 
 def _by_bits(results: ComparisonResults) -> Any:
-    values = results.values(results.main)
-    figure, panels = _panels(results, "bits", results.title(results.main), share_y=True)
-    for method, axis in panels.items():
-        for at, name in enumerate(results.quantizations):
-            cells = {
-                b: values[method, name, b] for b in results.bits if (method, name, b) in values
-            }
-            if not cells:
-                continue
-            summaries = [Summary.of(cell.values()) for cell in cells.values()]
+    values, lengths = results.values(results.main), results.bits
+
+    def draw(axis: Any, method: str, name: str) -> None:
+        found = {
+            bits: Summary.of(values[method, name, bits].values())
+            for bits in lengths
+            if (method, name, bits) in values
+        }
+        if found:
             # Side by side, so that bars of equal means can be told apart.
-            shift = (at - (len(results.quantizations) - 1) / 2) * 0.06
+            middle = (len(results.quantizations) - 1) / 2
+            shift = (results.quantizations.index(name) - middle) * 0.06
             axis.errorbar(
-                [results.bits.index(bits) + shift for bits in cells],
-                [summary.mean for summary in summaries],
-                [np.nan_to_num(summary.deviation) for summary in summaries],
+                [lengths.index(bits) + shift for bits in found],
+                [summary.mean for summary in found.values()],
+                [np.nan_to_num(summary.deviation) for summary in found.values()],
                 marker="o",
                 markersize=4,
                 capsize=3,
                 **_style_of(name),
             )
-        axis.set_xticks(range(len(results.bits)), [str(bits) for bits in results.bits])
-    for axis in panels.values():
-        if axis.get_ylim()[0] > 0:
-            mark_cut(axis, (0, 0.01))
-        else:
-            axis.set_ylim(bottom=0)
-    _legend(figure, panels)
-    return figure
+
+    ticks = range(len(lengths))
+    return _panels(
+        results, "bits", results.title(results.main), draw, xticks=ticks, xticklabels=lengths
+    )
 
 
-def _style_of(name: str) -> dict[str, Any]:
-    of_interest = name == "hswd"
-    width, order = (2.2, 3) if of_interest else (1.5, 2)
-    return {"color": COLOURS[name], "linewidth": width, "label": name, "zorder": order}
+def _of_arrays(
+    results: ComparisonResults, needed: str, draw: Callable[[Any, str, list[dict]], None]
+) -> Callable[[Any, str, str], None]:
+    """What draws a quantization from the arrays of its runs, where these have what is needed."""
 
+    def of_cell(axis: Any, method: str, name: str) -> None:
+        runs = results.arrays((method, name, results.typical_bits)).values()
+        if found := [run for run in runs if needed in run]:
+            draw(axis, name, found)
 
-def _curves(
-    results: ComparisonResults, x: str, y: str, curve: Callable[[list[dict]], tuple[Any, Any]]
-) -> tuple[Any, dict[str, Any]]:
-    """In the panel of each method a curve per quantization, made from its runs' arrays."""
-    figure, panels = _panels(results, x, y, share_y=True)
-    for method, axis in panels.items():
-        for name in results.quantizations:
-            runs = results.arrays((method, name, results.typical_bits))
-            if runs:
-                axis.plot(*curve(list(runs.values())), **_style_of(name))
-    _legend(figure, panels)
-    return figure, panels
+    return of_cell
 
 
 def _precision_recall(results: ComparisonResults) -> Any:
-    def curve(runs: list[dict]) -> tuple[Any, Any]:
+    def draw(axis: Any, name: str, runs: list[dict]) -> None:
         precision = np.mean([run["precision"] for run in runs], axis=0)
         recall = np.mean([run["recall"] for run in runs], axis=0)
         # Balls that are empty for most queries have no precision to speak of.
         sound = recall > 0.01
-        return recall[sound], precision[sound]
+        axis.plot(recall[sound], precision[sound], **_style_of(name))
 
-    figure, panels = _curves(results, "recall", "precision", curve)
-    for axis in panels.values():
-        axis.set(xlim=(0, 1), ylim=(0, 1))
-    return figure
+    of_cell = _of_arrays(results, "precision", draw)
+    return _panels(results, "recall", "precision", of_cell, xlim=(0, 1), ylim=(0, 1))
 
 
 def _bit_balance(results: ComparisonResults) -> Any:
-    def curve(runs: list[dict]) -> tuple[Any, Any]:
+    def draw(axis: Any, name: str, runs: list[dict]) -> None:
         means = np.mean([np.sort(np.abs(run["bit_mean"])) for run in runs], axis=0)
-        return np.arange(1, len(means) + 1), means
+        axis.plot(np.arange(1, len(means) + 1), means, **_style_of(name))
 
-    figure, panels = _curves(results, "bit, from the most balanced on", "|mean|", curve)
-    for axis in panels.values():
-        axis.set_ylim(bottom=0)
-    return figure
+    of_cell = _of_arrays(results, "bit_mean", draw)
+    return _panels(results, "bit, from the most balanced on", "|mean|", of_cell, ylim=(0, 1))
 
 
 def _code_histogram(results: ComparisonResults) -> Any:
-    figure, panels = _panels(results, "value of a continuous code", "density", share_y=False)
-    for method, axis in panels.items():
-        for name in ("none", "native", "hswd"):
-            runs = results.arrays((method, name, results.typical_bits))
-            if runs:
-                counts = np.sum([run["histogram"] for run in runs.values()], axis=0)
-                edges = next(iter(runs.values()))["histogram_edges"]
-                density = counts / counts.sum() / np.diff(edges)
-                # The outer bars hold all that lies beyond them.
-                axis.stairs(
-                    density[1:-1],
-                    edges[1:-1],
-                    color=COLOURS[name],
-                    fill=name == "hswd",
-                    alpha=0.45 if name == "hswd" else 1.0,
-                    label=name,
-                )
-        axis.set(xlim=(-_HISTOGRAM, _HISTOGRAM), xticks=[-3, -1, 1, 3], yticks=[])
+    def draw(axis: Any, name: str, runs: list[dict]) -> None:
+        if name not in ("none", "native", "hswd"):
+            return
+        counts = np.sum([run["histogram"] for run in runs], axis=0)
+        edges = runs[0]["histogram_edges"]
+        density = counts / counts.sum() / np.diff(edges)
+        style = {"fill": True, "alpha": 0.45} if name == "hswd" else {}
+        # The outer bars hold all that lies beyond them.
+        axis.stairs(density[1:-1], edges[1:-1], color=COLOURS[name], label=name, **style)
         for end in (0.01, 0.96):
             mark_cut(axis, (end, 0), axis="x")
-    _legend(figure, panels)
-    return figure
+
+    of_cell = _of_arrays(results, "histogram", draw)
+    limits = {"xlim": (-_HISTOGRAM, _HISTOGRAM), "xticks": [-3, -1, 1, 3], "yticks": []}
+    return _panels(results, "value of a continuous code", "density", of_cell, False, **limits)
 
 
 def _bit_correlation(results: ComparisonResults) -> Any:
     rows = [name for name in ("none", "native", "hswd", "swd") if name in results.quantizations]
-    columns = results.methods
+    columns, image = results.methods, None
     if not rows:
         return None
-    figure, axes = plt.subplots(
-        len(rows),
-        len(columns),
-        figsize=(_WIDTH, 0.5 + len(rows) * min(2.6, (_WIDTH - 1.5) / len(columns))),
-        squeeze=False,
-    )
-    image = None
-    for row, name in enumerate(rows):
-        for column, method in enumerate(columns):
-            axis = axes[row, column]
-            axis.set_xticks([])
-            axis.set_yticks([])
-            axis.grid(False)
-            for side in axis.spines.values():
-                side.set_visible(False)
-            runs = results.arrays((method, name, results.typical_bits))
-            if runs:
-                matrix = np.abs(next(iter(runs.values()))["bit_correlation"].astype(np.float32))
-                np.fill_diagonal(matrix, np.nan)
-                image = axis.imshow(matrix, vmin=0, vmax=0.6, cmap="viridis")
-            else:
-                axis.text(
-                    0.5, 0.5, "–", ha="center", va="center", transform=axis.transAxes, color="grey"
-                )
-            if row == 0:
-                axis.set_title(method)
-            if column == 0:
-                axis.set_ylabel(name)
+    size = _WIDTH, 0.5 + len(rows) * min(2.6, (_WIDTH - 1.5) / len(columns))
+    figure, axes = plt.subplots(len(rows), len(columns), figsize=size, squeeze=False)
+    for (row, name), (column, method) in itertools.product(enumerate(rows), enumerate(columns)):
+        axis = axes[row, column]
+        axis.set(xticks=[], yticks=[], frame_on=False)
+        axis.set(title=method if row == 0 else "", ylabel="" if column else name)
+        for run in list(results.arrays((method, name, results.typical_bits)).values())[:1]:
+            matrix = np.abs(run["bit_correlation"].astype(np.float32))
+            np.fill_diagonal(matrix, np.nan)
+            image = axis.imshow(matrix, vmin=0, vmax=0.6, cmap="viridis")
     if image is not None:
         figure.colorbar(image, ax=axes, shrink=0.7, extend="max")
     return figure
