@@ -97,6 +97,7 @@ class RetrievalEvaluation(keras.callbacks.Callback):
             k=self.k,
             radius=self.radius,
             continuous=database_codes,
+            query_continuous=query_codes,
             query_vectors=self.vectors[0],
             database_vectors=self.vectors[1],
         )

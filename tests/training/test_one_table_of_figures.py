@@ -39,9 +39,16 @@ def test_the_library_and_the_run_have_it(capsys: pytest.CaptureFixture) -> None:
 def test_the_history_has_it() -> None:
     model = HashingModel(keras.Sequential([keras.Input((16,))]), bits=16, method="dpsh")
     model.compile("adam")
-    evaluation = RetrievalEvaluation((CODES, LABELS), (CODES, LABELS))
+    data = CODES, LABELS
+    evaluation = RetrievalEvaluation(data, data, k=3, vectors=(CODES, CODES))
     history = model.fit(CODES, LABELS, verbose=0, callbacks=[evaluation]).history
-    assert {f"retrieval_{name}" for name in ("answer", "map", "bit_balance")} <= set(history)
+    assert {f"retrieval_{name}" for name in FIGURES} <= set(history)
+    packed = pack_codes(model.encoder.predict(CODES, verbose=0))
+    expected = evaluate_retrieval(
+        packed, LABELS, packed, LABELS, query_vectors=CODES, database_vectors=CODES
+    )
+    name = "neighbour_recall_at_10"
+    assert history[f"retrieval_{name}"] == [pytest.approx(expected.values[name])]
 
 
 def test_a_comparison_has_it() -> None:

@@ -34,7 +34,7 @@ _TRAINING = ("hidden", "dropout", "epochs", "batch_size", "learning_rate", "k", 
     with --fine-tune it resumes from the last epoch. Run it with --tune first to choose weight and
     place of each quantization, with the same budget for every column. Without, they are
     {DEFAULT_WEIGHT} on the raw code, and for 'native' those of the method's paper.
-    `compare report` writes tables, figures and a page.""",
+    `compare report` writes a page that says which setting to take, with figures and tables.""",
 )
 @with_options(
     *options_of(Grid),
