@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from keras_hashing.encoder.folder import check_model_file
 from training.backbones.application_names import application_names
+from training.backbones.hub_preset import SCHEMES, check_preset, preset_size
 from training.backbones.imagenet_checkpoint import imagenet_checkpoint
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ _NATIVE_SIZES = {
 def native_size(name: str, weights: str | None = None) -> int | None:
     """Height and width of the images that a backbone was pretrained on.
 
-    None for a network of the user's own, and for random weights.
+    None for a network of the user's own, and for random weights. That of a preset is read from it.
     """
+    if _is_preset(name):
+        return preset_size(name)
     if name in (*UNTRAINED, NO_BACKBONE) or _is_own(name) or weights == "none":
         return None
     return _NATIVE_SIZES.get(name, _USUAL_SIZE)
@@ -51,7 +54,8 @@ def make_backbone(
 
     Args:
         name: A name in `BACKBONES`, that of a model of `keras.applications`, such as
-            "MobileNetV2", or a `.keras` file of the user's own.
+            "MobileNetV2", a `.keras` file of the user's own, or a preset of KerasHub: "hf://…",
+            "kaggle://…", or a folder.
         shape: (height, width, channels) of the images.
         dropout: Share of the features that is dropped in training.
         weights: "imagenet", "none" for random weights, a weights file that
@@ -78,6 +82,10 @@ def make_backbone(
         from training.backbones.own_model import own_model
 
         network = own_model(name, shape, weights)
+    elif _is_preset(name):
+        from training.backbones.hub_preset import hub_preset
+
+        network = hub_preset(name, shape, weights)
     else:
         from training.backbones.keras_applications import application
 
@@ -90,12 +98,15 @@ def check_backbone(name: str) -> str:
     """The name as it is, if it is that of a backbone; loads no Keras."""
     if _is_own(name):
         check_model_file(Path(name), height=1, width=1)
-    if _is_own(name) or name == NO_BACKBONE:
+    elif _is_preset(name):
+        check_preset(name)
+    if _is_own(name) or _is_preset(name) or name == NO_BACKBONE:
         return name
     applications = application_names()
     if name not in BACKBONES and name not in applications:
         raise ValueError(
-            f"Unknown backbone {name!r}. Known: {', '.join(BACKBONES)}, a .keras file, and the "
+            f"Unknown backbone {name!r}. Known: {', '.join(BACKBONES)}, a .keras file, a preset of "
+            f"KerasHub ({', '.join(scheme + '…' for scheme in SCHEMES)}, or a folder), and the "
             f"models of keras.applications: {', '.join(applications)}"
         )
     return name
@@ -103,6 +114,14 @@ def check_backbone(name: str) -> str:
 
 def _is_own(name: str) -> bool:
     return name.endswith(".keras")
+
+
+def _is_preset(name: str) -> bool:
+    """Whether it is that of a preset; a folder may be called as a network of ours is."""
+    if name.startswith(SCHEMES):
+        return True
+    known = name in BACKBONES or name in application_names()
+    return not known and (Path(name) / "config.json").is_file()
 
 
 def check_weights(backbone: str, weights: str | None) -> None:
@@ -115,11 +134,11 @@ def check_weights(backbone: str, weights: str | None) -> None:
     """
     if backbone == NO_BACKBONE:
         return
-    if _is_own(backbone):
+    if _is_own(backbone) or _is_preset(backbone):
         if weights not in (None, "none"):
             raise ValueError(
-                f"The backbone {backbone!r} has its weights in the file: leave out `weights`, or "
-                f"give 'none' for random ones. Received: {weights!r}"
+                f"The backbone {backbone!r} comes with its weights: leave out `weights`, or give "
+                f"'none' for random ones. Received: {weights!r}"
             )
     elif weights in (None, "imagenet"):
         if backbone.startswith("efficientnet-lite"):

@@ -7,12 +7,14 @@ import keras
 from keras_hashing.encoder.hash_encoder import load_model
 from keras_hashing.models import HashingModel
 
+_POOLING = {3: keras.layers.GlobalAveragePooling1D, 4: keras.layers.GlobalAveragePooling2D}
+
 
 def own_model(path: str, shape: tuple[int, int, int], weights: str | None = None) -> keras.Model:
     """The network in a `.keras` file, up to its pooled features.
 
     It gets pixels from 0 to 255 in the dtype of its input, so it scales them itself. Feature maps
-    are pooled by their mean; of a `HashingModel` its backbone is taken.
+    and tokens are pooled by their mean; of a `HashingModel` its backbone is taken.
 
     Args:
         path: The file.
@@ -24,8 +26,8 @@ def own_model(path: str, shape: tuple[int, int, int], weights: str | None = None
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it cannot be read, takes no such images, or gives neither features nor
-            feature maps, or other weights are named.
+        ValueError: when it cannot be read, takes no such images, or gives no features,
+            or other weights are named.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no Keras model {path!r}")
@@ -45,15 +47,29 @@ def own_model(path: str, shape: tuple[int, int, int], weights: str | None = None
             "A backbone must be a built functional or Sequential model with one input and one "
             f"output. Received: {type(network).__name__} {network.name!r}"
         )
-    _check_shape(inputs[0].shape[1:], shape)
     images = keras.Input(shape, dtype="uint8", name="image")
-    features = network(keras.ops.cast(images, inputs[0].dtype))
-    if len(features.shape) == 4:
-        features = keras.layers.GlobalAveragePooling2D()(features)
-    if len(features.shape) != 2:
+    return image_network(network, images, keras.ops.cast(images, inputs[0].dtype))
+
+
+def image_network(
+    network: keras.Model, images: keras.KerasTensor, pixels: keras.KerasTensor
+) -> keras.Model:
+    """From images, by the pixels that a network takes, to its features, pooled by their mean.
+
+    Raises:
+        ValueError: when it takes images of another shape, or gives neither features nor what can be
+            pooled: feature maps or tokens.
+    """
+    _check_shape(network.inputs[0].shape[1:], images.shape[1:])
+    features = network(pixels)
+    rank = len(getattr(features, "shape", ()))
+    if rank in (3, 4):
+        features = _POOLING[rank]()(features)
+    elif rank != 2:
+        found = f"an output of shape {tuple(features.shape)}" if rank else f"{list(features)}"
         raise ValueError(
-            "A backbone gives features [n, features] or feature maps [n, h, w, features]. "
-            f"Received: an output of shape {tuple(features.shape)}"
+            "A backbone gives features [n, features], tokens [n, t, features] or feature maps "
+            f"[n, h, w, features]. Received: {found}"
         )
     return keras.Model(images, features, name=network.name)
 

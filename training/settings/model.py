@@ -50,8 +50,9 @@ class ModelSettings(Settings):
     backbone: Backbone = Field(
         default="small-cnn",
         description=f"{quoted(BACKBONES)}, a model of keras.applications by its name, such as "
-        "MobileNetV2, or a Keras model of your own (a .keras file, which gets pixels from 0 to "
-        "255). 'small-cnn' is trained from scratch.",
+        "MobileNetV2, a Keras model of your own (a .keras file, which gets pixels from 0 to 255), "
+        "or a preset of KerasHub (hf://USER/MODEL, kaggle://USER/MODEL/keras/VARIANT, or a folder; "
+        "pip install 'keras-hashing[hub]'). 'small-cnn' is trained from scratch.",
     )
     weights: str | None = Field(
         default=None,

@@ -82,7 +82,7 @@ def test_a_run_is_trained_on_it_and_by_its_weights(file: Path, tmp_path: Path) -
         ("text.keras", (8, 8, 1), None, "is no Keras model"),
         ("mine.keras", (9, 8, 1), None, r"takes images of shape \(8, 8, 1\).*--height"),
         ("mine.keras", (8, 8, 3), None, r"takes images of shape"),
-        ("mine.keras", (8, 8, 1), "imagenet", "has its weights in the file"),
+        ("mine.keras", (8, 8, 1), "imagenet", "comes with its weights"),
         ("vectors.keras", (8, 8, 1), None, r"takes images of shape \(7,\)"),
     ],
 )
