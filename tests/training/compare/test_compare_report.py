@@ -281,6 +281,11 @@ def test_the_page_shows_what_the_best_settings_find(comparison: Path) -> None:
     add_galleries(sheet, gone, [("dpsh", "none", 16)])
     assert "nowhere at all" in sheet.html()
     assert "--data-dir" in sheet.html()
+    vectors = DataSettings(dataset="vectors", data_dir="nowhere at all")
+    sheet = PictureSheet("Report")
+    add_galleries(sheet, dataclasses.replace(other, place=vectors), [("dpsh", "none", 16)])
+    assert "left out" not in sheet.html()
+    assert "finds" not in sheet.html()
 
 
 def test_the_report_says_when_runs_are_of_different_code(comparison: Path) -> None:

@@ -6,7 +6,6 @@ from keras_hashing.files.picture_sheet import PictureSheet
 from training.compare.comparison_report.results import ComparisonResults
 from training.compare.comparison_report.statistics import Cell, name_of
 from training.compare.workers.image_data import load_data
-from training.data import ImageDataset
 from training.pictures.gallery import HOW_TO_READ, Gallery
 from training.pictures.nearest import FOUND, Nearest
 
@@ -19,7 +18,7 @@ def add_galleries(sheet: PictureSheet, results: ComparisonResults, cells: list[C
     Of a run of an earlier version it is not known.
     """
     nearest = {cell: one for cell in cells if (one := _nearest(results, cell)) is not None}
-    if not nearest:
+    if not nearest or results.place.dataset == "vectors":
         return
     try:
         dataset = load_data(results.place)
@@ -29,8 +28,6 @@ def add_galleries(sheet: PictureSheet, results: ComparisonResults, cells: list[C
         problem = f"{error}. Say where the images are now by `compare report --data-dir`"
     if problem:
         sheet.section("What the best settings find", f"The pictures are left out: {problem}.")
-        return
-    if not isinstance(dataset, ImageDataset):  # vectors have no pictures
         return
     for number, (cell, (seed, found)) in enumerate(nearest.items()):
         gallery = Gallery(dataset, found)
