@@ -11,6 +11,7 @@ from keras_hashing.retrieval.code_statistics import (
 )
 from keras_hashing.retrieval.evaluation import RetrievalFigures, evaluate_retrieval
 from keras_hashing.retrieval.hamming import hamming_distance
+from keras_hashing.retrieval.index_kinds import HNSW, IVF, MultiHash
 from keras_hashing.retrieval.neighbour_recall import neighbour_recall
 from keras_hashing.retrieval.packed_width import packed_width
 from keras_hashing.retrieval.packing import pack_codes, unpack_codes
@@ -21,11 +22,16 @@ from keras_hashing.retrieval.precision import (
     precision_within_radius,
 )
 from keras_hashing.retrieval.reranked_recall import reranked_neighbour_recall
+from keras_hashing.retrieval.within_radius import WithinRadius
 
 __all__ = [
+    "HNSW",
+    "IVF",
     "CodeIndex",
+    "MultiHash",
     "PrecisionRecallCurve",
     "RetrievalFigures",
+    "WithinRadius",
     "average_precision",
     "bit_balance",
     "bit_correlation",

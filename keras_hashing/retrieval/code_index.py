@@ -1,14 +1,15 @@
-"""The packed codes of a database with the names of its items: searched exactly, kept in a file."""
+"""The packed codes of a database with the names of its items: searched, and kept in a file."""
 
 from __future__ import annotations
 
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.retrieval.bit_words import Words, bit_words
 from keras_hashing.retrieval.hamming import HammingKernel
+from keras_hashing.retrieval.index_kinds import IndexKind, MultiHash, faiss, read_kind
 from keras_hashing.retrieval.precision import check_radius
 from keras_hashing.retrieval.query_blocks import for_query_blocks
 from keras_hashing.retrieval.text_column import TextColumn, check_strings
@@ -25,6 +27,7 @@ from keras_hashing.retrieval.validation import (
     check_packed_codes,
     check_same_width,
 )
+from keras_hashing.retrieval.within_radius import WithinRadius, in_order
 
 FORMAT = "keras_hashing.CodeIndex/1"
 TILE = 1 << 16  # items of the database at a time: the scratch of a tile stays in the L2 cache
@@ -36,6 +39,7 @@ _MEMBERS = {"format", "fingerprint", "codes", "ids_text", "ids_bytes"}
 _LABEL_MEMBERS = {"labels_text", "labels_bytes"}
 # True if the ids are integers; K if it is not that of all bits of the codes' bytes.
 _OPTIONAL_MEMBERS = {"ids_are_int64", "bits"}
+_KIND_MEMBERS = {"kind", "faiss"}
 _NAMED_AT_MOST = 5  # ids in a message
 
 
@@ -67,6 +71,7 @@ class CodeIndex:
         labels: n strings, a `TextColumn`, or `None`.
         fingerprint: the name of the code space.
         integer_ids: whether the ids stand for integers.
+        kind: how it is searched besides comparing with all codes (`as_kind`), or `None`.
 
     Raises:
         ValueError: if an argument breaks one of these rules; the message names it.
@@ -100,10 +105,43 @@ class CodeIndex:
         self.integer_ids = bool(integer_ids) or numbers
         if self.integer_ids:
             _check_integers(self.ids)
+        self.kind: IndexKind | None = None
+        self._serialized: NDArray[np.uint8] | None = None  # FAISS's index, as a file holds it
 
     @cached_property
     def _words(self) -> Words:
         return bit_words(self.codes)
+
+    @cached_property
+    def _faiss(self) -> Any:
+        assert self.kind is not None
+        if self._serialized is None:
+            return self.kind.make(self.codes)
+        found = faiss(self.kind).deserialize_index_binary(self._serialized)
+        if (found.ntotal, found.code_size) != self.codes.shape:
+            raise ValueError("The index is damaged: FAISS's part of it is of other codes")
+        return found
+
+    def as_kind(self, kind: IndexKind | None) -> CodeIndex:
+        """Returns the same items, searched in another way.
+
+        `MultiHash` makes searches within a radius fast, and they stay exact. `IVF` and `HNSW` make
+        `search` fast and approximate. FAISS's index is made at the first search or `save`, which
+        takes a while, and is saved with the codes. `add` and `remove` keep the kind.
+
+        Args:
+            kind: such as `MultiHash.of(index.codes, radius=2)`; `None` compares with all codes.
+        """
+        other = copy(self)
+        other.kind = kind
+        if (
+            kind is None
+            or self.kind is None
+            or kind != self.kind.model_copy(update={"recall": kind.recall})
+        ):
+            other._serialized = None
+            other.__dict__.pop("_faiss", None)
+        return other
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -145,7 +183,7 @@ class CodeIndex:
             else self.labels.followed_by(check_strings("labels", labels, len(new_codes))),
             self.integer_ids,
             self.bits,
-        )
+        ).as_kind(self._kind_unmeasured())
 
     def remove(self, ids: Sequence[str]) -> CodeIndex:
         """Returns an index of the items but for these; the others keep their order.
@@ -168,7 +206,11 @@ class CodeIndex:
             None if self.labels is None else self.labels.where(kept),
             self.integer_ids,
             self.bits,
-        )
+        ).as_kind(self._kind_unmeasured())
+
+    def _kind_unmeasured(self) -> IndexKind | None:
+        """The kind of an index of other items: its recall is not known."""
+        return self.kind and self.kind.model_copy(update={"recall": None})
 
     def search(
         self,
@@ -177,12 +219,14 @@ class CodeIndex:
         radius: int | None = None,
         continuous: ArrayLike | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Finds the `k` items nearest to each query: exact, nearest first.
+        """Finds the `k` items nearest to each query, nearest first.
 
-        Equal distances come in descending order of u·b, u being the query's continuous code and
+        Exact, unless the kind of the index is approximate and there is no `continuous`. Equal
+        distances come in descending order of u·b, u being the query's continuous code and
         b ∈ {−1, +1}^K an item's code; without `continuous`, and where that is equal too, in
-        ascending order of the database. Beyond the result, memory is at most 40 bytes × (65,536 +
-        k) a thread; with `continuous`, those that are as near as the k-th count as well.
+        ascending order of the database. Beyond the result, and what FAISS holds for the kind,
+        memory is at most 40 bytes × (65,536 + k) a thread; with `continuous`, those that are as
+        near as the k-th count as well.
 
         Args:
             query_codes: packed codes, uint8, shape [Q, K/8]; Q may be 0. One code, [K/8], is
@@ -193,38 +237,24 @@ class CodeIndex:
 
         Returns:
             Positions in the database, int64, and distances, int32, both of shape [Q, min(k, n)].
-            Where fewer than that many items lie within `radius`, the rest of the row is -1 in both.
+            Where fewer than that many items lie within `radius`, or were found at all, the rest of
+            the row is -1 in both.
 
         Raises:
             ValueError: if an argument breaks one of these rules; the message names it.
         """
-        array = np.asarray(query_codes)
-        queries = check_packed_codes(
-            "query_codes", array[np.newaxis] if array.ndim == 1 else array, allow_empty=True
-        )
-        check_same_width(queries, self.codes)
+        queries = self._check_queries(query_codes)
         count = check_cut(k, len(self), beyond=True)
         if radius is not None:
             radius = check_radius(radius, self.bits)
-        query_words = bit_words(queries)
-        sureness = None if continuous is None else self._sureness(continuous, len(queries))
-        positions = np.empty((len(queries), count), dtype=np.int64)
-        distances = np.empty((len(queries), count), dtype=np.int32)
-
-        def fill(rows: slice) -> None:
-            tile = min(TILE, len(self))
-            kernel = HammingKernel(tile, self._words.dtype)
-            scratch = np.empty(tile, dtype=np.min_scalar_type(self.bits))
-            for query in range(*rows.indices(len(queries))):
-                positions[query], distances[query] = self._nearest(
-                    query_words[:, query],
-                    count,
-                    kernel,
-                    scratch,
-                    None if sureness is None else sureness[query],
-                )
-
-        for_query_blocks(fill, len(queries))
+            if continuous is None and self._in_tables(radius):
+                return self.search_radius(queries, radius).nearest(count)
+        approximate = self.kind is not None and self.kind.approximate
+        if approximate and continuous is None and queries.size and count:
+            positions, distances = self._nearest_by_faiss(queries, count)
+        else:
+            sureness = None if continuous is None else self._sureness(continuous, len(queries))
+            positions, distances = self._nearest(queries, count, sureness)
         if radius is not None:
             outside = distances > radius
             positions[outside] = -1
@@ -242,36 +272,119 @@ class CodeIndex:
             )
         return codes
 
-    def _nearest(
-        self,
-        query: Words,
-        count: int,
-        kernel: HammingKernel,
-        scratch: NDArray,
-        sureness: NDArray[np.float32] | None,
+    def search_radius(self, query_codes: ArrayLike, radius: int) -> WithinRadius:
+        """Finds all items within a Hamming radius of each query: exact, whatever the kind.
+
+        With the kind `MultiHash`, up to its radius, only codes that share a part with the query are
+        compared; else all are.
+
+        Args:
+            query_codes: packed codes, as for `search`.
+            radius: the largest distance wanted, 0 <= radius <= K.
+
+        Raises:
+            ValueError: if an argument breaks one of these rules; the message names it.
+        """
+        queries = self._check_queries(query_codes)
+        radius = check_radius(radius, self.bits)
+        if self._in_tables(radius) and len(queries):
+            limits, distances, positions = self._faiss.range_search(queries, radius + 1)
+            return in_order(np.diff(limits.astype(np.int64)), positions, distances)
+        positions = [np.empty(0, np.int64)] * len(queries)
+        distances = [np.empty(0, np.int32)] * len(queries)
+
+        def near(query: int, tiles: Iterator[tuple[int, NDArray]]) -> None:
+            for start, tile in tiles:
+                here = np.flatnonzero(tile <= radius)
+                if len(here):
+                    positions[query] = np.concatenate([positions[query], here + start])
+                    distances[query] = np.concatenate([distances[query], tile[here]])
+
+        self._scan(queries, near)
+        return in_order(
+            np.array(list(map(len, positions)), np.int64),
+            np.concatenate([np.empty(0, np.int64), *positions]),
+            np.concatenate([np.empty(0, np.int32), *distances]),
+        )
+
+    def _check_queries(self, query_codes: ArrayLike) -> NDArray[np.uint8]:
+        array = np.asarray(query_codes)
+        queries = check_packed_codes(
+            "query_codes", array[np.newaxis] if array.ndim == 1 else array, allow_empty=True
+        )
+        check_same_width(queries, self.codes)
+        return queries
+
+    def _in_tables(self, radius: int) -> bool:
+        return isinstance(self.kind, MultiHash) and radius <= self.kind.radius
+
+    def _nearest_by_faiss(
+        self, queries: NDArray[np.uint8], count: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Returns the positions and distances of the `count` items nearest to one query."""
-        positions = np.empty(0, dtype=np.int64)
-        distances = np.empty(0, dtype=scratch.dtype)
-        for start in range(0, len(self), TILE):
-            words = self._words[:, start : start + TILE]
-            tile = scratch[: words.shape[1]]
-            kernel.distances(query, words, out=tile)
-            here = _smallest(tile, count, ties=sureness is not None)
-            # Those found before stay in front, so a stable sort keeps the order of the database.
-            distances = np.concatenate([distances, tile[here]])
-            positions = np.concatenate([positions, here + start])
-            order = np.argsort(distances, kind="stable")
-            if sureness is None:
-                order = order[:count]
-            elif len(order) > count:
-                order = order[distances[order] <= distances[order[count - 1]]]
-            positions, distances = positions[order], distances[order]
-        if sureness is not None:
-            agreement = self._agreement(positions, sureness)
-            order = np.lexsort((-agreement, distances))[:count]
-            positions, distances = positions[order], distances[order]
-        return positions, distances.astype(np.int32)
+        """As `_nearest`, as far as an approximate kind finds them."""
+        distances, positions = self._faiss.search(queries, count)
+        order = np.lexsort((positions, distances), axis=1)  # FAISS's filling is far away
+        positions = np.take_along_axis(positions, order, axis=1)
+        distances = np.take_along_axis(distances, order, axis=1)
+        distances[positions < 0] = -1
+        return positions, distances
+
+    def _nearest(
+        self, queries: NDArray[np.uint8], count: int, sureness: NDArray[np.float32] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """The positions and distances of the `count` items nearest to each query."""
+        all_positions = np.empty((len(queries), count), dtype=np.int64)
+        all_distances = np.empty((len(queries), count), dtype=np.int32)
+
+        def nearest(query: int, tiles: Iterator[tuple[int, NDArray]]) -> None:
+            positions = np.empty(0, dtype=np.int64)
+            distances = np.empty(0, dtype=np.min_scalar_type(self.bits))
+            for start, tile in tiles:
+                here = _smallest(tile, count, ties=sureness is not None)
+                # Those found before stay in front: a stable sort keeps the order of the database.
+                distances = np.concatenate([distances, tile[here]])
+                positions = np.concatenate([positions, here + start])
+                order = np.argsort(distances, kind="stable")
+                if sureness is None:
+                    order = order[:count]
+                elif len(order) > count:
+                    order = order[distances[order] <= distances[order[count - 1]]]
+                positions, distances = positions[order], distances[order]
+            if sureness is not None:
+                agreement = self._agreement(positions, sureness[query])
+                order = np.lexsort((-agreement, distances))[:count]
+                positions, distances = positions[order], distances[order]
+            all_positions[query], all_distances[query] = positions, distances
+
+        self._scan(queries, nearest)
+        return all_positions, all_distances
+
+    def _scan(
+        self, queries: NDArray[np.uint8], take: Callable[[int, Iterator[tuple[int, NDArray]]], None]
+    ) -> None:
+        """Calls `take(query, tiles)` on several threads.
+
+        A tile is a position and the distances from there on, which hold until the next is asked
+        for.
+        """
+        query_words = bit_words(queries)
+
+        def fill(rows: slice) -> None:
+            size = min(TILE, len(self))
+            kernel = HammingKernel(size, self._words.dtype)
+            scratch = np.empty(size, dtype=np.min_scalar_type(self.bits))
+
+            def tiles(query: int) -> Iterator[tuple[int, NDArray]]:
+                for start in range(0, len(self), TILE):
+                    words = self._words[:, start : start + TILE]
+                    tile = scratch[: words.shape[1]]
+                    kernel.distances(query_words[:, query], words, out=tile)
+                    yield start, tile
+
+            for query in range(*rows.indices(len(queries))):
+                take(query, tiles(query))
+
+        for_query_blocks(fill, len(queries))
 
     def _agreement(
         self, positions: NDArray[np.int64], sureness: NDArray[np.float32]
@@ -353,6 +466,13 @@ class CodeIndex:
             arrays["ids_are_int64"] = np.array(True)
         if self.bits != 8 * self.codes.shape[1]:
             arrays["bits"] = np.array(self.bits)
+        if self.kind is not None:
+            arrays["kind"] = np.array(self.kind.model_dump_json())
+            arrays["faiss"] = (
+                faiss(self.kind).serialize_index_binary(self._faiss)
+                if self._serialized is None
+                else self._serialized
+            )
         return arrays
 
     @classmethod
@@ -364,11 +484,13 @@ class CodeIndex:
                 f"{FORMAT!r}. Received: {found}"
             )
         members = set(arrays) - _OPTIONAL_MEMBERS
+        if members >= _KIND_MEMBERS:
+            members -= _KIND_MEMBERS
         if members not in (_MEMBERS, _MEMBERS | _LABEL_MEMBERS):
             raise ValueError(f"The index {str(path)!r} is damaged: it holds {sorted(arrays)}")
         try:
             arrays["codes"].flags.writeable = False
-            return cls(
+            index = cls(
                 codes=arrays["codes"],
                 ids=_text_column(arrays, "ids"),
                 fingerprint=str(arrays["fingerprint"]),
@@ -376,6 +498,10 @@ class CodeIndex:
                 integer_ids=bool(arrays.get("ids_are_int64", False)),
                 bits=int(arrays["bits"]) if "bits" in arrays else None,
             )
+            if "kind" in arrays:
+                index.kind = read_kind(str(arrays["kind"]))
+                index._serialized = arrays["faiss"]
+            return index
         except ValueError as error:
             raise ValueError(f"The index {str(path)!r} is damaged: {error}") from None
 
