@@ -221,12 +221,11 @@ class CodeIndex:
     ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Finds the `k` items nearest to each query, nearest first.
 
-        Exact, unless the kind of the index is approximate and there is no `continuous`. Equal
-        distances come in descending order of u·b, u being the query's continuous code and
-        b ∈ {−1, +1}^K an item's code; without `continuous`, and where that is equal too, in
-        ascending order of the database. Beyond the result, and what FAISS holds for the kind,
-        memory is at most 40 bytes × (65,536 + k) a thread; with `continuous`, those that are as
-        near as the k-th count as well.
+        Exact, unless the kind of the index is approximate. Equal distances come in descending order
+        of u·b, u being the query's continuous code and b ∈ {−1, +1}^K an item's code; without
+        `continuous`, and where that is equal too, in ascending order of the database. Beyond the
+        result, and what FAISS holds for the kind, memory is at most 40 bytes × (65,536 + k) a
+        thread; with `continuous`, those that are as near as the k-th count as well.
 
         Args:
             query_codes: packed codes, uint8, shape [Q, K/8]; Q may be 0. One code, [K/8], is
@@ -247,13 +246,13 @@ class CodeIndex:
         count = check_cut(k, len(self), beyond=True)
         if radius is not None:
             radius = check_radius(radius, self.bits)
-            if continuous is None and self._in_tables(radius):
-                return self.search_radius(queries, radius).nearest(count)
-        approximate = self.kind is not None and self.kind.approximate
-        if approximate and continuous is None and queries.size and count:
-            positions, distances = self._nearest_by_faiss(queries, count)
+            if self._in_tables(radius):
+                return self.search_radius(queries, radius, continuous).nearest(count)
+        sureness = None if continuous is None else self._sureness(continuous, len(queries))
+        if self.kind is not None and self.kind.approximate and queries.size and count:
+            found = self._found_by_faiss(queries, count)
+            positions, distances = self._surest_first(found, sureness).nearest(count)
         else:
-            sureness = None if continuous is None else self._sureness(continuous, len(queries))
             positions, distances = self._nearest(queries, count, sureness)
         if radius is not None:
             outside = distances > radius
@@ -272,7 +271,9 @@ class CodeIndex:
             )
         return codes
 
-    def search_radius(self, query_codes: ArrayLike, radius: int) -> WithinRadius:
+    def search_radius(
+        self, query_codes: ArrayLike, radius: int, continuous: ArrayLike | None = None
+    ) -> WithinRadius:
         """Finds all items within a Hamming radius of each query: exact, whatever the kind.
 
         With the kind `MultiHash`, up to its radius, only codes that share a part with the query are
@@ -281,15 +282,22 @@ class CodeIndex:
         Args:
             query_codes: packed codes, as for `search`.
             radius: the largest distance wanted, 0 <= radius <= K.
+            continuous: as for `search`: the order of equal distances.
 
         Raises:
             ValueError: if an argument breaks one of these rules; the message names it.
         """
         queries = self._check_queries(query_codes)
         radius = check_radius(radius, self.bits)
+        sureness = None if continuous is None else self._sureness(continuous, len(queries))
         if self._in_tables(radius) and len(queries):
             limits, distances, positions = self._faiss.range_search(queries, radius + 1)
-            return in_order(np.diff(limits.astype(np.int64)), positions, distances)
+            found = in_order(np.diff(limits.astype(np.int64)), positions, distances)
+        else:
+            found = self._compared_within(queries, radius)
+        return self._surest_first(found, sureness)
+
+    def _compared_within(self, queries: NDArray[np.uint8], radius: int) -> WithinRadius:
         positions = [np.empty(0, np.int64)] * len(queries)
         distances = [np.empty(0, np.int32)] * len(queries)
 
@@ -318,16 +326,24 @@ class CodeIndex:
     def _in_tables(self, radius: int) -> bool:
         return isinstance(self.kind, MultiHash) and radius <= self.kind.radius
 
-    def _nearest_by_faiss(
-        self, queries: NDArray[np.uint8], count: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """As `_nearest`, as far as an approximate kind finds them."""
+    def _found_by_faiss(self, queries: NDArray[np.uint8], count: int) -> WithinRadius:
+        """Up to `count` items near each query that an approximate kind finds."""
         distances, positions = self._faiss.search(queries, count)
-        order = np.lexsort((positions, distances), axis=1)  # FAISS's filling is far away
-        positions = np.take_along_axis(positions, order, axis=1)
-        distances = np.take_along_axis(distances, order, axis=1)
-        distances[positions < 0] = -1
-        return positions, distances
+        there = positions >= 0
+        return in_order(there.sum(axis=1), positions[there], distances[there])
+
+    def _surest_first(
+        self, found: WithinRadius, sureness: NDArray[np.float32] | None
+    ) -> WithinRadius:
+        """The same, with equal distances in the order of the query's continuous code."""
+        if sureness is None:
+            return found
+        positions = found.positions.copy()
+        for query, row in enumerate(sureness):
+            here, distances = found.of(query)
+            order = np.lexsort((-self._agreement(here, row), distances))
+            positions[found.limits[query] : found.limits[query + 1]] = here[order]
+        return found._replace(positions=positions)
 
     def _nearest(
         self, queries: NDArray[np.uint8], count: int, sureness: NDArray[np.float32] | None

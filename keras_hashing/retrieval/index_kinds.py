@@ -101,7 +101,7 @@ class MultiHash(FaissKind):
         best, least = None, math.inf
         for parts in range(1, radius + 2):
             width, flips = min(bits // parts, _LONGEST_KEY), radius // parts
-            work = parts * sum(math.comb(width, flipped) for flipped in range(flips + 1))
+            work: float = parts * sum(math.comb(width, flipped) for flipped in range(flips + 1))
             if work < least:
                 cut = differing[:, : parts * width].reshape(-1, parts, width)
                 alike = np.count_nonzero(cut.sum(axis=2, dtype=np.uint8) <= flips)

@@ -81,11 +81,29 @@ def test_the_nearest_are_those_of_the_flat_index(bits: int) -> None:
     flat = index_of(bits)
     tables = flat.as_kind(MultiHash.of(flat.codes, 3))
     queries = clustered(bits, 24, seed=2) ^ np.packbits(np.eye(bits, dtype=bool)[:24], axis=1)
-    for options in ({}, {"radius": 3}, {"radius": 1}, {"radius": 5}, {"radius": 2, "k": 1000}):
+    values = np.random.default_rng(0).standard_normal((24, bits)).astype(np.float32)
+    sure = {"continuous": values}
+    for options in (
+        {},
+        {"radius": 3},
+        {"radius": 3, "k": 20} | sure,
+        {"radius": 5} | sure,
+        {"radius": 1},
+        {"radius": 5},
+        {"radius": 2, "k": 1000},
+    ):
         for found, expected in zip(
             tables.search(queries, **options), flat.search(queries, **options), strict=True
         ):
             np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(
+        tables.search_radius(queries, 3, **sure).nearest(50)[0],
+        flat.search(queries, 50, 3, **sure)[0],
+    )
+    np.testing.assert_array_equal(  # this one sees all lists
+        flat.as_kind(IVF(lists=4, probes=4)).search(queries, len(flat), **sure)[0],
+        flat.search(queries, len(flat), **sure)[0],
+    )
     assert tables.search(queries[0], k=4)[0].shape == (1, 4)
 
 
