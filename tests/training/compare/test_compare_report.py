@@ -22,7 +22,7 @@ from training.compare.cli import _settings
 from training.compare.comparison_folder import ComparisonFolder
 from training.compare.comparison_report.commands import commands_of, fit_command
 from training.compare.comparison_report.galleries import add_galleries
-from training.compare.comparison_report.recommendation import recommend
+from training.compare.comparison_report.recommendation import gain_by_bits, recommend
 from training.compare.comparison_report.report import about, findings, write_report
 from training.compare.comparison_report.results import ComparisonResults
 from training.compare.comparison_report.statistics import Summary, differences, overall, values_of
@@ -182,6 +182,20 @@ def test_the_page_says_which_setting_to_take(comparison: Path) -> None:
         "16 bits: take **orthohash without quantization**: the highest (mAP 0.720 ± 0.010, mean of "
         "3 seeds), not told apart from 1 other, next orthohash with hswd (0.003 ± 0.029 lower)."
     )
+
+
+def test_the_page_says_what_longer_codes_give(comparison: Path) -> None:
+    assert gain_by_bits(ComparisonResults.read(comparison), ("csq", "none", 16)) == []
+    folder = ComparisonFolder(comparison)
+    results = ResultsFile(folder.results, digest_of(folder.read_settings()))
+    # 0.61, 0.62, 0.63 are 0.01 more each; then 0.60, 0.70, 0.62 differ by -0.01, 0.08, -0.01.
+    for bits, values in ((32, (0.61, 0.62, 0.63)), (64, (0.60, 0.70, 0.62))):
+        for seed, value in zip(SEEDS, values, strict=True):
+            results.append(GridRun("csq", "none", bits, 0.0, "", seed), line(value))
+    assert gain_by_bits(ComparisonResults.read(comparison), ("csq", "none", 16)) == [
+        "Longer codes, csq without quantization: mAP +0.010 ± 0.000 from 16 to 32 bits, "
+        "+0.020 ± 0.129 from 32 to 64 bits (noise)."
+    ]
 
 
 def test_too_few_seeds_to_tell_are_told(comparison: Path) -> None:

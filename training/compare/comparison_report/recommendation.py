@@ -1,5 +1,6 @@
 """Which setting to take: a stated rule, applied to the results."""
 
+import itertools
 from dataclasses import dataclass
 
 from training.compare.comparison_report.results import ComparisonResults
@@ -99,3 +100,18 @@ def recommend(results: ComparisonResults, bits: int) -> Recommendation | None:
     simple = [cell for cell in as_good if cell[1] == "none"]
     take = simple[0] if told and simple and not is_simple else leader
     return Recommendation(leader, means[leader], take, tied, told)
+
+
+def gain_by_bits(results: ComparisonResults, cell: Cell) -> list[str]:
+    """What longer codes give a setting, as a sentence; none where it was run at one length."""
+    values = results.values(results.main)
+    lengths = [bits for bits in results.bits if (*cell[:2], bits) in values]
+    gains = []
+    for short, long in itertools.pairwise(lengths):
+        paired = difference(values[*cell[:2], long], values[*cell[:2], short])
+        if paired:
+            gain = Summary.of(paired.values())
+            noise = " (noise)" * (gain.verdict == "even")
+            gains.append(f"{signed(gain)} from {short} to {long} bits{noise}")
+    figure = results.title(results.main)
+    return [f"Longer codes, {name_of(cell)}: {figure} {', '.join(gains)}."] if gains else []

@@ -8,7 +8,12 @@ from training.backbones import UNTRAINED
 from training.compare.comparison_report.commands import commands_of, fit_command
 from training.compare.comparison_report.figures import write_figures
 from training.compare.comparison_report.galleries import add_galleries, best_cells
-from training.compare.comparison_report.recommendation import RULE, Recommendation, recommend
+from training.compare.comparison_report.recommendation import (
+    RULE,
+    Recommendation,
+    gain_by_bits,
+    recommend,
+)
 from training.compare.comparison_report.results import ComparisonResults
 from training.compare.comparison_report.statistics import Cell, name_of, overall
 from training.compare.comparison_report.tables import (
@@ -161,7 +166,9 @@ def _augmentation(tuned: FineTuning) -> str:
 
 
 def _answers(results: ComparisonResults, advice: list[Recommendation]) -> list[str]:
-    return [one.sentence(results.title(results.main)) for one in advice]
+    name = results.title(results.main)
+    gain = gain_by_bits(results, _typical(results, advice))
+    return [*(one.sentence(name) for one in advice), *gain]
 
 
 def _typical(results: ComparisonResults, advice: list[Recommendation]) -> Cell:
