@@ -1,5 +1,6 @@
 """Files of float vectors, read a part at a time; pickles are never loaded."""
 
+import math
 import os
 import struct
 import zipfile
@@ -214,6 +215,9 @@ def _mapped(file: IO[bytes], path: Path) -> NDArray:
     if 0 in shape:
         return np.empty(shape, dtype)  # there is nothing to map
     start, order = file.tell(), "F" if in_fortran_order else "C"
+    missing = start + math.prod(shape) * dtype.itemsize - path.stat().st_size
+    if missing > 0:
+        raise ValueError(f"it is cut off: {missing:,} bytes are missing")
     return np.memmap(path, dtype, "r", start, shape, order)  # type: ignore[call-overload]
 
 

@@ -53,6 +53,16 @@ class ClosedFormMethod(HashingMethod):
         kernel = self.projection(features, mean, seed)
         return kernel, -mean @ kernel
 
+    def check_features(self, shape: tuple[int, int]) -> None:
+        """Refuses features that are too few, or have too few dimensions; others take any.
+
+        Args:
+            shape: (n, features).
+
+        Raises:
+            ValueError: if the bits need more.
+        """
+
     def projection(self, features: np.ndarray, mean: np.ndarray, seed: int) -> np.ndarray:
         """W, to be implemented by the subclass: float64, shape (features, bits)."""
         raise NotImplementedError(f"{type(self).__name__} must implement `projection`.")
@@ -86,12 +96,8 @@ def principal_directions(features: np.ndarray, mean: np.ndarray, count: int) -> 
     Raises:
         ValueError: if there are fewer dimensions, or fewer rows, than directions.
     """
+    check_directions(features.shape, count)
     rows, dimensions = features.shape
-    if min(rows - 1, dimensions) < count:
-        raise ValueError(
-            f"`features` must have at least {count} dimensions and {count + 1} rows for {count} "
-            f"bits: each bit is a principal direction. Received: shape={features.shape}"
-        )
     scatter = np.zeros((dimensions, dimensions))
     for start in range(0, rows, _BLOCK):
         block = features[start : start + _BLOCK].astype("float64") - mean
@@ -99,6 +105,15 @@ def principal_directions(features: np.ndarray, mean: np.ndarray, count: int) -> 
     directions = np.linalg.eigh(scatter)[1][:, ::-1][:, :count]
     largest = np.abs(directions).argmax(axis=0)
     return directions * np.sign(directions[largest, np.arange(count)])
+
+
+def check_directions(shape: tuple[int, ...], count: int) -> None:
+    """Refuses features, by their shape, that have fewer principal directions."""
+    if min(shape[0] - 1, shape[1]) < count:
+        raise ValueError(
+            f"`features` must have at least {count} dimensions and {count + 1} rows for {count} "
+            f"bits: each bit is a principal direction. Received: shape={tuple(shape)}"
+        )
 
 
 def project(

@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_hashing.methods.closed_form_method import (
     ClosedFormMethod,
+    check_directions,
     principal_directions,
     project,
 )
@@ -25,6 +26,10 @@ class ITQ(ClosedFormMethod):
     Source: Gong, Lazebnik, "Iterative Quantization: A Procrustean Approach to Learning Binary
     Codes", CVPR 2011.
     """
+
+    def check_features(self, shape: tuple[int, int]) -> None:
+        """Each bit is a principal direction."""
+        check_directions(shape, self.bits)
 
     def projection(self, features: np.ndarray, mean: np.ndarray, seed: int) -> np.ndarray:
         """Principal directions times ITQ's rotation."""

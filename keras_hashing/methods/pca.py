@@ -3,7 +3,11 @@
 import keras
 import numpy as np
 
-from keras_hashing.methods.closed_form_method import ClosedFormMethod, principal_directions
+from keras_hashing.methods.closed_form_method import (
+    ClosedFormMethod,
+    check_directions,
+    principal_directions,
+)
 from keras_hashing.rotation.rotated_error import random_rotation
 
 
@@ -19,6 +23,10 @@ class PCA(ClosedFormMethod):
     Source: Jégou, Douze, Schmid, Pérez, "Aggregating Local Descriptors into a Compact Image
     Representation", CVPR 2010; the baseline PCA-RR of Gong and Lazebnik, CVPR 2011.
     """
+
+    def check_features(self, shape: tuple[int, int]) -> None:
+        """Each bit is a principal direction."""
+        check_directions(shape, self.bits)
 
     def projection(self, features: np.ndarray, mean: np.ndarray, seed: int) -> np.ndarray:
         """Principal directions times a random rotation."""

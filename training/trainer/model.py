@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_hashing import methods
 from keras_hashing.layers import HashHead
 from keras_hashing.models import HashingModel
+from keras_hashing.names import CLOSED_FORM_METHODS
 from training.backbones import make_backbone
 from training.settings import FitSettings
 from training.trainer.feature_network import feature_network, small_weights, with_hidden_layer
@@ -53,7 +54,14 @@ def new_model(
             model is then one of features.
         unit_length: Whether features are divided by their length first.
         backbone: The network before the hash head, where there is one already.
+
+    Raises:
+        ValueError: when a method that computes the head needs more features.
     """
+    if features is not None and settings.method in CLOSED_FORM_METHODS:
+        method = new_method(settings, num_classes)
+        assert isinstance(method, methods.ClosedFormMethod)
+        method.check_features(features.shape)
     if shape is not None:
         backbone = new_backbone(settings, shape, settings.dropout)
     with _dtype_policy(settings.precision):

@@ -128,10 +128,10 @@ def test_other_files_are_refused(tmp_path):
         open_vectors(tmp_path / "none.npy")
     with pytest.raises(ValueError, match=r"must end in .npy, .npz, .parquet. Received: .csv"):
         open_vectors(tmp_path / "v.csv")
-    for kind, damaged in (("npy", "truncated"), ("npz", "no zip"), ("parquet", "no magic")):
+    for kind, damaged in (("npy", "it is cut off"), ("npz", "zip"), ("parquet", "")):
         path = write(tmp_path, kind)
-        path.write_bytes(path.read_bytes()[: -len(damaged)])
-        with pytest.raises(ValueError, match=rf"v.{kind}: "):
+        path.write_bytes(path.read_bytes()[:-9])
+        with pytest.raises(ValueError, match=rf"v.{kind}: .*{damaged}"):
             open_vectors(path)
         path.write_bytes(b"")
         with pytest.raises(ValueError, match=rf"v.{kind}: "):

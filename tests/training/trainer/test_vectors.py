@@ -136,5 +136,9 @@ def test_bad_vectors_are_refused_before_a_run_is_made(tmp_path: Path) -> None:
     refused("never loaded", vectors=np.array([[object()] * 2] * 300))
     settings = FitSettings.check({**SMALL, "data_dir": str(tmp_path / "v.npy"), "method": "csq"})
     np.save(tmp_path / "v.npy", VECTORS)
+    narrow = settings.model_copy(update={"method": "itq"})
+    with pytest.raises(ValueError, match="at least 12 dimensions and 13 rows for 12 bits"):
+        fit(narrow, tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run").exists()
     with pytest.raises(ValueError, match="`method` must be one that needs no labels"):
         fit(settings, tmp_path / "run", verbose=0)
