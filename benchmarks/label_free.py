@@ -1,4 +1,4 @@
-"""Codes without labels on CIFAR-10's images: methods of two views against lsh, pca and itq.
+"""Codes without labels on CIFAR-10's images: methods that train against lsh, pca and itq.
 
     python -m benchmarks.label_free --data-dir DATA --output results.jsonl
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.on_frozen_features import trained_head
-from keras_hashing.names import CLOSED_FORM_METHODS, TWO_VIEW_METHODS
+from keras_hashing.names import CLOSED_FORM_METHODS, RECONSTRUCTING_METHODS, TWO_VIEW_METHODS
 from training.data.neighbours import nearest_rows
 from training.data.rows import Rows
 from training.runs.run_data import RunData
@@ -46,14 +46,16 @@ NEIGHBOURS = 10
 
 
 def cells(seeds: list[int], bits: list[int]) -> list[dict[str, Any]]:
-    """What is run: every method of two views with and without HSWD, and the others once."""
+    """What is run: every method that trains with and without HSWD, and the others once."""
     found = []
     for seed, length in product(seeds, bits):
         cell = {"seed": seed, "bits": length}
         found += [{"method": name, "quantization": "none", **cell} for name in CLOSED_FORM_METHODS]
         found += [
             {"method": name, "quantization": quantization, **cell}
-            for name, quantization in product(TWO_VIEW_METHODS, ("hswd", "none"))
+            for name, quantization in product(
+                (*TWO_VIEW_METHODS, *RECONSTRUCTING_METHODS), ("hswd", "none")
+            )
         ]
     return found
 
@@ -73,7 +75,7 @@ class Bench:
     def figures(self, settings: FitSettings) -> dict[str, Any]:
         """Trains a head on the features, as `fit` does, and measures its codes."""
         labels, split = self.data.dataset.labels, self.data.split
-        views = {"views": 2, "neighbours": self.neighbours}
+        views = {"views": 2, "neighbours": self.neighbours} if settings.takes_two_views else {}
         encode = trained_head(settings, self.features, labels, split.train, **views)
         found = evaluate(encode, labels, split, settings.k, vectors=self.features).figures
         return {name: found[name] for name in FIGURES}

@@ -18,8 +18,9 @@ PAIRWISE_METHODS = {
 CLASS_METHODS = {"csq": "CSQ", "greedyhash": "GreedyHash", "orthohash": "OrthoHash"}
 METHODS = {**PAIRWISE_METHODS, **CLASS_METHODS}  # they learn from labels
 TWO_VIEW_METHODS = {"cibhash": "CIBHash", "crovca": "CroVCA", "ntxent": "NTXent"}
+RECONSTRUCTING_METHODS = {"dcwae": "DCWAE"}
 CLOSED_FORM_METHODS = {"itq": "ITQ", "lsh": "LSH", "pca": "PCA"}
-LABEL_FREE_METHODS = {**TWO_VIEW_METHODS, **CLOSED_FORM_METHODS}
+LABEL_FREE_METHODS = {**TWO_VIEW_METHODS, **RECONSTRUCTING_METHODS, **CLOSED_FORM_METHODS}
 
 QUANTIZATION_LOSSES = {
     "sign": "SignDistance",

@@ -12,6 +12,7 @@ from keras_hashing.methods.closed_form_method import ClosedFormMethod
 from keras_hashing.methods.crovca import CroVCA
 from keras_hashing.methods.csq import CSQ
 from keras_hashing.methods.dch import DCH
+from keras_hashing.methods.dcwae import DCWAE
 from keras_hashing.methods.dhn import DHN
 from keras_hashing.methods.dpsh import DPSH
 from keras_hashing.methods.dsdh import DSDH
@@ -38,7 +39,8 @@ def available(labels: bool = True) -> list[str]:
 
     Args:
         labels: `False` for those that need no labels: they learn from two views of an image
-            (`TwoViewMethod`), or compute the head from features (`ClosedFormMethod`).
+            (`TwoViewMethod`), reconstruct their input (`DCWAE`), or compute the head from features
+            (`ClosedFormMethod`).
     """
     return sorted(names.METHODS if labels else names.LABEL_FREE_METHODS)
 
@@ -86,6 +88,7 @@ def _check_options(identifier: str, options: dict[str, Any], kind: type[HashingM
 __all__ = [
     "CSQ",
     "DCH",
+    "DCWAE",
     "DHN",
     "DPSH",
     "DSDH",

@@ -35,6 +35,7 @@ class HashingMethod(keras.layers.Layer):
     - `native_place`: the code that the paper's own quantization acts on, `"raw"` or `"relaxed"`,
     - `needs_labels`: whether it learns from labels; else it may get `None` for them,
     - `views`: how many views of each image a training batch holds (see `TwoViewMethod`),
+    - `reconstructs`: whether it gets the model's input in place of labels (see `DCWAE`),
     - `trains`: whether there is something to train (see `ClosedFormMethod`),
     - `needs_num_classes`: whether the method keeps something for each class,
     - `normalizes_codes`: whether the model's default head has batch normalization,
@@ -58,6 +59,7 @@ class HashingMethod(keras.layers.Layer):
     native_place: str = "raw"
     needs_labels: bool = True
     views: int = 1
+    reconstructs: bool = False
     trains: bool = True
     needs_num_classes: bool = False
     normalizes_codes: bool = False

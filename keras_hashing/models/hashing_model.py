@@ -51,7 +51,8 @@ class HashingModel(keras.Model):
 
     Methods that need no labels train on two views of each image (`cibhash`, `crovca`, `ntxent`):
     batches of (view, other view), or of ((view, other view), labels), whose labels are not used.
-    Both views go through the encoder at once. Or they train nothing (`itq`, `lsh`, `pca`):
+    Both views go through the encoder at once. Or they reconstruct the vectors that the model gets
+    (`dcwae`), or train nothing (`itq`, `lsh`, `pca`):
     `model.solve_head(features)` computes the head from what the backbone gives for the images.
 
     Labels alone ask that images of a class share one code, and then a search has no order among
@@ -118,6 +119,8 @@ class HashingModel(keras.Model):
         self.quantization_weight = check_weight(quantization_weight)
         self.method = methods.get(method, bits=bits, num_classes=num_classes)
         _check_same_bits("method", self.method.bits, bits)
+        if isinstance(self.method, methods.DCWAE) and len(backbone.input_shape) == 2:
+            self.method.see_width(backbone.input_shape[-1])
         self.method.build((None, num_classes), (None, bits))  # Keras' `quantize` goes through all
         self.instance_method = self._check_instance_method(instance_method)
         self.instance_weight = check_not_negative("instance_weight", instance_weight)
@@ -304,6 +307,8 @@ class HashingModel(keras.Model):
             sample_weight = ops.tile(ops.reshape(sample_weight, (-1,)), 2)
         if self.instance_method is not None:
             y = ops.concatenate([y, y], axis=0)  # both views have the labels of their image
+        if self.method.reconstructs:
+            y = x
         similarity = self.method(y, codes, training=training)
         if self.method.needs_labels:
             similarity *= _rows_per_labelled_row(y)
@@ -333,6 +338,11 @@ class HashingModel(keras.Model):
             raise ValueError(
                 f"{name} learns from labels, in batches of (images, labels); "
                 f"{', '.join(methods.available(labels=False))} need none. Received: no labels"
+            )
+        if self.method.reconstructs and len(self.encoder.input_shape) != 2:
+            raise ValueError(
+                f"{name} reconstructs vectors, such as features of a frozen network, so the model "
+                f"must take them. Received: input shape {self.encoder.input_shape}"
             )
         if views != self.views:
             if self.instance_method is not None:

@@ -13,6 +13,7 @@ from keras_hashing.names import (
     METHODS,
     PAIRWISE_METHODS,
     QUANTIZATIONS,
+    RECONSTRUCTING_METHODS,
     TWO_VIEW_METHODS,
     WITH_MEMORY,
     check_name,
@@ -93,8 +94,9 @@ class ModelSettings(Settings):
         f"or images with classes ({quoted(CLASS_METHODS)}). 'greedyhash' needs exactly one label "
         f"per image. {quoted(TWO_VIEW_METHODS, last='and')} learn without labels, from two views "
         "of each image: two draws of the augmentation, or with --frozen two dropouts of the "
-        f"features. With --frozen, {quoted(CLOSED_FORM_METHODS, last='and')} compute the head "
-        "from the features without training. "
+        f"features. With --frozen, {quoted(RECONSTRUCTING_METHODS)} learns to reconstruct the "
+        f"features, and {quoted(CLOSED_FORM_METHODS, last='and')} compute the head from them "
+        "without training. "
         "Options of a method that learns from labels may follow its name: dsdh:eta=3:window=1000.",
     )
     memory_size: int = Field(
@@ -193,15 +195,14 @@ class ModelSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _closed_form(self) -> Self:
-        if self.method not in CLOSED_FORM_METHODS:
-            return self
-        if not self.frozen:
+    def _from_features(self) -> Self:
+        of_features = self.method in (*CLOSED_FORM_METHODS, *RECONSTRUCTING_METHODS)
+        if of_features and not self.frozen:
             raise ValueError(
-                f"`frozen` must be set with the method {self.method!r}, which computes the head "
-                "from the features of a frozen backbone. Received: frozen=False"
+                f"`frozen` must be set with the method {self.method!r}, which works on the "
+                "features of a frozen backbone. Received: frozen=False"
             )
-        if self.hidden:
+        if self.method in CLOSED_FORM_METHODS and self.hidden:
             raise ValueError(
                 f"`hidden` must be 0: the method {self.method!r} trains no layer. "
                 f"Received: hidden={self.hidden}"
