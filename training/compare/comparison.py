@@ -9,7 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from keras_hashing.command_line.stages import stage
+from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.images.preprocessing import ImagePreprocessing
+from keras_hashing.names import (
+    CLOSED_FORM_METHODS,
+    RECONSTRUCTING_METHODS,
+    TWO_VIEW_METHODS,
+    name_and_options,
+    quoted,
+)
 from training.backbones import make_backbone, native_size
 from training.backbones.cut import cut_network
 from training.compare.comparison_folder import ComparisonFolder
@@ -28,12 +36,13 @@ from training.compare.recipe import FineTuning, Recipe
 from training.compare.results_file import ResultsFile
 from training.compare.workers.frozen_data import FrozenData
 from training.compare.workers.image_data import ImageData, load_data
-from training.data import ImageDataset
+from training.data import Dataset, ImageDataset, VectorDataset
 from training.data.augmentation import augment
 from training.data.epoch_order import steps_per_epoch
 from training.data.feature_cache import cached_features, features_key
 from training.data.protocols import make_split
 from training.data.sources.image_probe import list_skipped
+from training.data.sources.vectors import write_directions
 from training.data.split import Split
 from training.settings import DataSettings
 
@@ -63,6 +72,7 @@ class Comparison:
     ) -> None:
         self.recipe, self.grid, self.folder = recipe, grid, ComparisonFolder(output)
         self.workers, self.verbose = workers, verbose
+        _check_methods(recipe, grid)
         for column in grid.columns:
             reason_not_run(column, single_label=True)  # refuses options that a method lacks
         with self.folder.opened():
@@ -71,6 +81,10 @@ class Comparison:
                 dataset = load_data(place, warn=not self.folder.settings.exists())
             splits = self._splits(dataset)
             self.single_label = dataset.single_label
+            self.folder.write_place(place, features_dir)
+            if isinstance(dataset, VectorDataset):
+                self._prepare_vectors(dataset, splits, features_dir)
+                return
             preprocessing = dataset.preprocessing(
                 recipe.height, recipe.width, recipe.channels, native_size(recipe.backbone)
             )
@@ -87,9 +101,8 @@ class Comparison:
                 shape = list(preprocessing.shape)
                 self._keep_settings({"images_shape": shape, "width": width}, dataset)
                 ImageData.write(self.folder.work, recipe, dataset.digest, place)
-            self.folder.write_place(place, features_dir)
 
-    def _splits(self, dataset: ImageDataset) -> dict[int, Split]:
+    def _splits(self, dataset: ImageDataset | VectorDataset) -> dict[int, Split]:
         recipe = self.recipe
         splits = {}
         for seed in self.grid.seeds:
@@ -114,7 +127,25 @@ class Comparison:
         data = FrozenData(np.asarray(features), dataset.labels, splits, self.recipe)
         data.write(self.folder.work, Path(features_dir) / f"{key}.npy")
 
-    def _keep_settings(self, about: dict[str, Any], dataset: ImageDataset) -> None:
+    def _prepare_vectors(
+        self, dataset: VectorDataset, splits: dict[int, Split], features_dir: Path
+    ) -> None:
+        """Vectors of length 1 take the place of features, as in `fit`."""
+        if not dataset.class_names:
+            raise ValueError(
+                "A comparison measures mAP, so the vectors need labels. Received: "
+                f"{len(dataset):,} vectors without; `fit` measures the neighbours that are kept"
+            )
+        key = f"vectors-{dataset.digest}"
+        self._keep_settings({"features": key, "width": dataset.width}, dataset)
+        path = Path(features_dir) / f"{key}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as temporary:
+            write_directions(temporary, dataset.vectors)
+        features = np.load(path, mmap_mode="r", allow_pickle=False)
+        FrozenData(features, dataset.labels, splits, self.recipe).write(self.folder.work, path)
+
+    def _keep_settings(self, about: dict[str, Any], dataset: Dataset) -> None:
         new = not self.folder.settings.exists()
         self.digest = self.folder.keep_settings(
             {
@@ -172,6 +203,34 @@ class Comparison:
         results = ResultsFile(path, self.digest)
         mode = self.recipe.mode
         return finish_runs(runs, self.folder, results, self.workers, mode, title, self.verbose)
+
+
+def _check_methods(recipe: Recipe, grid: Grid) -> None:
+    """Refuses, before anything is read, methods and vectors that the recipe does not suit."""
+    tuned = recipe.fine_tuning
+    if tuned is not None and recipe.dataset == "vectors":
+        raise ValueError("With vectors there is no network to train: leave out --fine-tune")
+    names = [name_and_options(method)[0] for method in grid.methods]
+    frozen_only = {**CLOSED_FORM_METHODS, **RECONSTRUCTING_METHODS}
+    of_features = [name for name in names if name in frozen_only]
+    if tuned is not None and of_features:
+        raise ValueError(
+            f"Methods that work on frozen features are not fine-tuned: leave out "
+            f"{quoted(of_features, 'and')}, or --fine-tune. Received: methods={grid.methods}"
+        )
+    of_views = [name for name in names if name in TWO_VIEW_METHODS]
+    whole = None if tuned is None or tuned.train_from is not None else tuned
+    if of_views and whole is not None and not whole.augmentation.changes_images:
+        raise ValueError(
+            f"{quoted(of_views, 'and')} compare two views of each image, which random changes "
+            "make: add --crop 0.5 --colour 0.4, and --flip unless mirrored images differ. "
+            "Received: no augmentation"
+        )
+    if of_views and whole is None and not recipe.dropout:
+        raise ValueError(
+            f"`dropout` must be above 0: {quoted(of_views, 'and')} compare two dropouts of the "
+            "features. Received: dropout=0"
+        )
 
 
 def _check_augmentation(options: FineTuning, preprocessing: ImagePreprocessing) -> None:

@@ -11,7 +11,14 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 import keras_hashing
 from keras_hashing.checks import DEFAULT_WEIGHT, check_bits
-from keras_hashing.names import METHODS, QUANTIZATIONS, name_and_options, quoted
+from keras_hashing.names import (
+    CLOSED_FORM_METHODS,
+    LABEL_FREE_METHODS,
+    METHODS,
+    QUANTIZATIONS,
+    name_and_options,
+    quoted,
+)
 from keras_hashing.settings import Settings
 from training.compare.grid_run import GridRun
 
@@ -54,7 +61,8 @@ class Grid(Settings):
 
     methods: Annotated[tuple[str, ...], BeforeValidator(_method_names)] = Field(
         default=tuple(sorted(METHODS)),
-        description="Methods; 'all' for all of them. Options may follow a name: dsdh:eta=3.",
+        description="Methods; 'all' for all that learn from labels. Options may follow a name: "
+        f"dsdh:eta=3. Baselines without labels: {quoted(LABEL_FREE_METHODS, 'and')}.",
     )
     quantizations: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
         default=DEFAULT_QUANTIZATIONS, description=f"Some of {quoted(QUANTIZATIONS, 'and')}."
@@ -75,7 +83,7 @@ class Grid(Settings):
         for name in ("methods", "quantizations", "bits", "seeds"):
             _check_list(name, getattr(self, name))
         names = [name_and_options(method)[0] for method in self.methods]
-        _check_names("methods", names, sorted(METHODS))
+        _check_names("methods", names, [*sorted(METHODS), *sorted(LABEL_FREE_METHODS)])
         _check_names("quantizations", self.quantizations, QUANTIZATIONS)
         for bits in self.bits:
             check_bits(bits)
@@ -94,8 +102,17 @@ class Grid(Settings):
 
     @property
     def columns(self) -> list[Column]:
-        """Methods × quantizations."""
-        return [(method, name) for method in self.methods for name in self.quantizations]
+        """Methods × quantizations; those that train nothing have the quantization "none" alone."""
+        return [
+            (method, name)
+            for method in self.methods
+            for name in (("none",) if is_closed_form(method) else self.quantizations)
+        ]
+
+
+def is_closed_form(method: str) -> bool:
+    """Whether the head is computed from features, and nothing is trained."""
+    return name_and_options(method)[0] in CLOSED_FORM_METHODS
 
 
 def _check_names(name: str, received: Iterable[str], known: Iterable[str]) -> None:
@@ -123,6 +140,8 @@ def reason_not_run(column: Column, single_label: bool) -> str | None:
     probe = _probe(method)
     if probe.single_label_only is not None and not single_label:
         return f"one label per image only: {probe.single_label_only}"
+    if not probe.trains and quantization != "none":
+        return "nothing is trained: the head is computed from features, without a quantization"
     no_loss = probe.native_quantization() is None and not native_is_schedule(method)
     if quantization == "native" and no_loss:
         return "the method's paper has no quantization term: native is none"

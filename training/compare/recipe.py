@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from keras_hashing.settings import field_of
+from training.backbones import NO_BACKBONE
 from training.data.protocols import MAP_AT
 from training.settings import (
     Augmentation,
@@ -83,8 +84,10 @@ class Recipe(SplitSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _cutoff_of_the_protocol(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """`k` where it is not given: the cutoff that papers use with the protocol."""
+    def _defaults_of_others(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Those for vectors, and `k` where it is not given: papers' cutoff with the protocol."""
+        if values.get("dataset") == "vectors":
+            values = {"backbone": NO_BACKBONE, "protocol": "held-out-share", **values}
         if values.get("protocol") in MAP_AT:
             return {"k": MAP_AT[values["protocol"]], **values}
         return values

@@ -41,6 +41,18 @@ def test_the_grid_has_every_defined_cell_and_orthohash_has_no_native_one() -> No
     assert undefined == [("orthohash", "native")]
 
 
+def test_baselines_that_train_nothing_are_run_once_and_not_with_every_quantization() -> None:
+    grid = Grid(methods="itq,crovca", quantizations="hswd,none", bits=(16, 32), seeds=(0, 1))
+    assert grid.columns == [("itq", "none"), ("crovca", "hswd"), ("crovca", "none")]
+    runs = grid_runs(grid, choices_of(grid), single_label=False)
+    assert len(runs) == 3 * 4
+    alone = Grid(methods="itq,lsh,pca", quantizations="hswd")
+    assert {column[1] for column in alone.columns} == {"none"}
+    assert len(tuning_runs(alone, single_label=True)) == 3
+    assert "nothing is trained" in (reason_not_run(("pca", "hswd"), single_label=True) or "")
+    assert set(Grid(methods="all").methods) == set(methods.available())
+
+
 def test_methods_for_one_label_are_not_run_on_several_and_the_reason_is_given() -> None:
     runs = grid_runs(ALL, choices_of(ALL), single_label=False)
     assert "greedyhash" not in {run.method for run in runs}

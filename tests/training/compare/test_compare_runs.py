@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import warnings
@@ -16,6 +17,8 @@ from typer.testing import CliRunner
 from keras_hashing import methods
 from training.cli import app
 from training.compare.comparison import Comparison
+from training.compare.comparison_report.commands import fit_command
+from training.compare.comparison_report.results import ComparisonResults
 from training.compare.grid import Grid
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
@@ -150,6 +153,45 @@ assert trainer.train(run)[0]["map"] > 0.9
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
+def test_vectors_are_compared_with_baselines_without_labels(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(120) % 3
+    centres = random.normal(size=(3, 12))
+    vectors = (centres[labels] + 0.3 * random.normal(size=(120, 12))).astype(np.float32)
+    np.savez(tmp_path / "v.npz", vectors=vectors, labels=np.array(["a", "b", "c"])[labels])
+    output = tmp_path / "compare"
+    options = ["--dataset", "vectors", "--data-dir", tmp_path / "v.npz", "--query-share", "0.2"]
+    options += ["--methods", "itq,lsh,ntxent,csq", "--quantizations", "hswd", "--bits", "8"]
+    options += ["--seeds", "0", "--hidden", "16", "--epochs", "3", "--batch-size", "32", "--k", "5"]
+    options += ["--features-dir", tmp_path / "features", "--output", output, "--workers", "1"]
+    result = RUNNER.invoke(app, ["compare", *map(str, options)])
+    assert result.exit_code == 0, result.output
+    found = {run.method: (run.quantization, line) for run, line in lines(output).items()}
+    assert {name: one[0] for name, one in found.items()} == {
+        "itq": "none",
+        "lsh": "none",
+        "ntxent": "hswd",
+        "csq": "hswd",
+    }
+    for _, line in found.values():
+        assert line["status"] == "done", line
+        assert line["map"] > 0.5  # chance is 1/3
+        assert line["neighbour_recall_at_10"] > 0.15  # chance is 10/96
+    assert found["itq"][1]["loss"] == 0
+    assert found["ntxent"][1]["similarity_loss"] > 0
+    page = (output / "report" / "report.html").read_text()
+    assert "the vectors, scaled to length 1; 12" in page
+    # What the page says is what `fit` makes of the head in closed form.
+    comparison = ComparisonResults.read(output)
+    command = fit_command(comparison, ("itq", "none", 8))
+    assert command is not None
+    fitted = RUNNER.invoke(app, [*shlex.split(command)[3:-1], str(tmp_path / "run")])
+    assert fitted.exit_code == 0, fitted.output
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["map"] == pytest.approx(found["itq"][1]["map"], abs=0.02)
+
+
 def refused(*arguments: str | Path) -> str:
     result = RUNNER.invoke(app, ["compare", *map(str, arguments)])
     assert result.exit_code == 1, result.output
@@ -166,6 +208,9 @@ def refused(*arguments: str | Path) -> str:
         (["--seeds", "0,0"], "`seeds` must not repeat"),
         (["--epochs", "0"], "`epochs`: Input should be greater than or equal to 1"),
         (["--dataset", "digits", "--batch-size", "5000"], "at least one batch"),
+        (["--fine-tune", "--methods", "pca"], "are not fine-tuned: leave out 'pca'"),
+        (["--fine-tune", "--methods", "ntxent"], "'ntxent' compare two views of each image"),
+        (["--methods", "ntxent", "--dropout", "0"], "`dropout` must be above 0"),
     ],
 )
 def test_a_mistake_is_one_message(options: list[str], message: str, tmp_path: Path) -> None:

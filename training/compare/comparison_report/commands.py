@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from training.compare.comparison_folder import FEATURES_DIR
 from training.compare.comparison_report.results import ComparisonResults
 from training.compare.comparison_report.statistics import Cell
-from training.compare.grid import TUNED_WEIGHTS
+from training.compare.grid import TUNED_WEIGHTS, is_closed_form
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
 from training.settings import FitSettings
@@ -62,6 +62,8 @@ def fit_command(results: ComparisonResults, cell: Cell) -> str | None:
     values |= {"frozen": True} if recipe.fine_tuning is None else dict(recipe.fine_tuning)
     if run.place not in ("raw", "relaxed"):
         del values["quantization_weight"]
+    if is_closed_form(run.method):
+        values["hidden"] = 0
     words = _options(FitSettings.check(values))
     return shlex.join(["python", "-m", "training", "fit", *words, "--output", "runs/chosen"])
 

@@ -99,10 +99,11 @@ def about(results: ComparisonResults) -> list[tuple[str, str]]:
     recipe, data = results.recipe, results.settings["data"]
     line = next(line for line in results.results.values() if line.get("status") == "done")
     tuned, skipped = recipe.fine_tuning, data.get("skipped")
+    items = "items" if recipe.dataset == "vectors" else "images"
     return [
         (
             "data",
-            f"{recipe.dataset}, {data['images']:,} images, {data['classes']} classes"
+            f"{recipe.dataset}, {data['images']:,} {items}, {data['classes']} classes"
             + (f"; files left out: {len(skipped)}" if skipped else ""),
         ),
         (
@@ -118,8 +119,11 @@ def _about_frozen(results: ComparisonResults) -> list[tuple[str, str]]:
     recipe, width = results.recipe, results.settings["data"]["width"]
     size = f" at {recipe.height}×{recipe.width}" if recipe.height else ""
     weights = ", with untrained weights" if recipe.backbone in UNTRAINED else ""
+    features = f"{recipe.backbone}{size}{weights}, frozen; {width}, standardised"
+    if recipe.dataset == "vectors":
+        features = f"the vectors, scaled to length 1; {width}, standardised"
     return [
-        ("features", f"{recipe.backbone}{size}{weights}, frozen; {width}, standardised"),
+        ("features", features),
         ("head", f"dropout {recipe.dropout:g}, {width}–{recipe.hidden}–bits, ReLU"),
         (
             "training",

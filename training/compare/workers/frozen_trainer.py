@@ -15,6 +15,7 @@ import numpy as np
 from keras_hashing import methods
 from keras_hashing.layers import HashHead
 from keras_hashing.models import HashingModel
+from training.compare.grid import is_closed_form
 from training.compare.grid_run import GridRun
 from training.compare.workers.frozen_data import FrozenData
 from training.compare.workers.host_sorted_swd import HostSortedSWD
@@ -42,7 +43,9 @@ class Trainer:
 
         def epoch(state: State, order: Any, features: Any, labels: Any) -> State:
             def step(state: State, rows: Any) -> tuple[State, None]:
-                return model.train_step(state, (features[rows], labels[rows]))[1], None
+                seen = features[rows]  # two views are two dropouts of them
+                inputs = seen if model.views == 1 else (seen, seen)
+                return model.train_step(state, (inputs, labels[rows]))[1], None
 
             return jax.lax.scan(step, state, order)[0]
 
@@ -59,7 +62,7 @@ class Trainer:
         keras.utils.set_random_seed(run.seed)
         features = keras.Input((self.data.width,), name="features")
         outputs = keras.layers.Dropout(self.recipe.dropout)(features)
-        if self.recipe.hidden:
+        if self.recipe.hidden and not is_closed_form(run.method):
             outputs = keras.layers.Dense(
                 self.recipe.hidden, "relu", kernel_initializer=small_weights(run.seed)
             )(outputs)
@@ -99,32 +102,15 @@ class Trainer:
         split = self.data.split(run)
         mean, deviation = self.data.scale(split.train)
         features = (self.data.features[split.train] - mean) / deviation
-        features = jax.device_put(features.astype(np.float32))
-        labels = jax.device_put(self.data.labels[split.train].astype(np.float32))
+        features = features.astype(np.float32)
         steps = steps_per_epoch(len(split.train), self.recipe.batch_size)
         model = self._new_model(run, steps)
-        state = _state_of(model)
-        callbacks = keras.callbacks.CallbackList(
-            run.schedules, model=model, epochs=self.recipe.epochs, steps=steps
-        )
-        callbacks.on_train_begin()
-        orders = self._orders(run, split.train)
         prepared = time.perf_counter()
-
-        first_epoch = 0.0
-        for epoch in range(self.recipe.epochs):
-            state = (*state[:3], [value * 0 for value in state[3]])  # metrics of this epoch only
-            if run.schedules:
-                state = self._steps(model, state, callbacks, epoch, orders[epoch], features, labels)
-            else:
-                state = self._epoch(state, orders[epoch], features, labels)
-            if epoch == 0:
-                jax.block_until_ready(state)
-                first_epoch = time.perf_counter() - prepared
-        _assign(model, state)
-        parts = {name: float(value) for name, value in model.get_metrics_result().items()}
-        if not np.isfinite(parts["loss"]):
-            raise ValueError(f"The loss is not finite. Received: {parts}")
+        first_epoch, parts = 0.0, {"loss": 0.0, "similarity_loss": 0.0}
+        if model.method.trains:
+            first_epoch, parts = self._fit(run, model, features, split.train)
+        else:
+            model.solve_head(features, run.seed)
         trained = time.perf_counter()
 
         figures, arrays = self._measure(run, model, split, mean, deviation)
@@ -135,6 +121,35 @@ class Trainer:
             "evaluate": time.perf_counter() - trained,
         }
         return line_of(figures, parts, seconds), arrays
+
+    def _fit(
+        self, run: GridRun, model: HashingModel, seen: np.ndarray, train: np.ndarray
+    ) -> tuple[float, dict[str, float]]:
+        """Trains a model, and gives the seconds of its first epoch and its last losses."""
+        started = time.perf_counter()
+        features = jax.device_put(seen)
+        labels = jax.device_put(self.data.labels[train].astype(np.float32))
+        state = _state_of(model)
+        orders = self._orders(run, train)
+        callbacks = keras.callbacks.CallbackList(
+            run.schedules, model=model, epochs=self.recipe.epochs, steps=len(orders[0])
+        )
+        callbacks.on_train_begin()
+        first_epoch = 0.0
+        for epoch in range(self.recipe.epochs):
+            state = (*state[:3], [value * 0 for value in state[3]])  # metrics of this epoch only
+            if run.schedules:
+                state = self._steps(model, state, callbacks, epoch, orders[epoch], features, labels)
+            else:
+                state = self._epoch(state, orders[epoch], features, labels)
+            if epoch == 0:
+                jax.block_until_ready(state)
+                first_epoch = time.perf_counter() - started
+        _assign(model, state)
+        parts = {name: float(value) for name, value in model.get_metrics_result().items()}
+        if not np.isfinite(parts["loss"]):
+            raise ValueError(f"The loss is not finite. Received: {parts}")
+        return first_epoch, parts
 
     def _orders(self, run: GridRun, train: np.ndarray) -> list[np.ndarray]:
         labels, size = self.data.labels[train], self.recipe.batch_size
@@ -179,7 +194,8 @@ class Trainer:
             return found
 
         query, database = codes(split.query), codes(split.database)
-        return measure_codes(run, self.recipe, self.data.labels, split, query, database)
+        vectors = self.data.features if self.recipe.dataset == "vectors" else None
+        return measure_codes(run, self.recipe, self.data.labels, split, query, database, vectors)
 
 
 def _state_of(model: HashingModel) -> State:

@@ -10,8 +10,9 @@ from training.backbones import native_size
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
 from training.compare.workers.frozen_data import validation_split
-from training.data import ImageDataset, load_dataset
+from training.data import ImageDataset, VectorDataset, load_dataset
 from training.data.protocols import Split, make_split
+from training.data.sources.vectors import load_vectors
 from training.runs.run_data import RunData
 from training.settings import DataSettings
 
@@ -81,11 +82,15 @@ class ImageData:
                 f"would have other splits. Received: {len(dataset)} images, digest "
                 f"{dataset.digest}, expected {about['digest']}; begin with another --output"
             )
+        assert isinstance(dataset, ImageDataset)  # vectors are not fine-tuned on
         return cls(dataset, Recipe(**about["recipe"]))
 
 
-def load_data(place: DataSettings, warn: bool = False) -> ImageDataset:
+def load_data(place: DataSettings, warn: bool = False) -> ImageDataset | VectorDataset:
     """The data set that settings name; whether to warn of files that are left out."""
+    if place.dataset == "vectors":
+        assert place.data_dir is not None  # the early checks refuse it
+        return load_vectors(place.data_dir)
     return load_dataset(
         place.dataset,
         place.data_dir,

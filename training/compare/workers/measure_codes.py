@@ -7,6 +7,7 @@ import numpy as np
 from keras_hashing import retrieval
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
+from training.data.rows import Rows
 from training.data.split import Split
 from training.pictures.nearest import Nearest
 
@@ -34,6 +35,7 @@ def measure_codes(
     split: Split,
     query: np.ndarray,
     database: np.ndarray,
+    vectors: Any = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measures retrieval and the codes themselves.
 
@@ -44,6 +46,7 @@ def measure_codes(
         split: The run's split.
         query: Continuous codes of the query, float32 [Q, bits].
         database: Continuous codes of the database, float32 [M, bits].
+        vectors: The vectors whose neighbours the codes should keep, [N, D]; None for none.
 
     Returns:
         The figures for the run's line of results, and the arrays for its companion file.
@@ -56,7 +59,12 @@ def measure_codes(
     sides = packed[0], truth[0], packed[1], truth[1]
     k = min(recipe.k, len(database))
     found = retrieval.evaluate_retrieval(
-        *sides, k=k, radius=min(recipe.radius, run.bits), continuous=database
+        *sides,
+        k=k,
+        radius=min(recipe.radius, run.bits),
+        continuous=database,
+        query_vectors=None if vectors is None else Rows(vectors, split.query),
+        database_vectors=None if vectors is None else Rows(vectors, split.database),
     )
     assert found.curve is not None  # there are labels
     figures: dict[str, Any] = {

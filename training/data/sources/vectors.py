@@ -3,6 +3,7 @@
 import hashlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,16 @@ def load_vectors(path: str | os.PathLike[str]) -> VectorDataset:
         class_names=names,
         part=np.full(len(file), "train"),
     )
+
+
+def write_directions(path: Path, vectors: Any) -> None:
+    """Writes vectors scaled to length 1 as a .npy file, float32 [n, D], by blocks."""
+    with path.open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": tuple(vectors.shape)}
+        np.lib.format.write_array_header_2_0(file, header)
+        for start in range(0, len(vectors), BLOCK):
+            block = np.asarray(vectors[start : start + BLOCK], dtype=np.float32)
+            file.write((block / np.linalg.norm(block, axis=1, keepdims=True)).tobytes())
 
 
 def _one_hot(file: VectorFile, names: list[str]) -> np.ndarray:
