@@ -154,7 +154,7 @@ def _compute(
     batches = evaluation_batches(dataset, positions, preprocessing, _BATCH)
     with loading_progress("Computing features", len(dataset), done) as advance:
         for number, (images, _) in enumerate(batches, 1):
-            block = np.asarray(backbone.predict_on_batch(images))
+            block = np.asarray(backbone.predict_on_batch(np.asarray(images)))
             with np.errstate(over="ignore"):
                 features[done : done + len(block)] = block
             if not np.isfinite(features[done : done + len(block)]).all():

@@ -25,16 +25,16 @@ MORE = {
     "memories": {"method": "dpsh", "memory_size": 50, "quantization_memory": 50},
     "neighbours": {"method": "crovca", "view_neighbours": 3},
     "native": {"method": "dsdh", "quantization": "native"},
+    "both": {"method": "orthohash", "instance_method": "ntxent", "label_share": 0.5},
 }
-IMAGES = {
-    "dataset": "digits",
-    "train_per_class": 16,
-    "dropout": 0.3,
-    "flip": True,
-    "shift": 1,
-    "crop": 0.7,
-    "colour": 0.3,
-    "erase": 0.3,
+DIGITS = {"dataset": "digits", "train_per_class": 16, "dropout": 0.3, **STEPS}
+CHANGES = {"flip": True, "shift": 1, "crop": 0.7, "colour": 0.3, "erase": 0.3}
+OF_DIGITS = {
+    "images hashnet": {"method": "hashnet", **CHANGES},
+    "images orthohash": {"method": "orthohash", **CHANGES},
+    "images ntxent": {"method": "ntxent", **CHANGES},
+    "features": {"method": "hashnet", "frozen": True},
+    "stages": {"method": "hashnet", "train_from": "stage1"},
 }
 
 
@@ -50,10 +50,7 @@ def cases(vectors: str) -> dict[str, dict]:
             for quantization in QUANTIZATIONS
         },
         **{name: {**of_vectors, **changes} for name, changes in MORE.items()},
-        **{
-            f"images {method}": {**IMAGES, **STEPS, "method": method}
-            for method in ("hashnet", "orthohash")
-        },
+        **{name: {**DIGITS, **changes} for name, changes in OF_DIGITS.items()},
     }
 
 
@@ -61,11 +58,13 @@ def train(settings: dict, distribution: Distribution) -> dict[str, np.ndarray]:
     """The history, a column a figure, and all weights in one vector."""
     prepared = Preparation.load(FitSettings.check(settings))
     with tempfile.TemporaryDirectory() as name:
-        trainer = Trainer(prepared, RunFolder(name), None, distribution=distribution)
-        trainer.run(RunFolder(name), verbose=0)
+        folder = RunFolder(Path(name) / "run")
+        folder.path.mkdir()
+        trainer = Trainer(prepared, folder, None, distribution=distribution)
+        trainer.run(folder, verbose=0)
         if not distribution.first:
             return {}
-        lines = [json.loads(line) for line in (Path(name) / "history.jsonl").open()]
+        lines = [json.loads(line) for line in folder.history.open()]
     history = {key: np.array([line[key] for line in lines]) for key in lines[0] if key != "seconds"}
     weights = [keras.ops.convert_to_numpy(one).ravel() for one in trainer.model.weights]
     return {**history, "weights": np.concatenate(weights)}
