@@ -12,7 +12,6 @@ from keras_hashing.retrieval.hamming import hamming_distance
 from keras_hashing.retrieval.query_blocks import QUERIES
 from keras_hashing.retrieval.true_neighbours import (
     TrueNeighbours,
-    share_of_places,
     true_neighbours,
 )
 
@@ -32,7 +31,7 @@ def neighbour_recall(
     equal distances: with n equal items of which m have a place, each has one with chance m/n.
     Cosines are equal if they agree to 12 decimals.
 
-    Memory beyond the inputs is 32 rows of cosines and distances to the whole database.
+    Memory beyond the inputs is 32 rows of distances to the whole database, and blocks of vectors.
 
     Args:
         query_vectors: float vectors of the queries, shape [Q, D], Q >= 1; none is zero.
@@ -62,8 +61,11 @@ def recall_within(
     totals = np.zeros(len(cuts))
     rows = zip(true.rows, distances_by_query(codes, items), strict=True)
     for (positions, share), distances in rows:
+        tied = np.bincount(distances)
+        nearer = np.cumsum(tied) - tied
+        at = distances[positions]
         for i, cut in enumerate(cuts):
-            totals[i] += share @ share_of_places(distances, cut)[positions]
+            totals[i] += share @ np.clip((cut - nearer[at]) / tied[at], 0, 1)
     return dict(zip(cuts, (totals / (true.count * len(codes))).tolist(), strict=True))
 
 

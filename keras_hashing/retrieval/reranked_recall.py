@@ -78,7 +78,7 @@ def _chance_of_first(
     query, and shares places at random with those that are as similar.
     """
     count = min(count, len(items))
-    last = np.partition(distances, count - 1)[count - 1]
+    last = np.searchsorted(np.cumsum(np.bincount(distances)), count)
     pool = np.flatnonzero(distances <= last)
     # A sum per row, not a matrix product: equal codes must come out equal.
     similarity = (unpack_codes(items[pool], len(query)) * query.astype(np.float64)).sum(axis=1)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keras_hashing.checks import check_integer
-from keras_hashing.retrieval.query_blocks import QUERIES
 from keras_hashing.retrieval.validation import (
     check_continuous_codes,
     check_packed_codes,
@@ -17,6 +16,7 @@ from keras_hashing.retrieval.validation import (
 )
 
 _ITEMS = 1 << 14  # vectors of the database that are widened to float64 at a time
+_QUERIES = 1 << 9  # that are compared with them at a time
 _DECIMALS = 12  # of a cosine: the rest is rounding, which would tell equal ones apart
 
 
@@ -66,31 +66,51 @@ def true_neighbours(
     rule = f"an integer from 1 to the {len(database)} items of the database"
     neighbours = check_integer("neighbours", neighbours, 1, len(database), rule)
     rows = []
-    for start in range(0, len(queries), QUERIES):
-        for cosines in _cosines(queries[start : start + QUERIES], database):
-            share = share_of_places(-cosines, neighbours)
-            positions = np.flatnonzero(share)
-            rows.append((positions, share[positions]))
+    for start in range(0, len(queries), _QUERIES):
+        best = _Best(len(queries[start : start + _QUERIES]), neighbours)
+        directions = _directions(queries[start : start + _QUERIES])
+        for first in range(0, len(database), _ITEMS):
+            tile = _directions(database[first : first + _ITEMS])
+            best.add(first, np.round(directions @ tile.T, _DECIMALS))
+        rows += best.rows()
     return TrueNeighbours(rows, neighbours, len(database))
 
 
-def share_of_places(values: NDArray, places: int) -> NDArray[np.float64]:
+class _Best:
+    """The items of largest cosine of each query so far, and those as near as the last of them."""
+
+    def __init__(self, queries: int, count: int) -> None:
+        self._count = count
+        self._positions = [np.empty(0, np.int64)] * queries
+        self._cosines = [np.empty(0)] * queries
+        self._least = np.full(queries, -np.inf)  # that an item must have
+
+    def add(self, first: int, cosines: NDArray[np.float64]) -> None:
+        """Cosines of the items from position `first` on, [queries, items]."""
+        for query in np.flatnonzero(cosines.max(axis=1) >= self._least):
+            new = np.flatnonzero(cosines[query] >= self._least[query])
+            positions = np.append(self._positions[query], first + new)
+            values = np.append(self._cosines[query], cosines[query, new])
+            if len(values) >= self._count:
+                self._least[query] = -np.partition(-values, self._count - 1)[self._count - 1]
+            kept = values >= self._least[query]
+            self._positions[query], self._cosines[query] = positions[kept], values[kept]
+
+    def rows(self) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """Of each query the positions, and the chance of each to be a true neighbour."""
+        return [
+            (positions, _share_of_places(-cosines, self._count))
+            for positions, cosines in zip(self._positions, self._cosines, strict=True)
+        ]
+
+
+def _share_of_places(values: NDArray, places: int) -> NDArray[np.float64]:
     """Each item's chance of being among the smallest `places` values, over the orders of ties."""
     if places >= len(values):
         return np.ones(len(values))
     last = np.partition(values, places - 1)[places - 1]
     below, tied = values < last, values == last
     return below + tied * ((places - below.sum()) / tied.sum())
-
-
-def _cosines(queries: NDArray, database: Any) -> NDArray[np.float64]:
-    """[q, D] and [N, D] → [q, N], in float64 by tiles of the database."""
-    cosines = np.empty((len(queries), len(database)))
-    directions = _directions(queries)
-    for start in range(0, len(database), _ITEMS):
-        tile = slice(start, start + _ITEMS)
-        cosines[:, tile] = directions @ _directions(database[tile]).T
-    return np.round(cosines, _DECIMALS, out=cosines)
 
 
 def _directions(vectors: NDArray) -> NDArray[np.float64]:
