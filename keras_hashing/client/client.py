@@ -153,14 +153,14 @@ class Client(ClientBase):
         """Encodes vectors, for a model of vectors.
 
         Args:
-            vectors: real numbers [n, D], finite; n may be 0.
+            vectors: real numbers [n, D], finite, none of zeros alone; n may be 0.
 
         Returns:
             Packed codes, uint8, shape [n, K/8].
 
         Raises:
             ServingError: if a request fails.
-            ValueError: if `vectors` are none; a row that is not finite is named.
+            ValueError: if `vectors` are none; a row that is not finite, or zero, is named.
         """
         return self._run(self._operations.encode_vectors(vectors))
 

@@ -45,13 +45,13 @@ class VectorInput:
         """The vectors as float32 [n, D], if that is what they are.
 
         Raises:
-            ValueError: if they have another shape, are no numbers, or are not finite.
+            ValueError: if they have another shape, are no numbers, or are not finite or zero.
         """
         return check_vectors(vectors, self.width)
 
 
 def check_vectors(vectors: ArrayLike, width: int | None = None) -> NDArray[np.float32]:
-    """Finite vectors as float32 [n, D]; see `VectorInput.check`. `width=None` allows any D."""
+    """As `VectorInput.check`, of vectors of any width where it is `None`."""
     array = np.asarray(vectors)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"`vectors` must hold real numbers. Received: dtype={array.dtype}")
@@ -61,10 +61,9 @@ def check_vectors(vectors: ArrayLike, width: int | None = None) -> NDArray[np.fl
         )
     with np.errstate(over="ignore"):  # what is beyond float32 is refused as not finite
         array = array.astype(np.float32, copy=False)
-    finite = np.isfinite(array).all(axis=1)
-    if not finite.all():
-        raise ValueError(
-            "`vectors` must be finite. Received: a value that is not, in row "
-            f"{int(finite.argmin())}"
-        )
+    finite, zero = np.isfinite(array).all(axis=1), (array == 0).all(axis=1)
+    if not finite.all() or zero.any():
+        row = int((~finite | zero).argmax())
+        found = "zeros alone" if zero[row] else "a value that is not finite"
+        raise ValueError(f"`vectors` must be finite and not zero. Received: {found}, in row {row}")
     return array

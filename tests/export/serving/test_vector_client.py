@@ -86,6 +86,9 @@ def test_bad_vectors_are_refused(client: Client, method: str, vectors: np.ndarra
     bad[23, 1] = np.nan
     with pytest.raises(ValueError, match="must be finite.*in row 23"):
         send(bad)
+    bad[23] = 0
+    with pytest.raises(ValueError, match="not zero. Received: zeros alone, in row 23"):
+        send(bad)
     with pytest.raises(ValueError, match=r"must have shape \[n, D\]. Received: shape=\(5,\)"):
         send(vectors[0])
     with pytest.raises(ValueError, match="must hold real numbers"):
