@@ -77,6 +77,26 @@ class Bench:
         }
 
 
+def table(lines: list[dict[str, Any]]) -> str:
+    """Recall within 100 · after re-ranking, by method and length of the code; means over seeds."""
+    lengths = sorted({line["bits"] for line in lines})
+    methods = dict.fromkeys((line["method"], line["quantization"]) for line in lines)
+    rows = ["| | " + " | ".join(map(str, lengths)) + " |", "|---" * (len(lengths) + 1) + "|"]
+    for method, quantization in methods:
+        cells = []
+        for bits in lengths:
+            chosen = [
+                (line["neighbour_recall_at_100"], line["reranked"])
+                for line in lines
+                if (line["method"], line["quantization"], line["bits"])
+                == (method, quantization, bits)
+            ]
+            cells.append("{:.3f} · {:.3f}".format(*np.mean(chosen, axis=0)) if chosen else "")
+        with_hswd = " with HSWD" * (quantization == "hswd")
+        rows.append(f"| {method}{with_hswd} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -105,6 +125,8 @@ def main() -> None:
         with arguments.output.open("a") as file:
             file.write(line + "\n")
         print(line, flush=True)
+    made = map(json.loads, arguments.output.read_text().splitlines())
+    print(table([line for line in made if line["vectors"] == arguments.vectors.name]))
 
 
 if __name__ == "__main__":
