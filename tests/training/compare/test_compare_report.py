@@ -350,6 +350,7 @@ RECIPES = [
         "height": 9,
         "channels": 3,
     },
+    {"dataset": "vectors", "query_share": 0.2, "hidden": 16},
     {"protocol": "cifar10-1", "hidden": 0, "dropout": 0.1, "k": 50}
     | {"fine_tuning": {"flip": True, "crop": 0.5, "backbone_rate": 0.1, "average_weights": 0.9}},
 ]
