@@ -38,6 +38,11 @@ autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "none"  # they are in the signature of `help`; here they hide the names
 napoleon_use_ivar = True
 napoleon_use_rtype = False
+napoleon_custom_sections = [
+    ("Call arguments", "Other Parameters"),
+    "Input shape",
+    "Output shape",
+]
 
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],

@@ -1,6 +1,6 @@
 """
-Vectors of another model
-========================
+Vectors to codes
+================
 
 Embeddings become codes of a few bytes each. Three ways without labels, and how many of a vector's
 true neighbours each of them keeps.
