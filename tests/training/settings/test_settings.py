@@ -77,6 +77,7 @@ def test_every_setting_is_an_option_with_its_default_and_help() -> None:
             assert f"default: {field.default}]" in help_of.output
     for name in (*methods.available(), *names.QUANTIZATIONS):
         assert f"'{name}'" in help_of.output
+    assert "Annotated" not in help_of.output
 
 
 def test_names_without_keras_are_those_of_the_registries() -> None:

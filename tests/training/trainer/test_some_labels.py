@@ -113,6 +113,7 @@ def test_the_share_is_of_each_class_and_the_seed_draws_it(
             {"label_share": 0.1, "method": "ntxent", "flip": True},
             "`label_share` goes with a method",
         ),
+        ({"label_share": 0.1, "class_balanced": True}, "leave it out, or `label_share`"),
         ({"unlabelled_dir": "phone"}, "`unlabelled_dir` goes with images in class folders"),
     ],
 )
