@@ -5,7 +5,13 @@ The two take turns; a ratio is that of the best times. Memory is what a process 
 above its state before the search, as resident memory, sampled each millisecond.
 KERAS_BACKEND chooses the backend.
 
-    python benchmarks/hamming_search.py --database 1000000 --bits 64
+    python -m benchmarks.hamming_search --database 1000000 --bits 64
+
+With --radius, all within a Hamming radius of clustered codes: `CodeIndex` with the kind `MultiHash`
+against the same peer's `range_search`, by turns, the same answers; and what HNSW and IVF find, with
+--approximate. Memory is the growth of resident memory as the tables are made.
+
+    python -m benchmarks.hamming_search --database 10000000 --radius 2
 """
 
 import argparse
@@ -30,7 +36,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.near_duplicates import clustered_codes
 from keras_hashing.layers import HammingSearch
+from keras_hashing.retrieval import HNSW, IVF, CodeIndex, MultiHash
 
 Codes = NDArray[np.uint8]
 Answer = tuple[NDArray, NDArray]  # positions, distances
@@ -126,6 +134,82 @@ def in_its_own_process(args: argparse.Namespace, queries: int) -> float:
         return pool.apply(peak_mebibytes, (args, queries))
 
 
+def compare_radius(args: argparse.Namespace) -> None:
+    """Prints the time of all within a radius, beside that of FAISS's flat index."""
+    codes = clustered_codes(args.database, args.bits, args.noise, args.seed)
+    random = np.random.default_rng(args.seed + 1)
+    count = max(args.queries)
+    flips = np.packbits(random.random((count, args.bits)) < args.noise, axis=1)
+    queries = codes[random.choice(len(codes), count, replace=False)] ^ flips
+    flat = faiss.IndexBinaryFlat(args.bits)
+    flat.add(codes)
+    index = CodeIndex(codes, range(len(codes)), "benchmark")
+    del codes
+    table = Table(
+        title=f"{args.database:,} × {args.bits} bits, clustered, {args.threads} threads, {count} "
+        f"queries, best (median) of {args.rounds} rounds"
+    )
+    for column in ("", "ms a query", "times as fast", "recall", "made in, s", "MiB"):
+        table.add_column(column, justify="right")
+    before, started = psutil.Process().memory_info().rss, time.perf_counter()
+    tables = index.as_kind(MultiHash.of(index.codes, args.radius))
+    tables.search_radius(queries[:1], args.radius)  # makes them
+    made = time.perf_counter() - started
+    memory = (psutil.Process().memory_info().rss - before) / 2**20
+    times: dict[str, list[float]] = {"flat": [], "tables": []}
+    for _ in range(args.rounds):
+        started = time.perf_counter()
+        limits, _, positions = flat.range_search(queries, args.radius + 1)
+        times["flat"].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        found = tables.search_radius(queries, args.radius)
+        times["tables"].append(time.perf_counter() - started)
+    for query in range(count):
+        expected = np.sort(positions[limits[query] : limits[query + 1]])
+        if not np.array_equal(np.sort(found.of(query)[0]), expected):
+            raise SystemExit("The answers differ from those of FAISS's flat index")
+    best = {name: min(taken) for name, taken in times.items()}
+    shown = {
+        name: f"{1000 * best[name] / count:.3f} ({1000 * np.median(taken) / count:.3f})"
+        for name, taken in times.items()
+    }
+    table.add_row(f"FAISS flat, radius {args.radius}", shown["flat"], "1", "exact", "", "")
+    ratio = f"{best['flat'] / best['tables']:.0f}"
+    table.add_row(str(tables.kind), shown["tables"], ratio, "exact", f"{made:.0f}", f"{memory:.0f}")
+    if args.approximate:
+        add_approximate(table, index, flat, queries, args.k)
+    Console().print(table)
+
+
+def add_approximate(table: Table, index: CodeIndex, flat: Any, queries: Codes, k: int) -> None:
+    """Adds what the approximate kinds find of the k nearest, ties counted as equal."""
+    started = time.perf_counter()
+    nearest, _ = flat.search(queries, k)
+    exact = time.perf_counter() - started
+    table.add_row(
+        f"FAISS flat, k = {k}", f"{1000 * exact / len(queries):.3f}", "1", "exact", "", ""
+    )
+    lists = round(len(index) ** 0.5)
+    for kind in (IVF(lists=lists, probes=16), HNSW(links=32, ef=64)):
+        before, started = psutil.Process().memory_info().rss, time.perf_counter()
+        approximate = index.as_kind(kind)
+        approximate.search(queries[:1], k)
+        made = time.perf_counter() - started
+        memory = (psutil.Process().memory_info().rss - before) / 2**20
+        started = time.perf_counter()
+        positions, distances = approximate.search(queries, k)
+        taken = time.perf_counter() - started
+        recall = ((positions >= 0) & (distances <= nearest[:, -1:])).mean()
+        table.add_row(
+            str(kind),
+            f"{1000 * taken / len(queries):.3f}",
+            f"{exact / taken:.0f}",
+            f"{recall:.3f}",
+            f"{made:.0f}",
+            f"{memory:.0f}",
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -140,9 +224,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="taken in turn [%(default)s]")
     parser.add_argument("--memory-calls", type=int, default=3, help="calls watched [%(default)s]")
     parser.add_argument("--seed", type=int, default=0, help="seed of the codes [%(default)s]")
+    parser.add_argument("--radius", type=int, help="all within it, on clustered codes")
+    parser.add_argument("--noise", type=float, default=0.02, help="of a bit [%(default)s]")
+    parser.add_argument("--approximate", action="store_true", help="IVF and HNSW as well")
     args = parser.parse_args()
 
     limit_threads(args.threads)
+    if args.radius is not None:
+        compare_radius(args)
+        return
     codes = random_codes(args.database, args.bits, args.seed)
     peer, layer = of_faiss(codes, args.k), compiled(HammingSearch(codes, k=args.k))
     table = Table(
