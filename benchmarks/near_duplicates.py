@@ -48,7 +48,7 @@ def command(index: Path, output: Path, radius: int, *more: str) -> list[str]:
 def killed_and_resumed(index: Path, output: Path, radius: int) -> None:
     """Kills the search once half of its parts are done, and resumes it."""
     process = subprocess.Popen(command(index, output, radius))
-    while len(list((output / "partial").glob("[0-9]*.npy"))) < (radius + 1) / 2:
+    while len(list((output / "partial").glob("0*.pairs"))) < (radius + 1) / 2:
         if process.poll() is not None:
             raise SystemExit("The search was done before it could be killed: take more --items")
         time.sleep(0.01)

@@ -1,5 +1,6 @@
 """`python -m export index duplicates`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,7 +9,8 @@ import typer
 from export.cli.index_options import AnyIndexOption
 from export.index.load_index import load_index
 from keras_hashing.command_line.errors import clear_errors
-from keras_hashing.command_line.printing import out, print_facts
+from keras_hashing.command_line.printing import print_facts
+from keras_hashing.command_line.progress import loading_progress
 
 
 def duplicates(
@@ -35,15 +37,14 @@ def duplicates(
         from export.index.duplicates import find_duplicates
 
         loaded = load_index(index)
-        with out.status("Searching") as status:
-            found = find_duplicates(
-                loaded,
-                radius,
-                output,
-                keep_first=keep == "first",
-                resume=resume,
-                begin=lambda part, parts: status.update(f"Searching, part {part + 1} of {parts}"),
-            )
+        found = find_duplicates(
+            loaded,
+            radius,
+            output,
+            keep_first=keep == "first",
+            resume=resume,
+            progress=partial(loading_progress, "Searching"),
+        )
         in_clusters = sum(map(len, found.clusters))
         print_facts(
             {

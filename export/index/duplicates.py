@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from keras_hashing.retrieval.near_pairs import near_pairs
 
 CLUSTERS, DELETE = "clusters.csv", "delete.txt"
 _PARTIAL, _PLAN = "partial", "plan.json"
+Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
+_AT_ONCE = 1 << 22  # pairs that are read from the disk
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +54,14 @@ def find_duplicates(
     *,
     keep_first: bool = False,
     resume: bool = False,
-    begin: Callable[[int, int], None] = lambda part, parts: None,
+    progress: Progress = lambda total: nullcontext(lambda done: None),
 ) -> Duplicates:
     """Finds all pairs of items within a radius, exactly, and writes their clusters.
 
     `clusters.csv` has a line for each item of a cluster: number of the cluster, id, label. The work
-    has `radius` + 1 parts (`near_pairs`); the pairs of each are saved in `output/partial` as soon
-    as they are found, so that an interrupted search can be resumed.
+    has `radius` + 1 parts (`near_pairs`). The pairs of each go to a file in `output/partial` as
+    they are found, so that memory does not grow with them; an interrupted search can be resumed
+    after the last part that it has finished.
 
     Args:
         index: what to search.
@@ -66,7 +70,7 @@ def find_duplicates(
         keep_first: whether to write `delete.txt` as well: the ids of all items of a cluster but its
             first in the order of the index, a line each.
         resume: whether to use what an interrupted search has left.
-        begin: called as each part begins, with its number from 0 and the number of parts.
+        progress: given the work there is, shows how far it is; gives what to call as some is done.
 
     Raises:
         FileExistsError: if `output` has clusters, or an interrupted search and `resume` is false.
@@ -79,15 +83,17 @@ def find_duplicates(
     partial = folder / _PARTIAL
     _begin(partial, index, radius, resume)
     codes, code_of_item = different_codes(index.codes)
-    for part in range(radius + 1):
-        begin(part, radius + 1)
-        path = partial / f"{part:03}.npy"
-        if not path.exists():
-            blocks = [np.stack(block[:2]) for block in near_pairs(codes, radius, part)]
-            with atomic_write(path) as temporary:
-                np.save(temporary, np.concatenate([np.empty((2, 0), np.int64), *blocks], axis=1))
-    pairs = np.concatenate([np.load(path) for path in sorted(partial.glob("*.npy"))], axis=1)
-    found = Duplicates(_clusters(len(codes), pairs, code_of_item), len(codes), pairs.shape[1])
+    files = [partial / f"{part:03}.pairs" for part in range(radius + 1)]
+    with progress((radius + 1) * len(codes)) as advance:
+        for part, path in enumerate(files):
+            if path.exists():
+                advance(len(codes))
+                continue
+            with atomic_write(path) as temporary, temporary.open("xb") as file:
+                for block in near_pairs(codes, radius, part, advance):
+                    np.stack(block[:2], axis=1).tofile(file)
+    clusters, pairs = _clusters(files, len(codes), code_of_item)
+    found = Duplicates(clusters, len(codes), pairs)
     if keep_first:
         names = (index.ids[position] + "\n" for position in found.removable)
         write_text(folder / DELETE, "".join(names))
@@ -117,16 +123,23 @@ def different_codes(codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArra
 
 
 def _clusters(
-    count: int, pairs: NDArray[np.int64], code_of_item: NDArray[np.int64]
-) -> list[NDArray[np.int64]]:
-    graph = coo_array((np.ones(pairs.shape[1], bool), pairs), shape=(count, count))
-    _, cluster_of_code = connected_components(graph, directed=False)
+    files: list[Path], count: int, code_of_item: NDArray[np.int64]
+) -> tuple[list[NDArray[np.int64]], int]:
+    """The clusters of the pairs in the files, and the number of pairs."""
+    cluster_of_code, pairs = np.arange(count), 0
+    for path in files:
+        with path.open("rb") as file:
+            while (block := np.fromfile(file, np.int64, 2 * _AT_ONCE)).size:
+                pairs += block.size // 2
+                joined = cluster_of_code[block.reshape(-1, 2).T]
+                graph = coo_array((np.ones(joined.shape[1], bool), joined), shape=(count, count))
+                cluster_of_code = connected_components(graph, directed=False)[1][cluster_of_code]
     cluster_of_item = cluster_of_code[code_of_item]
-    order = np.argsort(cluster_of_item, kind="stable")
     sizes = np.bincount(cluster_of_item)
-    groups = np.split(order, np.cumsum(sizes)[:-1])
-    several = [group for group in groups if len(group) > 1]
-    return sorted(several, key=lambda group: (-len(group), group[0]))
+    several = np.flatnonzero(sizes[cluster_of_item] > 1)
+    order = several[np.argsort(cluster_of_item[several], kind="stable")]
+    groups = np.split(order, np.cumsum(sizes[sizes > 1])[:-1]) if len(order) else []
+    return sorted(groups, key=lambda group: (-len(group), group[0])), pairs
 
 
 def _lines(index: CodeIndex, found: Duplicates) -> Iterator[tuple[int, str, str]]:

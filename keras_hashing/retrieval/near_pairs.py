@@ -1,6 +1,6 @@
 """All pairs of codes within a Hamming radius: an exact join, without comparing all with all."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -28,7 +28,9 @@ class NearPairs(NamedTuple):
     distance: NDArray[np.int32]
 
 
-def near_pairs(codes: ArrayLike, radius: int, part: int) -> Iterator[NearPairs]:
+def near_pairs(
+    codes: ArrayLike, radius: int, part: int, advance: Callable[[int], None] = lambda codes: None
+) -> Iterator[NearPairs]:
     """One of `radius` + 1 shares of the pairs of codes at most `radius` apart, block by block.
 
     The bits are cut into `radius` + 1 parts. Two codes that differ in at most `radius` bits agree
@@ -44,6 +46,7 @@ def near_pairs(codes: ArrayLike, radius: int, part: int) -> Iterator[NearPairs]:
         codes: packed codes, uint8 [n, bytes].
         radius: the largest distance wanted, 0 to 8 · bytes - 1.
         part: which share, 0 to `radius`.
+        advance: called with the number of codes that are looked at next; n in all.
 
     Yields:
         The share's pairs, in a fixed order.
@@ -63,6 +66,7 @@ def near_pairs(codes: ArrayLike, radius: int, part: int) -> Iterator[NearPairs]:
     masks = [_mask(packed.shape[1], *before) for before in keyed[:part]]
     for start in range(0, len(keys), _ROWS):
         rows = np.arange(start, min(start + _ROWS, len(keys)))
+        advance(len(rows))
         step = 0
         while len(rows):
             step += 1

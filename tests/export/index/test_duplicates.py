@@ -1,6 +1,7 @@
 """Clusters of near-duplicates, against comparing all with all."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -60,13 +61,14 @@ def test_the_clusters_are_the_connected_components(bits: int, radius: int, tmp_p
 def test_an_interrupted_search_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index, parts = index_of(), []
 
-    def interrupted(codes: np.ndarray, radius: int, part: int) -> list:
+    def interrupted(codes: np.ndarray, radius: int, part: int, advance: Callable) -> list:
         parts.append(part)
         if len(parts) == 2:
             raise KeyboardInterrupt
-        return list(original(codes, radius, part))
+        return list(original(codes, radius, part, advance))
 
     original = duplicates.near_pairs
+    monkeypatch.setattr(duplicates, "_AT_ONCE", 7)  # the pairs are read in many blocks
     monkeypatch.setattr(duplicates, "near_pairs", interrupted)
     with pytest.raises(KeyboardInterrupt):
         find_duplicates(index, 2, tmp_path / "a")
@@ -74,6 +76,8 @@ def test_an_interrupted_search_is_resumed(tmp_path: Path, monkeypatch: pytest.Mo
         find_duplicates(index, 2, tmp_path / "a")
     with pytest.raises(ValueError, match="another search: .*`radius` was 2. Received: 1"):
         find_duplicates(index, 1, tmp_path / "a", resume=True)
+    # What a killed process leaves of the part that it was at.
+    (tmp_path / "a" / "partial" / ".001.0a.partial.pairs").write_bytes(bytes(160))
     resumed = find_duplicates(index, 2, tmp_path / "a", resume=True)
     assert parts == [0, 1, 1, 2]
     whole = find_duplicates(index, 2, tmp_path / "b")
