@@ -14,9 +14,10 @@ from export.cli import index as index_cli
 from export.cli import litert as litert_cli
 from export.cli import page as page_cli
 from export.cli import server as server_cli
+from export.cli.convert import convert, warn_if_approximate
 from export.cli.encoder_options import AnyEncoderOptions, EncoderOptions
 from export.cli.page import SheetOptions
-from export.cli.server_options import NeighbourOptions, ServerOptions, VectorOptions
+from export.cli.server_options import NEAREST, NeighbourOptions, ServerOptions, VectorOptions
 from export.index.file_encoder import check_takes
 from export.index.load_index import check_code_space, load_index
 from export.versions.version_folders import check_no_version, new_version
@@ -44,6 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Export trained hash models, and use what was exported.",
 )
+index_cli.app.command("convert")(convert)
 index_cli.app.command("duplicates")(duplicates.duplicates)
 index_cli.app.command("export")(stores.export_index)
 index_cli.app.command("import")(stores.import_index)
@@ -342,6 +344,7 @@ def query(
             )
         options.refuse_early()
         database = load_index(index)
+        warn_if_approximate(database)
         encoder = options.load_any()
         check_code_space(database, index, encoder)
         if queries is None:
@@ -397,12 +400,16 @@ def _answers(
     names: list[str],
     continuous: "NDArray[np.float32]",
     database: "CodeIndex",
-    k: int,
+    k: int | None,
     radius: int | None,
 ) -> list[dict[str, Any]]:
     """For each query: its name, its code in hexadecimal and its neighbours, nearest first."""
     codes = pack_codes(continuous)
-    positions, distances = database.search(codes, k, radius, continuous)
+    if k is None and radius is not None:
+        within = database.search_radius(codes, radius, continuous)
+        rows = [within.of(query) for query in range(len(codes))]
+    else:
+        rows = list(zip(*database.search(codes, k or NEAREST, radius, continuous), strict=True))
     return [
         {
             kind: name,
@@ -414,13 +421,13 @@ def _answers(
                     "label": None if database.labels is None else database.labels[position],
                     "distance": distance,
                 }
-                for rank, (position, distance) in enumerate(zip(*row, strict=True), start=1)
+                for rank, (position, distance) in enumerate(
+                    zip(positions.tolist(), distances.tolist(), strict=True), start=1
+                )
                 if position >= 0
             ],
         }
-        for name, code, *row in zip(
-            names, codes, positions.tolist(), distances.tolist(), strict=True
-        )
+        for name, code, (positions, distances) in zip(names, codes, rows, strict=True)
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from export.cli.index_options import AnyIndexOption
+from export.cli.page import SheetOptions
 from export.index.load_index import load_index
 from keras_hashing.command_line.errors import clear_errors
 from keras_hashing.command_line.printing import print_facts
@@ -26,6 +27,17 @@ def duplicates(
             "first in the order of the index. `index remove --ids-file` takes it."
         ),
     ] = "all",
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write the pictures of the largest clusters as one HTML file."),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where --html finds them: the folder that was given to `index build --images`. "
+            "(default: the data of the run, if --index is one)"
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted search.")] = False,
 ) -> None:
     """Find near-duplicates: all items within a Hamming radius of each other, in clusters.
@@ -36,6 +48,7 @@ def duplicates(
     with clear_errors():
         from export.index.duplicates import find_duplicates
 
+        SheetOptions(html=html, pictures=pictures).refuse_early(index)
         loaded = load_index(index)
         found = find_duplicates(
             loaded,
@@ -45,6 +58,12 @@ def duplicates(
             resume=resume,
             progress=partial(loading_progress, "Searching"),
         )
+        if html is not None:
+            from export.page.pictures import open_pictures
+            from export.page.query_sheet import write_cluster_sheet
+
+            names = [loaded.ids[cluster[0]] for cluster in found.clusters]
+            write_cluster_sheet(html, loaded, found.clusters, open_pictures(pictures, index, names))
         in_clusters = sum(map(len, found.clusters))
         print_facts(
             {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from export.cli.convert import kind_facts
 from export.cli.encoder_options import AnyEncoderOptions
 from export.cli.index_options import IMAGE_OPTIONS, AnyIndexOption, ImageOptions
 from export.index.load_index import check_no_index, load_index, load_index_file
@@ -132,7 +133,9 @@ def remove(
         if not names:
             raise ValueError("Name what to remove: --id, or --ids-file")
         target = index if output is None else output
-        changed = load_index_file(index).remove(names)
+        from export.index.certificate import measured
+
+        changed = measured(load_index_file(index).remove(names))
         changed.save(target)
         print_facts(
             {"index": target, "removed": f"{len(set(names)):,}", "items": f"{len(changed):,}"}
@@ -154,6 +157,7 @@ def info(
             "ids": "int64" if loaded.integer_ids else "string",
             "first_ids": loaded.ids[:3],
             "labels": loaded.labels is not None,
+            "kind": "flat" if loaded.kind is None else loaded.kind.model_dump(),
             "fingerprint": loaded.fingerprint,
         }
         if as_json:
@@ -166,6 +170,7 @@ def info(
                 "codes": f"{facts['different_codes']:,} different",
                 "ids": f"{facts['ids']}, such as {', '.join(facts['first_ids'])}",
                 "labels": "yes" if facts["labels"] else "no",
+                **kind_facts(loaded),
                 "code space": facts["fingerprint"],
             }
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 from pydantic import ConfigDict, Field
 
+from export.cli.convert import warn_if_approximate
 from export.cli.encoder_options import AnyEncoderOptions
 from export.cli.server import client_of, not_served
 from export.cli.server_options import ServerOptions
@@ -148,6 +149,7 @@ def _indexed(options: AnyEncoderOptions, index: Path, asked: PageOptions) -> "Co
     from export.page.pictures import open_pictures
 
     database = load_index(index)
+    warn_if_approximate(database)
     pictures = open_pictures(asked.images, index, database.ids, asked.data_dir)
     encoder = options.load_any()
     check_code_space(database, index, encoder)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 from pydantic import ConfigDict, Field
 
-from export.cli.server_options import ServerOptions
+from export.cli.server_options import NEAREST, ServerOptions
 from export.index.file_encoder import check_takes
-from keras_hashing.command_line.errors import clear_errors
+from keras_hashing.command_line.errors import clear_errors, warn
 from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import out, print_facts
 from keras_hashing.files.image_verdict import report, unreadable
@@ -184,11 +184,14 @@ def ask(
     server: ServerOptions,
     files: Sequence[Path],
     queries: "NamedVectors | None",
-    k: int,
+    k: int | None,
     radius: int | None,
     on_bad_image: Literal["error", "skip"],
 ) -> ServedAnswers:
     """Asks a server for the neighbours of image files, or of vectors if there are some.
+
+    Without `k`, all within `radius` are asked for, as far as the server gives so many; a warning
+    says where there may be more.
 
     Raises:
         ServingError: if a request fails.
@@ -196,15 +199,26 @@ def ask(
             image (it is named), the model takes no such vectors or has no index, or `k` is more
             than it allows.
     """
-    with _asking(server, k, None if queries is None else queries.vectors.shape[1]) as (
-        client,
-        card,
-    ):
+    most = k or NEAREST
+    width = None if queries is None else queries.vectors.shape[1]
+    with _asking(server, most, width) as (client, card):
+        assert card.index is not None
+        if k is None and radius is not None:
+            most = min(card.index.largest_k, max(1, card.index.items))
         if queries is None:
-            return _answers(client, card, files, k, radius, on_bad_image)
-        ids, distances = client.search_vectors(queries.vectors, k, radius)
-    rows = zip(queries.names, ids.tolist(), distances.tolist(), strict=True)
-    return ServedAnswers(card, [_answer("vector", *row) for row in rows], {})
+            found = _answers(client, card, files, most, radius, on_bad_image)
+        else:
+            ids, distances = client.search_vectors(queries.vectors, most, radius)
+            rows = zip(queries.names, ids.tolist(), distances.tolist(), strict=True)
+            found = ServedAnswers(card, [_answer("vector", *row) for row in rows], {})
+    full = sum(len(answer["neighbours"]) == most for answer in found.answers)
+    if k is None and radius is not None and full and most < card.index.items:
+        warn(
+            "[bold yellow]Warning:[/]",
+            f"The server gives {most:,} items at most, so {full} of {len(found.answers)} queries "
+            f"may have more within {radius}. An index file has no such limit: --index",
+        )
+    return found
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from keras_hashing.files.vector_file import open_vectors
 from keras_hashing.settings import Settings
 
 _FIRST = 10  # rows
+NEAREST = 10  # neighbours
 
 
 class ServerOptions(Settings):
@@ -47,7 +48,12 @@ class NeighbourOptions(Settings):
 
     model_config = ConfigDict(title="Search")
 
-    k: int = Field(default=10, ge=1, description="Items of the database to show.")
+    k: int | None = Field(
+        default=None,
+        ge=1,
+        description="Items of the database to show. (default: 10; with --radius, all within it, "
+        "and by --server as many as it gives)",
+    )
     radius: int | None = Field(
         default=None,
         ge=0,

@@ -120,8 +120,10 @@ def import_index(
 def verify_index(
     index: AnyIndexOption,
     against: Annotated[
-        Literal["faiss", "parquet", "pgvector", "server"],
-        typer.Option(help="What answers.", rich_help_panel=_STORE),
+        Literal["index", "faiss", "parquet", "pgvector", "server"],
+        typer.Option(
+            help="What answers; 'index' is --index by its own kind.", rich_help_panel=_STORE
+        ),
     ],
     ef_search: Annotated[
         int | None,
@@ -158,12 +160,15 @@ def verify_index(
     """
     try:
         with clear_errors():
-            from export.index.certificate import certify, draw_queries
+            from export.index.certificate import certify, draw_queries, own_search
 
             asked = QueryOptions.among(values)
             if against == "server":
                 loaded = load_index(index)
                 search = _served(server, name, loaded)
+            elif against == "index":
+                loaded = load_index(index)
+                search = own_search(loaded)
             else:
                 store = StoreOptions.among(values).open(against, ef_search=ef_search)
                 loaded = load_index(index)

@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_hashing.retrieval import CodeIndex, hamming_distance
+from keras_hashing.retrieval.index_kinds import MeasuredRecall
 
 Search = Callable[[NDArray[np.uint8], int], Sequence[Sequence[str]]]
 
 _AT_ONCE = 64  # queries
+_DRAWN, _FLIPS, _K = 1000, 2, 10  # by which an approximate kind is measured
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ def certify(
         raise ValueError(f"`radius` must be 0 to {index.bits}. Received: radius={radius}")
     if not 0 < confidence < 1:
         raise ValueError(f"`confidence` must be between 0 and 1. Received: {confidence}")
+    index = index.as_kind(None)  # which is exact
     at_k, within = [], []
     for start in range(0, len(queries), _AT_ONCE):
         block = queries[start : start + _AT_ONCE]
@@ -146,3 +149,29 @@ def certify(
     return Certificate(
         k, Recall.of(np.array(at_k), confidence), radius, Recall.of(np.array(within), confidence)
     )
+
+
+def measured(index: CodeIndex) -> CodeIndex:
+    """The index; where its kind is approximate, with the recall that it has."""
+    if index.kind is None or not index.kind.approximate or not len(index):
+        return index
+    found = certify(
+        index,
+        own_search(index),
+        draw_queries(index, _DRAWN, min(_FLIPS, index.bits), seed=0),
+        min(_K, len(index)),
+        radius=0,
+    )
+    mean, low, high, queries = astuple(found.at_k)
+    recall = MeasuredRecall(k=found.k, mean=mean, low=low, high=high, queries=queries)
+    return index.as_kind(index.kind.model_copy(update={"recall": recall}))
+
+
+def own_search(index: CodeIndex) -> Search:
+    """The search of an index, by its kind."""
+
+    def search(codes: NDArray[np.uint8], k: int) -> list[list[str]]:
+        positions, _ = index.search(codes, k)
+        return [[index.ids[at] for at in row if at >= 0] for row in positions.tolist()]
+
+    return search

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from export.index.certificate import measured
 from export.index.file_encoder import FileEncoder, check_takes
 from export.index.index_items import IndexItems
 from export.index.load_index import check_code_space, check_no_index, load_index_file
@@ -140,7 +141,7 @@ def extend_index(
     # Before the work, what would fail after it.
     index.add(np.zeros((len(items), index.codes.shape[1]), np.uint8), items.ids, items.labels)
     built = _encode(encoder, items, path, on_bad_image, resume, shard)
-    extended = index.add(built.index.codes, built.index.ids, built.index.labels)
+    extended = measured(index.add(built.index.codes, built.index.ids, built.index.labels))
     extended.save(path)
     shutil.rmtree(_partial(path), ignore_errors=True)
     return BuiltIndex(extended, built.skipped, items.kind)

@@ -1,12 +1,18 @@
-"""What `query` found, as a sheet of pictures."""
+"""What `query` and `index duplicates` found, as sheets of pictures."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from export.page.pictures import Pictures
 from keras_hashing.files.atomic_write import write_text
 from keras_hashing.files.picture_sheet import PictureSheet, Shown
+from keras_hashing.retrieval import CodeIndex, hamming_distance
+
+_OTHERS = 40  # of a cluster that are shown
 
 
 def write_query_sheet(
@@ -35,6 +41,42 @@ def write_query_sheet(
         "What was found", f"Each picture on the left was searched for in {searched}; nearest first."
     )
     sheet.rows(rows)
+    write_text(path, sheet.html())
+
+
+def write_cluster_sheet(
+    path: Path, index: CodeIndex, clusters: Sequence[NDArray[np.int64]], pictures: Pictures
+) -> None:
+    """Writes a row for each of the largest clusters: its first item, and those that it repeats.
+
+    Args:
+        path: the HTML file.
+        index: the index that has the clusters.
+        clusters: positions of the items of each, the largest first.
+        pictures: those of the items, by their ids.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    sheet = PictureSheet(
+        "Near-duplicates",
+        f"{len(clusters):,} clusters, the largest first. On the left the first of each, as the "
+        "index orders them; the bits that the others' codes differ in are counted from it.",
+    )
+
+    def shown(position: int, note: str) -> Shown:
+        name = index.ids[position]
+        return Shown(name, note, _content(pictures, name))
+
+    for number, cluster in enumerate(clusters):
+        first, *others = cluster.tolist()
+        distances = hamming_distance(index.codes[[first]], index.codes[others[:_OTHERS]])[0]
+        notes = (_note({"distance": int(distance)}) for distance in distances)
+        found = [shown(*pair) for pair in zip(others[:_OTHERS], notes, strict=True)]
+        more = f"{len(cluster):,} items" + ", the first of them" * (len(others) > _OTHERS)
+        if not sheet.row(shown(first, more), found):
+            sheet.section(f"{len(clusters) - number:,} more clusters", "They do not fit into 5 MB.")
+            break
     write_text(path, sheet.html())
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from export.cli.app import _print_answer, app
 from keras_hashing.encoder.card import Card
-from keras_hashing.retrieval import CodeIndex, pack_codes
+from keras_hashing.retrieval import IVF, CodeIndex, MultiHash, hamming_distance, pack_codes
 from training.runs.run_folder import Run
 
 
@@ -107,6 +107,26 @@ def test_query_finds_the_images_themselves(
             )
         ]
         assert query["neighbours"][0]["distance"] == 0
+
+
+def test_query_finds_all_within_a_radius(
+    exports: dict[str, Path], run_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    flat = CodeIndex.load(run_folder / "database.npz")
+    tables, poor = tmp_path / "tables.npz", tmp_path / "poor.npz"
+    flat.as_kind(MultiHash.of(flat.codes, 3)).save(tables)
+    flat.as_kind(IVF(lists=4, probes=1)).save(poor)
+    found = []
+    for index in (run_folder, tables, poor):
+        common = ("query", "--model", exports["grey"], "--index", index, "--radius", 3)
+        result = call(*common, "--json", photos)
+        assert ("The index is approximate (ivf" in result.stderr) == (index == poor)
+        found.append([query["neighbours"] for query in json.loads(result.stdout)["queries"]])
+    assert found[0] == found[1] == found[2]
+    distances = hamming_distance(flat.codes[[3, 5]], flat.codes)
+    assert [len(row) for row in found[0]] == (distances <= 3).sum(axis=1).tolist()
+    two = json.loads(call(*common, "--k", 2, "--json", photos).stdout)["queries"]
+    assert [len(query["neighbours"]) for query in two] == [min(2, len(row)) for row in found[0]]
 
 
 def test_query_writes_a_sheet_of_pictures(

@@ -89,17 +89,28 @@ def test_an_interrupted_search_is_resumed(tmp_path: Path, monkeypatch: pytest.Mo
         find_duplicates(index, 2, tmp_path / "a")
 
 
-def test_the_command_line(tmp_path: Path) -> None:
-    index_of().save(tmp_path / "shop.npz")
-    arguments = [
-        "--index",
-        tmp_path / "shop.npz",
-        "--output",
-        tmp_path / "found",
-        "--keep",
-        "first",
-    ]
-    result = CliRunner().invoke(app, ["index", "duplicates", *map(str, arguments)])
-    assert result.exit_code == 0, result.output
-    assert "400, " in result.output
+def test_the_command_line(tmp_path: Path, encode_image: Callable[..., bytes]) -> None:
+    index = index_of()
+    index.save(tmp_path / "shop.npz")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in index.ids[:200]:
+        (pictures / name).write_bytes(encode_image(np.full((8, 8), 9, np.uint8)))
+
+    def run(*arguments: object, code: int = 0) -> str:
+        options = ["--index", tmp_path / "shop.npz", "--output", tmp_path / "found", *arguments]
+        result = CliRunner().invoke(app, ["index", "duplicates", *map(str, options)])
+        assert result.exit_code == code, result.output
+        return result.output
+
+    sheet = tmp_path / "sheet.html"
+    assert "--html needs --pictures" in run("--html", sheet, code=1)
+    assert "400, " in run("--keep", "first", "--html", sheet, "--pictures", pictures)
     assert (tmp_path / "found" / "delete.txt").exists()
+    with (tmp_path / "found" / "clusters.csv").open() as file:
+        names = [line[1] for line in csv.reader(file)][1:]
+    written = sheet.read_text()
+    assert [name for name in names if f"<span>{name}</span>" not in written] == []
+    shown = sum(name in index.ids[:200] for name in names)
+    assert written.count("data:image/png;base64") == shown
+    assert len(written) < 5_000_000

@@ -60,3 +60,32 @@ def test_a_store_that_is_not_named_is_refused(
     arguments: list[str], message: str, file: Path
 ) -> None:
     assert message in run("export", "--index", file, *arguments, code=1)
+
+
+def test_the_kind_of_an_index(file: Path, index: CodeIndex, tmp_path: Path) -> None:
+    assert "kind flat" in run("info", "--index", file)
+    message = run("convert", "--index", file, "--kind", "multihash", "--radius", "1")
+    assert "all within 1, exactly" in message
+    assert "Warning" not in message
+    run("remove", "--index", file, "--id", index.ids[0], "--output", tmp_path / "less.npz")
+    known = json.loads(run("info", "--index", tmp_path / "less.npz", "--json"))["kind"]
+    assert (known["kind"], known["radius"]) == ("multihash", 1)
+    # One list of twenty finds little, and says so.
+    poor = ["--kind", "ivf", "--lists", 20, "--probes", 1, "--output", tmp_path / "poor.npz"]
+    message = run("convert", "--index", file, *poor)
+    recall = CodeIndex.load(tmp_path / "poor.npz").kind.recall
+    assert 0.1 < recall.mean < 1
+    assert f"had recall@10 {recall.mean:.3f} [" in message
+    assert f"finds recall@10 {recall.mean:.3f} [" in run("info", "--index", tmp_path / "poor.npz")
+    verify = ["verify", "--index", tmp_path / "poor.npz", "--against", "index"]
+    assert f"recall@10 {recall.mean:.4f}" in run(*verify, "--limit", "0")
+    assert run(*verify, "--limit", "1", code=1)
+    run("remove", "--index", tmp_path / "poor.npz", "--id", index.ids[0])
+    again = CodeIndex.load(tmp_path / "poor.npz").kind.recall
+    assert again is not None  # measured anew
+    assert again != recall
+    run("convert", "--index", tmp_path / "poor.npz", "--kind", "flat")
+    assert CodeIndex.load(tmp_path / "poor.npz").kind is None
+    assert "from 0 to 23. Received: radius=24" in run(
+        "convert", "--index", file, "--kind", "multihash", "--radius", 24, code=1
+    )
