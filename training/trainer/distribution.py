@@ -67,8 +67,13 @@ class Distribution:
         """Weights that are made in it are on all devices."""
         return nullcontext() if self.strategy is None else self.strategy.scope()
 
-    def check_batch_size(self, size: int) -> None:
-        """Refuses a batch that cannot be dealt out, by a `ValueError`."""
+    def check(self, size: int, quantization: str) -> None:
+        """Refuses a batch or a quantization that cannot be dealt out, by a `ValueError`."""
+        if self.kind == "data-parallel" and quantization == "ot":
+            raise ValueError(
+                "`quantization` 'ot' is solved by one process for one device on the JAX backend. "
+                "Received: quantization='ot', distributed by data-parallel"
+            )
         if size % self.devices:
             raise ValueError(
                 f"`batch_size` must be a multiple of the number of devices, {self.devices}, which "

@@ -100,7 +100,7 @@ class Trainer:
         train = prepared.split.train
         labels = prepared.dataset.training_labels(train, settings.label_share, settings.seed)
         batch_size = min(settings.batch_size, len(train))
-        self.distribution.check_batch_size(batch_size)
+        self.distribution.check(batch_size, settings.quantization)
         options: dict[str, Any] = {
             "batch_size": batch_size,
             "epochs": settings.epochs,

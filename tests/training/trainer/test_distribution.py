@@ -102,7 +102,9 @@ def test_what_tensorflow_cannot_do_is_refused(
 def test_a_batch_is_dealt_out_in_equal_parts() -> None:
     distribution = Distribution("data-parallel", 4, Processes(2, 1))
     with pytest.raises(ValueError, match="`batch_size` must be a multiple.*devices, 4.*126"):
-        distribution.check_batch_size(126)
+        distribution.check(126, "hswd")
+    with pytest.raises(ValueError, match="`quantization` 'ot' is solved by one process"):
+        distribution.check(128, "ot")
     assert distribution.share.rows(128) == slice(64, 128)
     with distributed("auto") as alone:
         assert (alone.kind, alone.share) == ("none", Share(0, 1))
