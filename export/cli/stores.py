@@ -172,7 +172,7 @@ def verify_index(
             else:
                 store = StoreOptions.among(values).open(against, ef_search=ef_search)
                 loaded = load_index(index)
-                loaded.check_fingerprint(store.metadata().fingerprint)
+                store.metadata().check_index(loaded, str(store))
                 search = store.search
             drawn = draw_queries(loaded, asked.queries, asked.flips, asked.seed)
             found = certify(loaded, search, drawn, asked.k, asked.radius)

@@ -71,3 +71,12 @@ class StoreMetadata(BaseModel):
                 f"{where} must hold the {self.items:,} items that were written. "
                 f"Received: {found:,}; it was written in part, or changed since"
             )
+
+    def check_index(self, index: CodeIndex, where: str) -> None:
+        """Raises `ValueError` unless an index has codes of the same code space and length."""
+        index.check_fingerprint(self.fingerprint)
+        if index.bits != self.bits:
+            raise ValueError(
+                f"The index must have codes of {self.bits} bits, as {where} has. "
+                f"Received: {index.bits} bits"
+            )

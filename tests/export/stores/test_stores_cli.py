@@ -46,6 +46,8 @@ def test_a_broken_limit_is_exit_code_1_and_an_error_2(
     CodeIndex(index.codes, index.ids, "elsewhere").save(other)
     verify[2] = other
     assert "Codes of two models do not mix" in run(*verify, code=2)
+    CodeIndex(index.codes[:, :2], index.ids, "space").save(other)
+    assert "codes of 24 bits, as " in run(*verify, code=2)
 
 
 @pytest.mark.parametrize(
