@@ -1,5 +1,8 @@
 """What encodes, on every command that encodes: a run, a Keras model, or an exported model."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -104,3 +107,15 @@ class AnyEncoderOptions(EncoderOptions):
         from export.saved_model.served_encoder import ServedEncoder
 
         return ServedEncoder.load(self._model)
+
+    @contextmanager
+    def exported(self) -> Iterator[Path]:
+        """The version folder of the exported model; of a run or .keras file, a temporary one."""
+        if self.run is None and not self._is_keras_file:
+            yield version_folder(self._model).absolute()
+            return
+        encoder = self.load()
+        from export.saved_model.export_saved_model import export_saved_model
+
+        with tempfile.TemporaryDirectory() as folder:
+            yield export_saved_model(encoder, folder)

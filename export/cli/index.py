@@ -1,6 +1,7 @@
 """`python -m export index`: the life of an index."""
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -8,11 +9,18 @@ import typer
 
 from export.cli.convert import kind_facts
 from export.cli.encoder_options import AnyEncoderOptions
-from export.cli.index_options import IMAGE_OPTIONS, AnyIndexOption, ImageOptions
+from export.cli.index_options import (
+    IMAGE_OPTIONS,
+    AnyIndexOption,
+    BeamOptions,
+    ImageOptions,
+)
+from export.index.file_encoder import check_takes
 from export.index.load_index import check_no_index, load_index, load_index_file
-from keras_hashing.command_line.errors import clear_errors, warn
+from keras_hashing.command_line.errors import clear_errors, start_tensorflow, warn
 from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import print_facts
+from keras_hashing.encoder.card import Card
 from keras_hashing.files.image_verdict import report, write_verdicts
 from keras_hashing.files.list_lines import text_lines
 from keras_hashing.retrieval import unique_codes
@@ -28,6 +36,16 @@ app = typer.Typer(
 )
 
 IndexOption = Annotated[Path, typer.Option("--index", help="Index file (.npz).")]
+IdTypeOption = Annotated[
+    Literal["auto", "int64", "string"],
+    typer.Option(
+        help="What a server answers with; 'auto' is int64 if every id is an integer, such as 17.",
+        rich_help_panel="About the images",
+    ),
+]
+ReplaceOption = Annotated[
+    bool, typer.Option("--replace", help="Replace what exists.", rich_help_panel="Work")
+]
 OutputOption = Annotated[
     Path | None,
     typer.Option("--output", help="Where to write it. (default: in place of --index)"),
@@ -38,21 +56,24 @@ OutputOption = Annotated[
     epilog="Example: python -m export index build --model models/shop --images photos/ "
     "--on-bad-image skip --output shop.npz"
 )
-@with_options(*options_of(AnyEncoderOptions), *IMAGE_OPTIONS)
+@with_options(*options_of(AnyEncoderOptions), *IMAGE_OPTIONS, *options_of(BeamOptions))
 def build(
-    output: Annotated[Path, typer.Option("--output", help="Index file (.npz) to write.")],
-    id_type: Annotated[
-        Literal["auto", "int64", "string"],
+    output: Annotated[
+        str,
         typer.Option(
-            help="What a server answers with; 'auto' is int64 if every id is an integer, such as "
-            "17.",
-            rich_help_panel="About the images",
+            "--output", help="Index file (.npz) to write; with --beam, the folder of shards."
         ),
-    ] = "auto",
-    replace: Annotated[
-        bool,
-        typer.Option("--replace", help="Replace an existing index.", rich_help_panel="Work"),
-    ] = False,
+    ],
+    beam_options: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- OPTIONS OF BEAM]",
+            help="--beam: such as `-- --direct_num_workers 4`.",
+            show_default=False,
+        ),
+    ] = None,
+    id_type: IdTypeOption = "auto",
+    replace: ReplaceOption = False,
     **values: Any,
 ) -> None:
     """Encode images or vectors and write an index of them.
@@ -62,20 +83,90 @@ def build(
     """
     with clear_errors():
         options = AnyEncoderOptions.among(values).refuse_early()
-        images = ImageOptions.among(values).refuse_early()
+        images = ImageOptions.among(values)
+        beam = BeamOptions.among(values).refuse_early(images, beam_options or [])
+        if beam.beam:
+            _build_shards(options, images, beam, output, replace, beam_options or [])
+            return
+        images.refuse_early()
+        path = Path(output)
         if not replace:
-            check_no_index(output)
+            check_no_index(path)
         encoder = options.load_any()
         from export.index.index_builder import build_index
 
         built = build_index(
             encoder,
             images.items(encoder.class_names),
-            output,
+            path,
             id_type=id_type,
             on_bad_image=images.on_bad_image,
             resume=images.resume,
             replace=replace,
+        )
+        _report(path, built)
+
+
+def _build_shards(
+    options: AnyEncoderOptions,
+    images: ImageOptions,
+    beam: BeamOptions,
+    output: str,
+    replace: bool,
+    more: list[str],
+) -> None:
+    """Encodes with Beam, and says what to do next."""
+    start_tensorflow()
+    logging.getLogger().setLevel(logging.ERROR)  # Beam warns of what concerns nobody here
+    from export.beam.job import check_no_shards, encode_to_shards
+    from export.beam.shards import CodeSpace
+    from export.beam.sources import source_and_labels
+
+    folder = output if "://" in output else str(Path(output).absolute())
+    if not replace:
+        check_no_shards(folder)
+    with options.exported() as model:
+        card = Card.load(model)
+        check_takes(card.vector_width, None)
+        source, labels = source_and_labels(images, beam, card.class_names)
+        encode_to_shards(
+            source,
+            model,
+            folder,
+            CodeSpace(card.fingerprint, card.bits),
+            labels=labels,
+            shards=beam.shards,
+            options=[f"--runner={beam.runner}", *more],
+        )
+    print_facts({"shards": output, "code space": card.fingerprint})
+    print(
+        f"Make an index of them: python -m export index from-shards --shards {output} "
+        "--output INDEX.npz"
+    )
+
+
+@app.command(
+    name="from-shards",
+    epilog="Example: python -m export index from-shards --shards shop-shards --output shop.npz",
+)
+@with_options(*options_of(ImageOptions, ("on_bad_image",), "Work"))
+def from_shards(
+    shards: Annotated[Path, typer.Option(help="Folder that `index build --beam` wrote.")],
+    output: Annotated[Path, typer.Option(help="Index file (.npz) to write.")],
+    id_type: IdTypeOption = "auto",
+    replace: ReplaceOption = False,
+    **values: Any,
+) -> None:
+    """Make an index of the shards that `index build --beam` wrote; no model is needed.
+
+    Checks that all of them are there, as they were written, of one code space, and that no id
+    stands in two.
+    """
+    with clear_errors():
+        from export.index.code_shards import index_of_shards
+
+        built = index_of_shards(
+            shards, output, id_type=id_type, on_bad_image=values["on_bad_image"], replace=replace
         )
         _report(output, built)
 

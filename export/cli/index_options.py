@@ -1,11 +1,12 @@
 """What an index is made of, images or vectors, and what is done about bad ones."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import typer
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from keras_hashing.command_line.options import options_of
 from keras_hashing.files.image_folder import RULE
@@ -104,6 +105,73 @@ class ImageOptions(Settings):
         dataset = load_dataset(self.dataset, self.data_dir, image_root=self.root)
         return dataset_items(dataset, self.part)
 
+
+class BeamOptions(Settings):
+    """Encoding on several processes or machines."""
+
+    model_config = ConfigDict(title="Apache Beam")
+
+    beam: bool = Field(
+        default=False,
+        description="Encode with Apache Beam: --images or --list, or one of the next three. "
+        "--output is then a folder of shards, of which `index from-shards` makes an index. Options "
+        "of Beam follow after `--`.",
+    )
+    pattern: str | None = Field(
+        default=None,
+        description="Image files, such as 'gs://bucket/photos/**.jpg'. Ids are the paths after the "
+        "folders that it spells out.",
+    )
+    tfrecord: str | None = Field(
+        default=None, description="TFRecord files (a pattern) of tf.train.Example."
+    )
+    parquet: str | None = Field(default=None, description="Parquet files (a pattern).")
+    image_field: str | None = Field(
+        default=None,
+        description="--tfrecord, --parquet: where the contents of image files are. (default: "
+        "image/encoded; image)",
+    )
+    id_field: str | None = Field(
+        default=None,
+        description="--tfrecord, --parquet: where the ids are, strings or integers. (default: "
+        "image/filename; id)",
+    )
+    shards: int = Field(default=32, ge=1, description="Number of shards.")
+    runner: str = Field(
+        default="FnApiRunner",
+        description="Who runs the job: FnApiRunner (this machine), FlinkRunner, DataflowRunner, …",
+    )
+
+    def refuse_early(self, images: ImageOptions, beam_options: Sequence[str]) -> Self:
+        """Refuses options that do not fit each other, or a missing package.
+
+        Raises:
+            ImportError: if Beam is wanted and not installed.
+            ValueError: if an option goes with --beam only or not with it, or not exactly one source
+                is named.
+        """
+        own = self.model_dump(include=set(_BEAM_SOURCES))
+        if not self.beam:
+            given = [name for name, value in own.items() if value is not None]
+            if given or beam_options:
+                raise ValueError(
+                    f"{f'--{given[0]}' if given else 'What follows after `--`'} goes with --beam"
+                )
+            return self
+        sources = [*own.values(), images.images, images.list]
+        if images.dataset is not None or images.vectors is not None or sources.count(None) != 4:
+            raise ValueError(
+                "Name what Beam is to encode: --images, --list, --pattern, --tfrecord or --parquet,"
+                " one of them"
+            )
+        if images.resume:
+            raise ValueError("--resume does not go with --beam: run the same command again")
+        if find_spec("apache_beam") is None:
+            raise ImportError("apache_beam is not installed: pip install 'keras-hashing[beam]'")
+        return self
+
+
+_BEAM_SOURCES = ("pattern", "tfrecord", "parquet")
 
 IMAGE_OPTIONS = (
     *options_of(ImageOptions, ("images", "dataset", "list", "vectors"), "Items (one of)"),

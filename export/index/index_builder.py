@@ -1,11 +1,12 @@
 """From images or vectors to an index, piece by piece: an interrupted build can be resumed."""
 
+import dataclasses
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -83,20 +84,27 @@ def build_index(
     if id_type == "int64":
         _check_int64(items.ids)
     built = _encode(encoder, items, output, on_bad_image, resume, shard)
-    if not len(built.index):
-        raise ValueError(f"None of the {len(items)} {items.kind} can be used")
-    as_int64 = id_type != "string" and all(map(is_int64, built.index.ids))
-    index = CodeIndex(
-        built.index.codes,
-        built.index.ids,
-        encoder.fingerprint,
-        built.index.labels,
-        as_int64,
-        encoder.bits,
-    )
-    index.save(output)
+    finished = finished_index(built, output, id_type)
     shutil.rmtree(_partial(output), ignore_errors=True)
-    return BuiltIndex(index, built.skipped, items.kind)
+    return finished
+
+
+def finished_index(built: BuiltIndex, output: Path, id_type: IdType) -> BuiltIndex:
+    """Writes what was built, with the ids of the type that is wanted.
+
+    Raises:
+        OSError: if it cannot be written.
+        ValueError: if nothing was built, or an id is no int64 though it should be.
+    """
+    index = built.index
+    if not len(index):
+        raise ValueError(f"None of the {len(built.skipped)} {built.kind} can be used")
+    if id_type == "int64":
+        _check_int64(index.ids)
+    as_int64 = id_type != "string" and all(map(is_int64, index.ids))
+    typed = CodeIndex(index.codes, index.ids, index.fingerprint, index.labels, as_int64, index.bits)
+    typed.save(output)
+    return dataclasses.replace(built, index=typed)
 
 
 def extend_index(
@@ -135,9 +143,9 @@ def extend_index(
     index = load_index_file(path)
     check_code_space(index, path, encoder)
     if index.labels is not None and items.labels is None:
-        items = replace(items, labels=[""] * len(items))
+        items = dataclasses.replace(items, labels=[""] * len(items))
     elif index.labels is None and items.labels is not None:
-        items = replace(items, labels=None)
+        items = dataclasses.replace(items, labels=None)
     # Before the work, what would fail after it.
     index.add(np.zeros((len(items), index.codes.shape[1]), np.uint8), items.ids, items.labels)
     built = _encode(encoder, items, path, on_bad_image, resume, shard)

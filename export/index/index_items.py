@@ -75,9 +75,11 @@ class ImageItems(IndexItems):
 
     Attributes:
         read: gives the content of the file at a position; raises `OSError` if it cannot.
+        paths: the file of each; empty if they are not files of their own.
     """
 
     read: Callable[[int], bytes]
+    paths: Sequence[Path] = ()
 
     kind = "images"
     batch = 64
@@ -216,4 +218,5 @@ def _file_items(
     root: Path, paths: list[Path], labels: list[str] | None, id_from: IdFrom
 ) -> ImageItems:
     ids = [path.stem if id_from == "stem" else path.as_posix() for path in paths]
-    return ImageItems(ids, labels, read=lambda at: (root / paths[at]).read_bytes())
+    files = [root / path for path in paths]
+    return ImageItems(ids, labels, lambda at: files[at].read_bytes(), files)

@@ -70,7 +70,7 @@ def verdict_of_file(path: Path) -> str | None:
 
 def unreadable(error: OSError) -> str:
     """The verdict on a file that cannot be read."""
-    return f"cannot be read ({error.strerror})"
+    return f"cannot be read ({error.strerror or error})"
 
 
 _CONVERT = "convert it to JPEG or PNG"
