@@ -100,8 +100,7 @@ def test_the_codes_and_verdicts_of_each_source_are_those_of_index_build(
         assert codes_by_id(built.index) == expected, name
         assert built.skipped == plain.skipped, name
         assert built.index.fingerprint == encoder.fingerprint
-        check = [path.name for path in (tmp_path / name).iterdir()]
-        assert len(check) == 3 + 2 and not any("partial" in path for path in check), name
+        assert len(list((tmp_path / name).iterdir())) == 3 + 2, name
 
     with pytest.raises(ValueError, match="must have 'pixels', the bytes of an image file"):
         encode(FromParquet(f"{tmp_path}/*.parquet", "pixels"), model, encoder, tmp_path / "wrong")
