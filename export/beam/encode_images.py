@@ -55,7 +55,7 @@ class SavedModelHandler(ModelHandler[Image, Encoded, ServedEncoder]):
         problems: dict[int, str] = {}
         positions = range(len(batch))
         good, codes = encode_batch(
-            model, lambda at: _content(batch[at]), positions, problems.__setitem__
+            model.encode_bytes, lambda at: _content(batch[at]), positions, problems.__setitem__
         )
         found = dict(zip(good, codes, strict=True))
         return [
