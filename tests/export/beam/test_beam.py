@@ -1,6 +1,7 @@
 """What Beam writes in shards is what `index build` writes, however it is interrupted."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,7 @@ def test_the_codes_and_verdicts_of_each_source_are_those_of_index_build(
             example = tf.train.Example(features=tf.train.Features(feature=features))
             writer.write(example.SerializeToString())
     sources = {
-        "folder": Listed(lambda: folder_items(photos)),
+        "folder": Listed(partial(folder_items, photos)),
         "pattern": Matched(f"{photos}/**.png"),
         "tfrecord": FromTFRecord(f"{tmp_path}/*.tfrecord", name="name"),
         "parquet": FromParquet(f"{tmp_path}/*.parquet"),
@@ -113,9 +114,7 @@ def test_a_list_brings_its_labels_and_a_second_job_replaces_the_first(
     file = tmp_path / "list.txt"
     file.write_text("0.png 1 0\nmore/1.png 0 1\n2.png 1 1\n")
 
-    def items():
-        return list_items(file, photos, ["cat", "dog"])
-
+    items = partial(list_items, file, photos, ["cat", "dog"])
     labels = Listed(items, labels=True)
     index = encode(Listed(items), model, encoder, tmp_path / "s", labels=labels).index
     found = dict(zip(index.ids, index.labels or (), strict=True))
