@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
+from apache_beam.io import fileio
 from apache_beam.io.filesystem import FileMetadata
 
 from export.index.index_items import ImageItems, folder_items, list_items
@@ -68,7 +69,7 @@ class Matched(beam.PTransform):
         def named(file: FileMetadata) -> tuple[str, str]:
             return file.path.removeprefix(root), file.path
 
-        return begin | beam.io.fileio.MatchFiles(self._pattern) | beam.Map(named) | beam.Reshuffle()
+        return begin | fileio.MatchFiles(self._pattern) | beam.Map(named) | beam.Reshuffle()
 
 
 class FromTFRecord(beam.PTransform):
