@@ -72,6 +72,7 @@ def test_the_life_of_an_index(
 
     info = json.loads(succeeded("index", "info", "--index", index, "--json").stdout)
     assert info == {
+        "kind": "flat",
         "items": 3,
         "bits": 32,
         "different_codes": 2,
