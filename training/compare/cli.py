@@ -93,7 +93,7 @@ def run(
         if output is None:
             raise ValueError("--output must be given: the folder of the comparison")
         recipe, grid, place = _settings(context, tune, fine_tune)
-        _check_early(recipe, place, ComparisonFolder(output))
+        _check_early(recipe, grid, place, ComparisonFolder(output))
         start_tensorflow()
         from training.compare.comparison import Comparison, default_workers
 
@@ -161,8 +161,9 @@ def _settings(
     return recipe, Grid.check(of_grid), place
 
 
-def _check_early(recipe: Recipe, place: DataSettings, folder: ComparisonFolder) -> None:
+def _check_early(recipe: Recipe, grid: Grid, place: DataSettings, folder: ComparisonFolder) -> None:
     """Refuses what needs no TensorFlow: see `training.trainer.early_checks`."""
+    recipe.check_methods(grid.methods)
     check_place(place.dataset, place.data_dir, download=place.download, image_root=place.image_root)
     check_weights(recipe.backbone, None)
     if folder.settings.exists():

@@ -11,13 +11,6 @@ import tensorflow as tf
 from keras_hashing.command_line.stages import stage
 from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.images.preprocessing import ImagePreprocessing
-from keras_hashing.names import (
-    CLOSED_FORM_METHODS,
-    RECONSTRUCTING_METHODS,
-    TWO_VIEW_METHODS,
-    name_and_options,
-    quoted,
-)
 from training.backbones import make_backbone, native_size
 from training.backbones.cut import cut_network
 from training.compare.comparison_folder import ComparisonFolder
@@ -72,7 +65,7 @@ class Comparison:
     ) -> None:
         self.recipe, self.grid, self.folder = recipe, grid, ComparisonFolder(output)
         self.workers, self.verbose = workers, verbose
-        _check_methods(recipe, grid)
+        recipe.check_methods(grid.methods)
         for column in grid.columns:
             reason_not_run(column, single_label=True)  # refuses options that a method lacks
         with self.folder.opened():
@@ -203,34 +196,6 @@ class Comparison:
         results = ResultsFile(path, self.digest)
         mode = self.recipe.mode
         return finish_runs(runs, self.folder, results, self.workers, mode, title, self.verbose)
-
-
-def _check_methods(recipe: Recipe, grid: Grid) -> None:
-    """Refuses, before anything is read, methods and vectors that the recipe does not suit."""
-    tuned = recipe.fine_tuning
-    if tuned is not None and recipe.dataset == "vectors":
-        raise ValueError("With vectors there is no network to train: leave out --fine-tune")
-    names = [name_and_options(method)[0] for method in grid.methods]
-    frozen_only = {**CLOSED_FORM_METHODS, **RECONSTRUCTING_METHODS}
-    of_features = [name for name in names if name in frozen_only]
-    if tuned is not None and of_features:
-        raise ValueError(
-            f"Methods that work on frozen features are not fine-tuned: leave out "
-            f"{quoted(of_features, 'and')}, or --fine-tune. Received: methods={grid.methods}"
-        )
-    of_views = [name for name in names if name in TWO_VIEW_METHODS]
-    whole = None if tuned is None or tuned.train_from is not None else tuned
-    if of_views and whole is not None and not whole.augmentation.changes_images:
-        raise ValueError(
-            f"{quoted(of_views, 'and')} compare two views of each image, which random changes "
-            "make: add --crop 0.5 --colour 0.4, and --flip unless mirrored images differ. "
-            "Received: no augmentation"
-        )
-    if of_views and whole is None and not recipe.dropout:
-        raise ValueError(
-            f"`dropout` must be above 0: {quoted(of_views, 'and')} compare two dropouts of the "
-            "features. Received: dropout=0"
-        )
 
 
 def _check_augmentation(options: FineTuning, preprocessing: ImagePreprocessing) -> None:

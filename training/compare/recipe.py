@@ -2,10 +2,18 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from keras_hashing.names import (
+    CLOSED_FORM_METHODS,
+    RECONSTRUCTING_METHODS,
+    TWO_VIEW_METHODS,
+    name_and_options,
+    quoted,
+)
 from keras_hashing.settings import field_of
 from training.backbones import NO_BACKBONE
 from training.data.protocols import MAP_AT
@@ -109,6 +117,33 @@ class Recipe(SplitSettings):
     def mode(self) -> Mode:
         """Whether the backbone stays as it is or is trained."""
         return "frozen" if self.fine_tuning is None else "fine-tuned"
+
+    def check_methods(self, methods: Sequence[str]) -> None:
+        """Refuses, before anything is read, methods and vectors that this recipe does not suit."""
+        tuned = self.fine_tuning
+        if tuned is not None and self.dataset == "vectors":
+            raise ValueError("With vectors there is no network to train: leave out --fine-tune")
+        names = [name_and_options(method)[0] for method in methods]
+        frozen_only = {**CLOSED_FORM_METHODS, **RECONSTRUCTING_METHODS}
+        of_features = [name for name in names if name in frozen_only]
+        if tuned is not None and of_features:
+            raise ValueError(
+                f"Methods that work on frozen features are not fine-tuned: leave out "
+                f"{quoted(of_features, 'and')}, or --fine-tune. Received: methods={methods}"
+            )
+        of_views = [name for name in names if name in TWO_VIEW_METHODS]
+        whole = None if tuned is None or tuned.train_from is not None else tuned
+        if of_views and whole is not None and not whole.augmentation.changes_images:
+            raise ValueError(
+                f"{quoted(of_views, 'and')} compare two views of each image, which random changes "
+                "make: add --crop 0.5 --colour 0.4, and --flip unless mirrored images differ. "
+                "Received: no augmentation"
+            )
+        if of_views and whole is None and not self.dropout:
+            raise ValueError(
+                f"`dropout` must be above 0: {quoted(of_views, 'and')} compare two dropouts of the "
+                "features. Received: dropout=0"
+            )
 
 
 def digest_of(settings: dict[str, Any]) -> str:
