@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -57,8 +58,9 @@ class FaissKind(Settings):
             index.add(codes[start : start + _ROWS])
         return index
 
+    @abstractmethod
     def _empty(self, faiss: ModuleType, codes: NDArray[np.uint8]) -> Any:
-        raise NotImplementedError
+        """FAISS's index without codes, its parameters set; trained, if the kind needs it."""
 
 
 class MultiHash(FaissKind):
