@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_hashing.files.atomic_write import atomic_write
-from training.callbacks.undistributed import undistributed
+from training.callbacks.undistributed import synchronized, undistributed
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -27,7 +27,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Saves, then removes the earlier ones."""
         self.folder.mkdir(exist_ok=True)
         path = self.folder / f"epoch-{epoch + 1:04d}.keras"
-        with atomic_write(path) as temporary, undistributed():
+        with atomic_write(path) as temporary, undistributed(), synchronized(self.model, False):
             self.model.save(temporary)
         for other in self.folder.glob("epoch-*.keras"):
             if other != path:

@@ -18,9 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_hashing.command_line.stages import stage
-from keras_hashing.encoder.leaf_layers import leaf_layers
 from keras_hashing.models import HashingModel
 from training.callbacks.checkpoint import latest_checkpoint
+from training.callbacks.undistributed import synchronized
 from training.data.epoch_order import Share
 from training.runs.run_folder import RunFolder
 from training.trainer.processes import ALONE, Processes, processes_of
@@ -83,22 +83,12 @@ class Distribution:
     @contextmanager
     def training(self, model: HashingModel) -> Iterator[None]:
         """What to train a model in."""
-        normalizations = []
         if self.kind == "mirrored":
             model.jit_compile = False  # XLA does not compile what gathers a batch
-            layers = [*leaf_layers(model.encoder), model.head.normalization]
-            normalizations = [
-                layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)
-            ]
-        try:
-            for layer in normalizations:
-                layer.synchronized = True
-            # TensorFlow's strategy knows its model; in its scope a callback's would be on all too.
-            with nullcontext() if self.kind == "mirrored" else self.scope():
-                yield
-        finally:
-            for layer in normalizations:
-                layer.synchronized = False
+        # TensorFlow's strategy knows its model; in its scope a callback's would be on all too.
+        scope = nullcontext() if self.kind == "mirrored" else self.scope()
+        with synchronized(model, self.kind == "mirrored"), scope:
+            yield
 
     def from_first(self, make: Callable[[], bytes]) -> bytes:
         """What `make` gives in the first process, in all; what it raises is raised in all."""
