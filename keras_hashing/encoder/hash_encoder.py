@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_hashing import models
+from keras_hashing.encoder.affine_codes import AffineCodes
 from keras_hashing.encoder.fingerprint import code_space_fingerprint, first_fingerprint
 from keras_hashing.encoder.folder import (
     DESCRIPTION,
@@ -28,8 +29,10 @@ from keras_hashing.files.atomic_write import atomic_write
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.layers import HashHead
 from keras_hashing.retrieval import pack_codes
+from keras_hashing.retrieval.packed_width import packed_width
 
 _VECTORS = 8192  # at a time, at least
+_PROBE = 64  # vectors on which the product is compared with the model
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,12 +126,18 @@ class HashEncoder:
         Raises:
             ValueError: if vectors are not finite or have another width.
         """
-        if isinstance(self.preprocessing, VectorInput) and not hasattr(images, "element_spec"):
-            return self._of_vectors(self.preprocessing.check(images), batch_size)
+        if (vectors := self._checked_vectors(images)) is not None:
+            return self._of_vectors(vectors, batch_size)
         if hasattr(images, "__len__") and len(images) == 0:
             return np.zeros((0, self.bits), np.float32)
         codes = self.model.predict(images, batch_size=batch_size, verbose=0)
         return np.asarray(codes, np.float32)
+
+    def _checked_vectors(self, images: Any) -> NDArray[np.float32] | None:
+        """The argument, if it is an array of vectors that the encoder takes."""
+        if isinstance(self.preprocessing, VectorInput) and not hasattr(images, "element_spec"):
+            return self.preprocessing.check(images)
+        return None
 
     def _of_vectors(self, vectors: NDArray[np.float32], batch_size: int) -> NDArray[np.float32]:
         """Their continuous codes, many at a time: `predict` takes more time than the product."""
@@ -145,7 +154,25 @@ class HashEncoder:
         Raises:
             ValueError: if a code is not finite.
         """
+        if (vectors := self._checked_vectors(images)) is not None:
+            return self._packed_vectors(vectors, batch_size)
         return pack_codes(self.continuous(images, batch_size))
+
+    def _packed_vectors(self, vectors: NDArray[np.float32], batch_size: int) -> NDArray[np.uint8]:
+        """The same as by `continuous`, by one product where the model is an affine map."""
+        affine = AffineCodes.of(self.model) if len(vectors) >= _VECTORS else None
+        probe = vectors[:_PROBE]
+        if affine is None or not affine.gives(probe, self._of_vectors(probe, batch_size)):
+            return pack_codes(self._of_vectors(vectors, batch_size))
+        packed, unsure = np.empty((len(vectors), packed_width(self.bits)), np.uint8), []
+        for start in range(0, len(vectors), _VECTORS):
+            signs, rows = affine.signs(vectors[start : start + _VECTORS])
+            packed[start : start + _VECTORS] = np.packbits(signs, axis=1)
+            unsure.append(start + rows)
+        left = np.concatenate(unsure)
+        for rows in (left[start : start + _VECTORS] for start in range(0, len(left), _VECTORS)):
+            packed[rows] = pack_codes(self._of_vectors(vectors[rows], batch_size))
+        return packed
 
     def encode_bytes(self, encoded: Sequence[bytes]) -> NDArray[np.uint8]:
         """Packed codes, uint8 [n, K/8], of image files; otherwise as `continuous_bytes`."""
