@@ -60,7 +60,7 @@ PRESUPPOSED = {
     "fine-tuning": "DATA docs",
     "folder": "PHOTOS SHOP PICTURE.jpg",
     "getting-started": "runs/quickstart",
-    "on-the-phone": "runs/shop exported/shop",
+    "on-the-phone": "SHOP runs/shop exported/shop",
     "results": "runs/fashion-none DATA",
     "search-page": "exported/shop SHOP PICTURE.jpg photos",
     "serving": "runs/shop SHOP PICTURE.jpg",
@@ -116,7 +116,8 @@ def test_the_tables_name_what_the_pages_have():
     assert set(PRESUPPOSED) == {page for page, small in pages.items() if small and page != "scale"}
     for page, names in PRESUPPOSED.items():
         for name in names.split():
-            assert re.search(rf"[ =]{name}\b", pages[page]) or name == "DATA", (page, name)
+            of_a_run = name in ("DATA", "SHOP")  # its data, which a command need not name
+            assert of_a_run or re.search(rf"[ =]{name}\b", pages[page]), (page, name)
 
 
 @contextmanager
@@ -150,17 +151,17 @@ def run(command: str, folder: Path) -> None:
             words, folder, environment=environment, stdout=subprocess.PIPE, stderr=errors
         ) as process,
     ):
-        said, ends_with = "", 0
+        said, ends_with = "", {0}
         if arguments[0] == "page":
             said = process.stdout.readline()
             if address := re.search(r"http://\S+", said):
                 with urllib.request.urlopen(address[0] + "search?item=0") as answer:
                     assert json.load(answer)["results"], command
                 process.send_signal(signal.SIGINT)
-                ends_with = 128 + signal.SIGINT  # as a shell's programs do
+                ends_with.add(128 + signal.SIGINT)  # unless the shell lets it be ignored
         said += process.communicate(timeout=300)[0]
         errors.seek(0)
-        assert process.returncode == ends_with, f"{command}\n{said}\n{errors.read()}"
+        assert process.returncode in ends_with, f"{command}\n{said}\n{errors.read()}"
 
 
 @contextmanager
@@ -217,6 +218,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     "page", [page for page in PAGES if to_run(page)], ids=lambda page: page.stem
 )
 def test_the_commands_of_a_page_run(page, reader, tmp_path, request):
+    if page.stem == "beam":
+        pytest.importorskip("apache_beam", reason="needs Apache Beam")
     for name in PRESUPPOSED.get(page.stem, "").split():
         reader.give(name, tmp_path)
     for command in to_run(page):

@@ -85,7 +85,7 @@ def write_cifar10(folder: Path) -> None:
         for number, (image, label) in enumerate(zip(images, labels[chosen], strict=True))
     ]
 
-    with tfds.core.registered.skip_registering():
+    with tfds.core.registered.skip_registration():
 
         class Cifar10(tfds.core.GeneratorBasedBuilder):
             VERSION = tfds.core.Version("3.0.2")

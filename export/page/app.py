@@ -102,8 +102,8 @@ class _Page:
         return _Json(self._about)
 
     async def search_picture(self, request: Request) -> Response:
+        content = await upload(request)  # first: a client that is refused has sent all
         limits = self._limits(request)
-        content = await upload(request)
         code = await run_in_threadpool(self._collection.encode, content)
         return await run_in_threadpool(self._found, code, *limits)
 

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST_UPLOAD = 32 * 2**20
+MOST_READ = 8 * LARGEST_UPLOAD
 
 _HEADERS = {
     # Nothing from elsewhere, nothing in the page that did not come as a file.
@@ -75,23 +76,38 @@ class Guard:
 async def upload(request: Request) -> bytes:
     """The body of a request, an image file of at most `LARGEST_UPLOAD` bytes.
 
+    What is refused is read to its end all the same, and not kept: most clients look for an answer
+    only when they have sent all, and one that is cut off before never sees it.
+
     Raises:
-        UploadError: if it is of another type or too large; no more than that is read.
+        UploadError: if it is of another type or too large; at once, if the client asks before it
+            sends (`Expect`), or when it has sent `MOST_READ` bytes.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    length = request.headers.get("content-length", "")
+    too_large = UploadError(413, f"The picture has more than {LARGEST_UPLOAD // 2**20} MB")
+    problem = None
     if kind != "application/octet-stream" and not kind.startswith("image/"):
-        raise UploadError(
+        problem = UploadError(
             415, f"A picture must be sent as image/… or application/octet-stream. Received: {kind}"
         )
-    too_large = UploadError(413, f"The picture has more than {LARGEST_UPLOAD // 2**20} MB")
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > LARGEST_UPLOAD:
-        raise too_large
-    content = bytearray()
+    elif length.isdecimal() and int(length) > LARGEST_UPLOAD:
+        problem = too_large
+    if problem is not None and "expect" in request.headers:
+        raise problem
+    content, size = bytearray(), 0
     async for chunk in request.stream():
-        content += chunk
-        if len(content) > LARGEST_UPLOAD:
-            raise too_large
+        size += len(chunk)
+        if size > LARGEST_UPLOAD:
+            problem = problem or too_large
+        if size > MOST_READ:
+            break
+        if problem is None:
+            content += chunk
+        else:
+            content.clear()
+    if problem is not None:
+        raise problem
     return bytes(content)
 
 

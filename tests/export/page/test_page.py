@@ -1,9 +1,14 @@
 """The search page over HTTP, as a browser and as those who mean no good ask it."""
 
 import asyncio
+import http.client
 import io
+import socket
 import struct
+import threading
+import tracemalloc
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +16,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
+import uvicorn
 from bright_parts import COLOURS, BrightParts, picture
 from PIL import Image
 from starlette.applications import Starlette
@@ -19,7 +25,7 @@ from starlette.testclient import TestClient
 
 from export.index.duplicates import find_duplicates
 from export.page.app import make_app
-from export.page.guard import LARGEST_UPLOAD, UploadError
+from export.page.guard import LARGEST_UPLOAD, MOST_READ, UploadError
 from export.page.guard import upload as read_upload
 from export.page.index_collection import IndexCollection
 from export.page.pictures import FolderPictures
@@ -140,7 +146,7 @@ def test_what_is_no_good_picture_is_refused_and_the_page_goes_on(
     assert upload(page, picture(COLOURS["red"])).status_code == 200
 
 
-def test_of_an_upload_without_a_length_no_more_is_read_than_allowed() -> None:
+def test_of_an_upload_that_goes_on_and_on_no_more_is_kept_or_read_than_allowed() -> None:
     asked = 0
 
     async def receive() -> dict[str, Any]:
@@ -149,9 +155,56 @@ def test_of_an_upload_without_a_length_no_more_is_read_than_allowed() -> None:
         return {"type": "http.request", "body": bytes(2**20), "more_body": True}
 
     scope = {"type": "http", "headers": [(b"content-type", b"image/png")]}
-    with pytest.raises(UploadError, match="more than 32 MB"):
-        asyncio.run(read_upload(Request(scope, receive)))
-    assert asked == LARGEST_UPLOAD // 2**20 + 1
+    tracemalloc.start()
+    try:
+        with pytest.raises(UploadError, match="more than 32 MB"):
+            asyncio.run(read_upload(Request(scope, receive)))
+        assert tracemalloc.get_traced_memory()[1] < 3 * LARGEST_UPLOAD
+    finally:
+        tracemalloc.stop()
+    assert asked == MOST_READ // 2**20 + 1
+
+
+@pytest.fixture(scope="module")
+def port(app: Starlette) -> Iterator[int]:
+    """Of a server on a socket, whose connections end as a browser's do."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "status", "message"),
+    [
+        ("image/jpeg", "", 413, "The picture has more than 32 MB"),
+        ("text/html", "", 415, "Received: text/html"),
+        ("image/jpeg", "?k=0", 413, "The picture has more than 32 MB"),
+    ],
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_who_sends_50_mb_reads_why_they_are_refused(
+    port: int, chunked: bool, kind: str, asked: str, status: int, message: str
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    body = [bytes(2**20)] * 50 if chunked else bytes(50 * 2**20)
+    headers = {"content-type": kind} | ({"transfer-encoding": "chunked"} if chunked else {})
+    connection.request("POST", f"/search{asked}", body, headers, encode_chunked=chunked)
+    answer = connection.getresponse()
+    assert (answer.status, message in answer.read().decode()) == (status, True)
+
+
+def test_who_asks_before_sending_is_refused_at_once(port: int) -> None:
+    head = (
+        f"POST /search HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: image/png\r\n"
+        f"Content-Length: {LARGEST_UPLOAD + 1}\r\nExpect: 100-continue\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(head.encode())
+        assert connection.makefile().readline().startswith("HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize(
