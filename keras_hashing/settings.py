@@ -13,13 +13,16 @@ from keras_hashing.broken_rules import broken_rules
 class Settings(BaseModel):
     """Settings that do not change, and refuse unknown names.
 
-    The title of a subclass is the panel of its options in `--help`.
+    The title of a subclass is the panel of its options in `--help`, and the string below a field is
+    the help of its option (`Field(description=…)` where it has to be put together).
 
     Raises:
         pydantic.ValidationError: (a `ValueError`) when a value breaks its rule or is unknown.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> Self:

@@ -76,17 +76,13 @@ class SearchOptions(Settings):
 
     model_config = ConfigDict(title="Search")
 
-    index: Path | None = Field(
-        default=None,
-        description="What `search` and `search_code` search in: an index file (.npz) of `python -m "
-        "export index`, or the folder of the run (its database). It must be of the run's code "
-        "space. (default: no search)",
-    )
-    rerank: bool = Field(
-        default=False,
-        description="`search` orders the nearest 100 (or k) by the query's continuous code, which "
-        "knows more than its bits.",
-    )
+    index: Path | None = None
+    """What `search` and `search_code` search in: an index file (.npz) of `python -m export index`,
+    or the folder of the run (its database). It must be of the run's code space. (default: no
+    search)"""
+    rerank: bool = False
+    """`search` orders the nearest 100 (or k) by the query's continuous code, which knows more than
+    its bits."""
 
     def load(self) -> "CodeIndex | None":
         """The index, if one is named."""
@@ -103,18 +99,13 @@ class WaitingOptions(Settings):
 
     model_config = ConfigDict(title="Running server")
 
-    wait_until_serving: str | None = Field(
-        default=None,
-        description="HOST:PORT: wait until TensorFlow Serving there (gRPC) has loaded the version "
-        "and warmed it up; exit with 1 and its reason if it cannot.",
-    )
-    name: str | None = Field(
-        default=None,
-        description="The model's name on that server. (default: the name of the output folder)",
-    )
-    serving_timeout: float = Field(
-        default=300, ge=0, description="Seconds to wait for that server."
-    )
+    wait_until_serving: str | None = None
+    """HOST:PORT: wait until TensorFlow Serving there (gRPC) has loaded the version and warmed it
+    up; exit with 1 and its reason if it cannot."""
+    name: str | None = None
+    """The model's name on that server. (default: the name of the output folder)"""
+    serving_timeout: float = Field(default=300, ge=0)
+    """Seconds to wait for that server."""
 
 
 @app.command(

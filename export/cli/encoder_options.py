@@ -34,12 +34,10 @@ class EncoderOptions(Settings):
 
     run: Path | None = Field(default=None, description=_RUN)
     model: Path | None = Field(default=None, description=_KERAS)
-    height: int | None = Field(
-        default=None,
-        ge=1,
-        description="Height of the images that a .keras model gets. (default: that of its input)",
-    )
-    width: int | None = Field(default=None, ge=1, description="Width, likewise.")
+    height: int | None = Field(default=None, ge=1)
+    """Height of the images that a .keras model gets. (default: that of its input)"""
+    width: int | None = Field(default=None, ge=1)
+    """Width, likewise."""
 
     _may_be_exported: ClassVar[bool] = False
 
@@ -91,11 +89,9 @@ class EncoderOptions(Settings):
 class AnyEncoderOptions(EncoderOptions):
     """A run, a Keras model of the user's own, or an exported model."""
 
-    model: Path | None = Field(
-        default=None,
-        description="Folder of an exported model (one version, or all of them: the highest is "
-        "taken), or a Keras model of your own (.keras).",
-    )
+    model: Path | None = None
+    """Folder of an exported model (one version, or all of them: the highest is taken), or a Keras
+    model of your own (.keras)."""
 
     _may_be_exported: ClassVar[bool] = True
 

@@ -29,45 +29,32 @@ class ImageOptions(Settings):
         default=None,
         description=f"Folder of image files. {RULE} Ids are paths relative to the folder.",
     )
-    dataset: str | None = Field(
-        default=None,
-        description="'digits', 'folder' (--data-dir holds one subfolder per class), or the name of "
-        "a TFDS data set. Ids are those of the training, such as train/17.",
-    )
-    list: Path | None = Field(
-        default=None,
-        description="List file, one line per image: its path and, if there are labels, a 0 or 1 "
-        "for each class (`path 0 1 0`). Ids are the paths.",
-    )
+    dataset: str | None = None
+    """'digits', 'folder' (--data-dir holds one subfolder per class), or the name of a TFDS data
+    set. Ids are those of the training, such as train/17."""
+    list: Path | None = None
+    """List file, one line per image: its path and, if there are labels, a 0 or 1 for each class
+    (`path 0 1 0`). Ids are the paths."""
     vectors: Path | None = Field(
         default=None,
         description=f"File of vectors, for a model of vectors. {VECTOR_FORMATS} (default for ids: "
         "0, 1, …)",
     )
-    data_dir: Path | None = Field(default=None, description="--dataset: where the data is.")
-    part: str | None = Field(
-        default=None, description="--dataset: only this part, such as test. (default: all)"
-    )
-    root: Path | None = Field(
-        default=None,
-        description="--list, --dataset lists: what their paths are relative to. (default: the "
-        "folder of the list, or --data-dir)",
-    )
-    id_from: Literal["path", "stem"] = Field(
-        default="path",
-        description="--images, --list: 'stem' takes the file name without folder and suffix for "
-        "the id, so that cats/17.jpg is 17.",
-    )
-    on_bad_image: Literal["error", "skip"] = Field(
-        default="error",
-        description="Image files that cannot be read or decoded, and vectors that are not finite "
-        "or zero: name all of them and fail, or leave them out with a warning and list them in "
-        "INDEX.skipped.txt.",
-    )
-    resume: bool = Field(
-        default=False,
-        description="Resume what was interrupted; its codes lie in the folder INDEX.partial.",
-    )
+    data_dir: Path | None = None
+    """--dataset: where the data is."""
+    part: str | None = None
+    """--dataset: only this part, such as test. (default: all)"""
+    root: Path | None = None
+    """--list, --dataset lists: what their paths are relative to. (default: the folder of the list,
+    or --data-dir)"""
+    id_from: Literal["path", "stem"] = "path"
+    """--images, --list: 'stem' takes the file name without folder and suffix for the id, so that
+    cats/17.jpg is 17."""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """Image files that cannot be read or decoded, and vectors that are not finite or zero: name all
+    of them and fail, or leave them out with a warning and list them in INDEX.skipped.txt."""
+    resume: bool = False
+    """Resume what was interrupted; its codes lie in the folder INDEX.partial."""
 
     def refuse_early(self) -> Self:
         """Refuses what cannot be encoded, as far as this needs no TensorFlow.
@@ -111,36 +98,27 @@ class BeamOptions(Settings):
 
     model_config = ConfigDict(title="Apache Beam")
 
-    beam: bool = Field(
-        default=False,
-        description="Encode with Apache Beam: --images or --list, or one of the next three. "
-        "--output is then a folder of shards, of which `index from-shards` makes an index. Options "
-        "of Beam follow after `--`.",
-    )
-    pattern: str | None = Field(
-        default=None,
-        description="Image files, such as 'gs://bucket/photos/**.jpg'. Ids are the paths after the "
-        "folders that it spells out.",
-    )
-    tfrecord: str | None = Field(
-        default=None, description="TFRecord files (a pattern) of tf.train.Example."
-    )
-    parquet: str | None = Field(default=None, description="Parquet files (a pattern).")
-    image_field: str | None = Field(
-        default=None,
-        description="--tfrecord, --parquet: where the contents of image files are. (default: "
-        "image/encoded; image)",
-    )
-    id_field: str | None = Field(
-        default=None,
-        description="--tfrecord, --parquet: where the ids are, strings or integers. (default: "
-        "image/filename; id)",
-    )
-    shards: int = Field(default=32, ge=1, description="Number of shards.")
-    runner: str = Field(
-        default="FnApiRunner",
-        description="Who runs the job: FnApiRunner (this machine), FlinkRunner, DataflowRunner, …",
-    )
+    beam: bool = False
+    """Encode with Apache Beam: --images or --list, or one of the next three. --output is then a
+    folder of shards, of which `index from-shards` makes an index. Options of Beam follow after
+    `--`."""
+    pattern: str | None = None
+    """Image files, such as 'gs://bucket/photos/**.jpg'. Ids are the paths after the folders that it
+    spells out."""
+    tfrecord: str | None = None
+    """TFRecord files (a pattern) of tf.train.Example."""
+    parquet: str | None = None
+    """Parquet files (a pattern)."""
+    image_field: str | None = None
+    """--tfrecord, --parquet: where the contents of image files are. (default: image/encoded; image)
+    """
+    id_field: str | None = None
+    """--tfrecord, --parquet: where the ids are, strings or integers. (default: image/filename; id)
+    """
+    shards: int = Field(default=32, ge=1)
+    """Number of shards."""
+    runner: str = "FnApiRunner"
+    """Who runs the job: FnApiRunner (this machine), FlinkRunner, DataflowRunner, …"""
 
     def refuse_early(self, images: ImageOptions, beam_options: Sequence[str]) -> Self:
         """Refuses options that do not fit each other, or a missing package.

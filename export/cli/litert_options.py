@@ -16,20 +16,17 @@ class ConversionOptions(Settings):
 
     model_config = ConfigDict(title="Files")
 
-    continuous: bool = Field(
-        default=False, description="Give the continuous code as well, as a second output."
-    )
-    free_batch: bool = Field(
-        default=False,
-        description="Take any number of images or vectors at a time, in place of one.",
-    )
-    replace: bool = Field(default=False, description="Replace existing files.")
-    calibration_images: int = Field(
-        default=500,
-        description="int8: images or vectors that the ranges of activations come from, of a run "
-        "those it was trained on; all of them if there are fewer.",
-    )
-    seed: int = Field(default=0, ge=0, description="int8: seed that draws them.")
+    continuous: bool = False
+    """Give the continuous code as well, as a second output."""
+    free_batch: bool = False
+    """Take any number of images or vectors at a time, in place of one."""
+    replace: bool = False
+    """Replace existing files."""
+    calibration_images: int = 500
+    """int8: images or vectors that the ranges of activations come from, of a run those it was
+    trained on; all of them if there are fewer."""
+    seed: int = Field(default=0, ge=0)
+    """int8: seed that draws them."""
 
 
 class DataOptions(Settings):
@@ -37,21 +34,15 @@ class DataOptions(Settings):
 
     model_config = ConfigDict(title="Images or vectors")
 
-    image_folder: Path | None = Field(
-        default=None,
-        description="Folder of images to use in place of the run's own; a .keras model needs it.",
-    )
-    vectors: Path | None = Field(
-        default=None,
-        description="File of vectors (.npy, .npz, .parquet) to use in place of the run's own; a "
-        ".keras model of vectors needs it.",
-    )
-    data_dir: str | None = Field(
-        default=None, description="Where a run's data is now. (default: as in the run)"
-    )
-    image_root: str | None = Field(
-        default=None, description="Where a run's listed images are now. (default: as in the run)"
-    )
+    image_folder: Path | None = None
+    """Folder of images to use in place of the run's own; a .keras model needs it."""
+    vectors: Path | None = None
+    """File of vectors (.npy, .npz, .parquet) to use in place of the run's own; a .keras model of
+    vectors needs it."""
+    data_dir: str | None = None
+    """Where a run's data is now. (default: as in the run)"""
+    image_root: str | None = None
+    """Where a run's listed images are now. (default: as in the run)"""
 
     @property
     def are_named(self) -> bool:
@@ -70,20 +61,13 @@ class WorkOptions(Settings):
 
     model_config = ConfigDict(title="Work")
 
-    images: int = Field(
-        default=1000,
-        ge=1,
-        description="Images or vectors to encode, of a run its queries, spread evenly; all of them "
-        "if there are fewer.",
-    )
-    margin: float = Field(
-        default=0.1,
-        ge=0,
-        description="Report bits with |u| above this share of the mean |u| on their own.",
-    )
-    latency_rounds: int = Field(
-        default=50, ge=1, description="Times that each file encodes one image or vector."
-    )
+    images: int = Field(default=1000, ge=1)
+    """Images or vectors to encode, of a run its queries, spread evenly; all of them if there are
+    fewer."""
+    margin: float = Field(default=0.1, ge=0)
+    """Report bits with |u| above this share of the mean |u| on their own."""
+    latency_rounds: int = Field(default=50, ge=1)
+    """Times that each file encodes one image or vector."""
 
 
 class LimitOptions(Settings):
@@ -91,32 +75,24 @@ class LimitOptions(Settings):
 
     model_config = ConfigDict(title="Limits (exit code 1 when one is broken, 2 for any error)")
 
-    map_loss: float = Field(
-        default=0.01,
-        ge=0,
-        description="The most that the mAP of device queries may lie below the server's own.",
-    )
-    float32_bits: float = Field(
-        default=0.999, ge=0, le=1, description="Least share of bits equal to the Keras model's."
-    )
-    float16_bits: float = Field(default=0.995, ge=0, le=1, description="The same of float16.")
-    dynamic_range_bits: float = Field(
-        default=0.9, ge=0, le=1, description="The same of dynamic-range."
-    )
-    int8_bits: float = Field(default=0.9, ge=0, le=1, description="The same of int8.")
-    float16_size: float = Field(
-        default=0.52,
-        ge=0,
-        description="Greatest size, as a share of the float32 file's; 8 KiB more are allowed, for "
-        "graph and metadata.",
-    )
-    int8_size: float = Field(default=0.30, ge=0, description="The same of int8.")
-    int8_latency: float | None = Field(
-        default=None,
-        ge=0,
-        description="Greatest median latency of int8 with two threads, as a share of float32's. "
-        "(default: no limit; it depends on the machine)",
-    )
+    map_loss: float = Field(default=0.01, ge=0)
+    """The most that the mAP of device queries may lie below the server's own."""
+    float32_bits: float = Field(default=0.999, ge=0, le=1)
+    """Least share of bits equal to the Keras model's."""
+    float16_bits: float = Field(default=0.995, ge=0, le=1)
+    """The same of float16."""
+    dynamic_range_bits: float = Field(default=0.9, ge=0, le=1)
+    """The same of dynamic-range."""
+    int8_bits: float = Field(default=0.9, ge=0, le=1)
+    """The same of int8."""
+    float16_size: float = Field(default=0.52, ge=0)
+    """Greatest size, as a share of the float32 file's; 8 KiB more are allowed, for graph and
+    metadata."""
+    int8_size: float = Field(default=0.30, ge=0)
+    """The same of int8."""
+    int8_latency: float | None = Field(default=None, ge=0)
+    """Greatest median latency of int8 with two threads, as a share of float32's. (default: no
+    limit; it depends on the machine)"""
 
     def to_limits(self) -> "Limits":
         """The limits by kind of file."""

@@ -27,21 +27,15 @@ class PageOptions(Settings):
 
     model_config = ConfigDict(title="Page")
 
-    images: Path | None = Field(
-        default=None,
-        description="Folder of the images, as it was given to `index build --images`. (default: "
-        "the data of the run, if --index is one)",
-    )
-    data_dir: str | None = Field(
-        default=None,
-        description="Where the data of the run is now. (default: where the run says)",
-    )
-    host: str = Field(
-        default="127.0.0.1",
-        min_length=1,
-        description="Address to answer at. Others than 127.0.0.1 show the page to the network.",
-    )
-    port: int = Field(default=8600, ge=0, le=65535, description="Port; 0 takes a free one.")
+    images: Path | None = None
+    """Folder of the images, as it was given to `index build --images`. (default: the data of the
+    run, if --index is one)"""
+    data_dir: str | None = None
+    """Where the data of the run is now. (default: where the run says)"""
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """Address to answer at. Others than 127.0.0.1 show the page to the network."""
+    port: int = Field(default=8600, ge=0, le=65535)
+    """Port; 0 takes a free one."""
 
 
 class SheetOptions(Settings):
@@ -49,14 +43,11 @@ class SheetOptions(Settings):
 
     model_config = ConfigDict(title="Output")
 
-    html: Path | None = Field(
-        default=None, description="Write the pictures that were found as one HTML file, too."
-    )
-    pictures: Path | None = Field(
-        default=None,
-        description="Where --html finds them: the folder that was given to `index build --images`. "
-        "(default: the data of the run, if --index is one)",
-    )
+    html: Path | None = None
+    """Write the pictures that were found as one HTML file, too."""
+    pictures: Path | None = None
+    """Where --html finds them: the folder that was given to `index build --images`. (default: the
+    data of the run, if --index is one)"""
 
     def refuse_early(self, index: Path | None) -> Self:
         """Refuses what does not fit, before any work; `ValueError`."""

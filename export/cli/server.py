@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
 from export.cli.server_options import NEAREST, ServerOptions
 from export.index.file_encoder import check_takes
@@ -36,14 +36,14 @@ class NetworkOptions(Settings):
 
     model_config = ConfigDict(title="Server")
 
-    grpc_port: int = Field(default=8500, description="Port of gRPC.")
-    rest_port: int = Field(default=8501, description="Port of REST and of the metrics.")
-    poll_seconds: int = Field(
-        default=1, description="How often the server looks for a new version, seconds."
-    )
-    image: str | None = Field(
-        default=None, description="The container's image. (default: the official one)"
-    )
+    grpc_port: int = 8500
+    """Port of gRPC."""
+    rest_port: int = 8501
+    """Port of REST and of the metrics."""
+    poll_seconds: int = 1
+    """How often the server looks for a new version, seconds."""
+    image: str | None = None
+    """The container's image. (default: the official one)"""
 
 
 class BatchingOptions(Settings):
@@ -51,14 +51,11 @@ class BatchingOptions(Settings):
 
     model_config = ConfigDict(title="Batching")
 
-    batching: bool = Field(
-        default=False,
-        description="Have the server join requests to batches. Not where clients send pixels of "
-        "several sizes, or searches whose k is a scalar.",
-    )
-    batch_timeout_micros: int = Field(
-        default=2000, description="How long a request may wait for others, microseconds."
-    )
+    batching: bool = False
+    """Have the server join requests to batches. Not where clients send pixels of several sizes, or
+    searches whose k is a scalar."""
+    batch_timeout_micros: int = 2000
+    """How long a request may wait for others, microseconds."""
 
 
 @with_options(*options_of(NetworkOptions), *options_of(BatchingOptions))

@@ -20,27 +20,20 @@ class ServerOptions(Settings):
 
     model_config = ConfigDict(title="Running server (instead of --model and --index)")
 
-    server: str | None = Field(
-        default=None,
-        description="HOST:PORT of a TensorFlow Serving that serves a model with an index; needs "
-        "--name.",
-    )
-    name: str | None = Field(default=None, description="The model's name on the server.")
-    version: int | None = Field(
-        default=None,
-        ge=1,
-        description="The version to ask. (default: the one the server prefers, the highest)",
-    )
-    transport: Literal["grpc", "rest"] = Field(
-        default="grpc", description="By custom gRPC has port 8500, REST 8501."
-    )
-    tls: bool = Field(
-        default=False, description="Encrypt, and trust the authorities that the system trusts."
-    )
-    root_certificates: FilePath | None = Field(
-        default=None, description="Encrypt, and trust the authorities in this PEM file."
-    )
-    deadline: float = Field(default=30, gt=0, description="Seconds for a request with its retries.")
+    server: str | None = None
+    """HOST:PORT of a TensorFlow Serving that serves a model with an index; needs --name."""
+    name: str | None = None
+    """The model's name on the server."""
+    version: int | None = Field(default=None, ge=1)
+    """The version to ask. (default: the one the server prefers, the highest)"""
+    transport: Literal["grpc", "rest"] = "grpc"
+    """By custom gRPC has port 8500, REST 8501."""
+    tls: bool = False
+    """Encrypt, and trust the authorities that the system trusts."""
+    root_certificates: FilePath | None = None
+    """Encrypt, and trust the authorities in this PEM file."""
+    deadline: float = Field(default=30, gt=0)
+    """Seconds for a request with its retries."""
 
 
 class NeighbourOptions(Settings):
@@ -48,17 +41,11 @@ class NeighbourOptions(Settings):
 
     model_config = ConfigDict(title="Search")
 
-    k: int | None = Field(
-        default=None,
-        ge=1,
-        description="Items of the database to show. (default: 10; with --radius, all within it, "
-        "and by --server as many as it gives)",
-    )
-    radius: int | None = Field(
-        default=None,
-        ge=0,
-        description="Show only what lies within this Hamming distance. (default: any distance)",
-    )
+    k: int | None = Field(default=None, ge=1)
+    """Items of the database to show. (default: 10; with --radius, all within it, and by --server as
+    many as it gives)"""
+    radius: int | None = Field(default=None, ge=0)
+    """Show only what lies within this Hamming distance. (default: any distance)"""
 
 
 class NamedVectors(NamedTuple):
@@ -78,11 +65,8 @@ class VectorOptions(Settings):
 
     model_config = ConfigDict(title="Vectors (instead of images)")
 
-    vectors: Path | None = Field(
-        default=None,
-        description="File of vectors to find the neighbours of: .npy, .npz or .parquet, as for "
-        "`index build`.",
-    )
+    vectors: Path | None = None
+    """File of vectors to find the neighbours of: .npy, .npz or .parquet, as for `index build`."""
     rows: str | None = Field(
         default=None,
         description=f"Which of them: rows from 0, such as 0,5. (default: the first {_FIRST})",

@@ -34,13 +34,13 @@ class StoreOptions(Settings):
 
     model_config = ConfigDict(title="Store")
 
-    path: Path | None = Field(default=None, description="parquet: the file. faiss: the folder.")
-    dsn: str | None = Field(
-        default=None,
-        description="pgvector: the database, such as postgresql://user@host/database; the password "
-        "may be in PGPASSWORD.",
-    )
-    table: str | None = Field(default=None, description="pgvector: the table.")
+    path: Path | None = None
+    """parquet: the file. faiss: the folder."""
+    dsn: str | None = None
+    """pgvector: the database, such as postgresql://user@host/database; the password may be in
+    PGPASSWORD."""
+    table: str | None = None
+    """pgvector: the table."""
 
     def open(self, kind: str, hnsw: bool = False, ef_search: int | None = None) -> "Store":
         """The store that the options name."""
@@ -62,11 +62,16 @@ class QueryOptions(Settings):
 
     model_config = ConfigDict(title="Queries")
 
-    queries: int = Field(default=1000, ge=1, description="Items to search with.")
-    flips: int = Field(default=2, ge=0, description="Bits flipped in the code of each.")
-    seed: int = Field(default=0, ge=0, description="Seed of both draws.")
-    k: int = Field(default=10, ge=1, description="Items that each query asks for.")
-    radius: int = Field(default=2, ge=0, description="Hamming radius of the second figure.")
+    queries: int = Field(default=1000, ge=1)
+    """Items to search with."""
+    flips: int = Field(default=2, ge=0)
+    """Bits flipped in the code of each."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of both draws."""
+    k: int = Field(default=10, ge=1)
+    """Items that each query asks for."""
+    radius: int = Field(default=2, ge=0)
+    """Hamming radius of the second figure."""
 
 
 @with_options(*options_of(StoreOptions))

@@ -33,7 +33,8 @@ def options_of(
     options = []
     for name in model.model_fields if only is None else only:
         field, flag = model.model_fields[name], f"--{name.replace('_', '-')}"
-        about: dict[str, Any] = {"help": field.description, "rich_help_panel": title}
+        text = " ".join((field.description or "").split())
+        about: dict[str, Any] = {"help": text, "rich_help_panel": title}
         if field.annotation is bool:
             options.append(_option(name, bool, False, flag, **about))
             options.append(_option(f"no_{name}", bool, False, f"--no-{flag[2:]}", hidden=True))
@@ -43,7 +44,7 @@ def options_of(
         if len("|".join(map(str, choices))) > _LONGEST_CHOICES:
             about |= {
                 "metavar": "<choice>",
-                "help": f"{', '.join(choices)}: {field.description}",
+                "help": f"{', '.join(choices)}: {text}",
             }
         options.append(_option(name, _type_of(field), _default_of(field), flag, **about))
     return options

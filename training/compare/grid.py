@@ -67,16 +67,12 @@ class Grid(Settings):
     quantizations: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
         default=DEFAULT_QUANTIZATIONS, description=f"Some of {quoted(QUANTIZATIONS, 'and')}."
     )
-    bits: Annotated[tuple[int, ...], BeforeValidator(_split)] = Field(
-        default=(16, 32, 64), description="Code lengths, multiples of 8."
-    )
-    seeds: Annotated[tuple[int, ...], BeforeValidator(_split)] = Field(
-        default=(0, 1, 2), description="Seeds: each draws its own split and initial weights."
-    )
-    tune_weights: Annotated[tuple[float, ...], BeforeValidator(_split)] = Field(
-        default=TUNED_WEIGHTS,
-        description="With --tune: the three weights to try, on the raw and the relaxed code.",
-    )
+    bits: Annotated[tuple[int, ...], BeforeValidator(_split)] = (16, 32, 64)
+    """Code lengths, multiples of 8."""
+    seeds: Annotated[tuple[int, ...], BeforeValidator(_split)] = (0, 1, 2)
+    """Seeds: each draws its own split and initial weights."""
+    tune_weights: Annotated[tuple[float, ...], BeforeValidator(_split)] = TUNED_WEIGHTS
+    """With --tune: the three weights to try, on the raw and the relaxed code."""
 
     @model_validator(mode="after")
     def _is_a_grid(self) -> Self:

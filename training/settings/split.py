@@ -23,29 +23,16 @@ class SplitSettings(Settings):
         "files; all but 'lists' also expect the classes and sizes of papers, and measure their "
         "mAP@k.",
     )
-    query_per_class: int | None = Field(
-        default=None,
-        ge=1,
-        description="With 'per-class' or 'unseen-classes': queries per class. (default: 20)",
-    )
-    train_per_class: int | None = Field(
-        default=None,
-        ge=1,
-        description="With 'per-class' or 'unseen-classes': training images per class. "
-        "(default: the whole database)",
-    )
-    query_part: str | None = Field(
-        default=None,
-        description="With 'per-class' or 'unseen-classes': draw queries from this part only, such "
-        "as 'test'.",
-    )
+    query_per_class: int | None = Field(default=None, ge=1)
+    """With 'per-class' or 'unseen-classes': queries per class. (default: 20)"""
+    train_per_class: int | None = Field(default=None, ge=1)
+    """With 'per-class' or 'unseen-classes': training images per class. (default: the whole
+    database)"""
+    query_part: str | None = None
+    """With 'per-class' or 'unseen-classes': draw queries from this part only, such as 'test'."""
 
-    train_classes: int | None = Field(
-        default=None,
-        ge=2,
-        description="With 'unseen-classes': number of classes to train on, drawn at random. "
-        "(default: 7 of 10)",
-    )
+    train_classes: int | None = Field(default=None, ge=2)
+    """With 'unseen-classes': number of classes to train on, drawn at random. (default: 7 of 10)"""
 
     query_share: float | None = Field(
         default=None,
