@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -132,26 +132,6 @@ class ModelMetadata:
                 f"Received: signatures {sorted(self.signatures)}"
             )
         return 8 * size
-
-
-class Transport(Protocol):
-    """How calls reach a server."""
-
-    def perform(self, call: Call, timeout: float) -> Any:
-        """Returns the answer to `call`; raises a `ServingError`, at the latest after `timeout`."""
-
-    def close(self) -> None:
-        """Gives the connection back."""
-
-
-class AsyncTransport(Protocol):
-    """How calls reach a server from an event loop."""
-
-    async def perform(self, call: Call, timeout: float) -> Any:
-        """As `Transport.perform`."""
-
-    async def close(self) -> None:
-        """Gives the connection back."""
 
 
 DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64"}  # names that differ from NumPy's

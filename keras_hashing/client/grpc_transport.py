@@ -1,7 +1,7 @@
 """Calls over gRPC: TensorFlow Serving's PredictionService and ModelService."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import grpc
 import grpc.aio
@@ -40,8 +40,8 @@ Metadata = Sequence[tuple[str, str]]
 _SERVICES = ("PredictionService", "ModelService")
 
 
-class GrpcTransport:
-    """Calls over a gRPC channel that waits.
+class _OverGrpc:
+    """Calls over a gRPC channel.
 
     Args:
         target: "host:port", or any other name that gRPC resolves.
@@ -50,18 +50,26 @@ class GrpcTransport:
         max_message_bytes: the bytes of an answer at most.
     """
 
+    _grpc: ClassVar[Any]
+
     def __init__(
         self, target: str, credentials: Credentials, metadata: Metadata, max_message_bytes: int
     ) -> None:
         options = _channel_options(credentials, max_message_bytes)
         self._channel = (
-            grpc.insecure_channel(target, options)
+            self._grpc.insecure_channel(target, options)
             if credentials is None
-            else grpc.secure_channel(target, _channel_credentials(credentials), options)
+            else self._grpc.secure_channel(target, _channel_credentials(credentials), options)
         )
         self._stubs = _Stubs(self._channel)
         self._metadata = tuple(metadata)
         self._target = target
+
+
+class GrpcTransport(_OverGrpc):
+    """A channel that waits."""
+
+    _grpc = grpc
 
     def perform(self, call: Call, timeout: float) -> Any:
         """Returns the answer to `call`; raises a `ServingError`."""
@@ -77,24 +85,10 @@ class GrpcTransport:
         self._channel.close()
 
 
-class AsyncGrpcTransport:
-    """Calls over a gRPC channel that is awaited; made where an event loop runs.
+class AsyncGrpcTransport(_OverGrpc):
+    """A channel that is awaited; made where an event loop runs."""
 
-    Args: as for `GrpcTransport`.
-    """
-
-    def __init__(
-        self, target: str, credentials: Credentials, metadata: Metadata, max_message_bytes: int
-    ) -> None:
-        options = _channel_options(credentials, max_message_bytes)
-        self._channel = (
-            grpc.aio.insecure_channel(target, options)
-            if credentials is None
-            else grpc.aio.secure_channel(target, _channel_credentials(credentials), options)
-        )
-        self._stubs = _Stubs(self._channel)
-        self._metadata = tuple(metadata)
-        self._target = target
+    _grpc = grpc.aio
 
     async def perform(self, call: Call, timeout: float) -> Any:
         """Returns the answer to `call`; raises a `ServingError`."""
@@ -183,14 +177,17 @@ def _model_metadata(response: GetModelMetadataResponse) -> ModelMetadata:
     # What `Any` names is TensorFlow Serving's own type of this message.
     signatures = SignatureDefMap.FromString(response.metadata["signature_def"].value)
     spec = response.model_spec
-    return ModelMetadata(
-        spec.version.value if spec.HasField("version") else None,
-        {
-            name: Signature(_tensor_specs(signature.inputs), _tensor_specs(signature.outputs))
-            for name, signature in signatures.signature_def.items()
-            if not name.startswith("__")  # TensorFlow's own
-        },
-    )
+    version = spec.version.value if spec.HasField("version") else None
+    return ModelMetadata(version, signatures_of(signatures))
+
+
+def signatures_of(signatures: SignatureDefMap) -> dict[str, Signature]:
+    """The signatures of a model by name, but for TensorFlow's own."""
+    return {
+        name: Signature(_tensor_specs(signature.inputs), _tensor_specs(signature.outputs))
+        for name, signature in signatures.signature_def.items()
+        if not name.startswith("__")
+    }
 
 
 def _tensor_specs(infos: Any) -> dict[str, TensorSpec]:

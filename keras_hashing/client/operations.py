@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 
+from keras_hashing.checks import check_integer
 from keras_hashing.client.calls import (
     Call,
     GetMetadata,
@@ -411,14 +412,7 @@ class _Codes(NamedTuple):
 
 
 def _check_int(name: str, value: object, least: int) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, np.integer))
-        or not least <= value <= LARGEST_INT32
-    ):
-        raise ValueError(
-            f"`{name}` must be an int from {least} to {LARGEST_INT32}. Received: {value!r}"
-        )
+    check_integer(name, value, least, LARGEST_INT32, f"an int from {least} to {LARGEST_INT32}")
 
 
 def _is_about_a_row(error: InvalidRequestError) -> bool:

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 import grpc
 import numpy as np
 import urllib3
+from google.protobuf import json_format
 from numpy.typing import NDArray
 
 from keras_hashing.client.calls import (
@@ -27,10 +28,7 @@ from keras_hashing.client.calls import (
     ModelMetadata,
     Predict,
     Prediction,
-    Signature,
-    TensorSpec,
     VersionState,
-    dtype_name,
 )
 from keras_hashing.client.errors import (
     DeadlineExceededError,
@@ -38,7 +36,8 @@ from keras_hashing.client.errors import (
     ServingError,
     error_of_status,
 )
-from keras_hashing.client.grpc_transport import Credentials, Metadata
+from keras_hashing.client.grpc_transport import Credentials, Metadata, signatures_of
+from keras_hashing.client.serving_pb2 import SignatureDefMap
 from keras_hashing.client.tls import Tls
 
 # TensorFlow Serving's own mapping, backwards; 400 stands for two codes of one meaning.
@@ -219,27 +218,10 @@ def _version_states(answer: Any) -> list[VersionState]:
 
 def _model_metadata(answer: Any) -> ModelMetadata:
     version = answer.get("model_spec", {}).get("version")
-    definitions = answer["metadata"]["signature_def"]["signature_def"]
-    return ModelMetadata(
-        None if version in (None, "") else int(version),
-        {
-            name: Signature(
-                _tensor_specs(definition.get("inputs", {})),
-                _tensor_specs(definition.get("outputs", {})),
-            )
-            for name, definition in definitions.items()
-            if not name.startswith("__")
-        },
+    signatures = json_format.ParseDict(
+        answer["metadata"]["signature_def"], SignatureDefMap(), ignore_unknown_fields=True
     )
-
-
-def _tensor_specs(infos: Any) -> dict[str, TensorSpec]:
-    specs = {}
-    for name, info in infos.items():
-        sizes = [int(dim["size"]) for dim in info.get("tensor_shape", {}).get("dim", [])]
-        shape = tuple(None if size < 0 else size for size in sizes)
-        specs[name] = TensorSpec(dtype_name(info["dtype"]), shape)
-    return specs
+    return ModelMetadata(int(version) if version else None, signatures_of(signatures))
 
 
 def _is_no_http(error: urllib3.exceptions.HTTPError) -> bool:
@@ -253,7 +235,7 @@ def _is_no_http(error: urllib3.exceptions.HTTPError) -> bool:
 def _readable(read: Any) -> Any:
     try:
         return read()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (json_format.ParseError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ServingError(
             f"The server's answer is not TensorFlow Serving's: {type(error).__name__}: {error}",
             "INTERNAL",
