@@ -125,13 +125,7 @@ def _is_preset(name: str) -> bool:
 
 
 def check_weights(backbone: str, weights: str | None) -> None:
-    """Refuses weights that are not there; loads no Keras.
-
-    Raises:
-        ValueError: when the backbone has no such weights.
-        ModuleNotFoundError: when the package with the weights is not installed.
-        FileNotFoundError: when there is no such weights file or run.
-    """
+    """Refuses weights that are not there, as `make_backbone` does; loads no Keras."""
     if backbone == NO_BACKBONE:
         return
     if _is_own(backbone) or _is_preset(backbone):

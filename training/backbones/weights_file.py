@@ -12,7 +12,6 @@ def load_weights_file(network: keras.Model, path: str) -> None:
     """Gives a network the weights of the same network.
 
     Args:
-        network: The network, up to its pooled features.
         path: A file that `keras.Model.save_weights` or `save` wrote, or the folder of a finished
             run.
 

@@ -14,9 +14,6 @@ class Checkpoint(keras.callbacks.Callback):
 
     The number of finished epochs is in the file's name and the file is renamed when it is whole,
     so a kill at any moment leaves one good checkpoint.
-
-    Args:
-        folder: Where to save.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -13,9 +13,6 @@ class SeedEachEpoch(keras.callbacks.Callback):
 
     Keras does not save the state of these generators. Seeded anew, epoch e draws the same numbers
     in a run that resumes as in one that was never interrupted.
-
-    Args:
-        seed: The run's seed.
     """
 
     def __init__(self, seed: int) -> None:

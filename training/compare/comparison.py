@@ -44,12 +44,8 @@ class Comparison:
     """A prepared comparison.
 
     Args:
-        recipe: How every run is trained.
-        grid: What is compared.
-        output: The folder.
         features_dir: Where the features of a frozen backbone are kept.
         place: Where the images are, and what is done about bad ones.
-        workers: The number of processes.
         verbose: 0 for silence, 1 or 2 for progress.
     """
 
@@ -158,9 +154,6 @@ class Comparison:
 
     def tune(self) -> dict[Column, tuple[Choice, float]]:
         """Chooses weight and place of each column on the validation split, and writes them.
-
-        Returns:
-            The choice of each column, with its validation mAP.
 
         Raises:
             ValueError: when no setting of a column could be trained.

@@ -21,20 +21,17 @@ FEATURES_DIR = Path("runs/features")
 class ComparisonFolder:
     """The files of a comparison.
 
-        settings.json    recipe, data, versions; results of another recipe are refused
-        skipped.txt      the image files that were left out, and why; only if there are any
-        results.jsonl    a line per run of the grid
-        tuning.jsonl     a line per run of the tuning
-        place.json       where the data lies, for the report: it may move, so it is no setting
-        choices.json     weight and place by method and quantization, once tuning has ended
-        arrays/          curves, histograms, bit statistics, nearest of queries: a file per run
-        report/          tables, figures and page
-        work/            what the workers read; may be deleted
-        runs/            of fine-tuned runs that have no result yet: their checkpoints; features
-                         of frozen first stages
-
-    Args:
-        path: The folder.
+    settings.json    recipe, data, versions; results of another recipe are refused
+    skipped.txt      the image files that were left out, and why; only if there are any
+    results.jsonl    a line per run of the grid
+    tuning.jsonl     a line per run of the tuning
+    place.json       where the data lies, for the report: it may move, so it is no setting
+    choices.json     weight and place by method and quantization, once tuning has ended
+    arrays/          curves, histograms, bit statistics, nearest of queries: a file per run
+    report/          tables, figures and page
+    work/            what the workers read; may be deleted
+    runs/            of fine-tuned runs that have no result yet: their checkpoints; features
+                     of frozen first stages
     """
 
     def __init__(self, path: Path) -> None:

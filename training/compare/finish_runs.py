@@ -27,14 +27,6 @@ def finish_runs(
     Args:
         runs: The runs, those of a cell one after another.
         folder: Its `work` holds what workers read: `FrozenData.write`, `ImageData.write`.
-        results: Where results are kept.
-        workers: The number of processes.
-        mode: Whether runs are trained on frozen features or with their backbone.
-        title: What is running, for the progress.
-        verbose: 0 for silence.
-
-    Returns:
-        The result of each run.
     """
     with folder.opened():
         found = results.read()

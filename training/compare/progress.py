@@ -21,13 +21,6 @@ def run_progress(
     The estimate is by quantization, since those take different times: runs left × mean seconds of
     the finished ones of the same quantization (of all, where there is none yet) / workers.
 
-    Args:
-        title: What is running.
-        runs: All runs.
-        left: Those without a result.
-        workers: The number of processes.
-        verbose: 0 for silence.
-
     Yields:
         A function to call with each finished run and its result.
     """

@@ -41,10 +41,8 @@ def cached_features(
     was; a file that is truncated or changed is computed again.
 
     Args:
-        dataset: The data set.
         preprocessing: Size and channels of the backbone's images.
         backbone: Images to features; dropout and the like are off.
-        folder: Where the files lie; made if it is not there.
         verbose: Whether to say that damaged features are computed again.
         dtype: "float16" or "float32", in which features are kept.
 

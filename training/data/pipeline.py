@@ -59,7 +59,6 @@ def training_batches(
     initial_epoch=first_epoch, steps_per_epoch=steps_per_epoch)`.
 
     Args:
-        dataset: The data set.
         indices: The training images, int [n].
         preprocessing: Size and channels of the images wanted.
         batch_size: Images in a batch; see `epoch_order`.
@@ -120,17 +119,12 @@ def training_feature_batches(
 ) -> TrainingBatches:
     """As `training_batches`, of features in place of images, in the same order.
 
+    The arguments that are not named here are those of `training_batches`.
+
     Args:
         features: Features or feature maps of all images, [N, …], with rows by integers; they may
             be memory-mapped.
         labels: Labels of all images, [N, C].
-        indices: The training images, int [n].
-        batch_size: Images in a batch; see `epoch_order`.
-        epochs: The number of the last epoch plus one.
-        seed: Seed of the order, 0 or more.
-        first_epoch: The epoch to start with.
-        class_balanced: The same number of images of each class in a batch: see `epoch_order`.
-        share: The part of each batch to read.
         views: 2 for batches of ((first, second), labels).
         neighbours: The nearest training images of each, as positions in `indices`, int [n, k]: the
             second view is the features of one of them, drawn anew at each step; None for the
@@ -175,10 +169,8 @@ def evaluation_batches(
     """All images at `indices`, in that order; the last batch may be smaller.
 
     Args:
-        dataset: The data set.
         indices: The images wanted, int [n].
         preprocessing: Size and channels of the images wanted.
-        batch_size: Images in a batch.
         cache: "memory" or "none", as in `training_batches`; the first pays when the batches are
             gone through more than once.
 

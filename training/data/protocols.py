@@ -38,9 +38,6 @@ def make_split(
     """Split a data set by a protocol of `PROTOCOLS`.
 
     Args:
-        dataset: The data set.
-        protocol: A name in `PROTOCOLS`.
-        seed: Seed of the draw, 0 or more.
         **options: What the protocol takes; see its function.
 
     Raises:
@@ -129,8 +126,6 @@ def per_class(
     """Some images of each class for the query; everything else is the database.
 
     Args:
-        dataset: Any data set.
-        seed: Seed of the draw, 0 or more.
         query_per_class: Query images of each class.
         train_per_class: Training images of each class, drawn from the database; None for all of it.
         query_part: Draw the query only from images of this part, such as "test"; None for any.
@@ -171,8 +166,6 @@ def unseen_classes(
     images that carry a label of a class that was not drawn, or no label at all.
 
     Args:
-        dataset: Any data set.
-        seed: Seed of the draws, 0 or more.
         train_classes: Number of classes trained on, drawn at random; None for 7 of 10.
         **options: Those of `per_class`.
 
@@ -209,7 +202,6 @@ def held_out_share(dataset: "Dataset", seed: int, *, query_share: float = QUERY_
 
     Args:
         dataset: Any data set, also one without labels.
-        seed: Seed of the draw, 0 or more.
         query_share: Share of the images, between 0 and 1.
 
     Raises:
@@ -239,10 +231,6 @@ def held_out_share(dataset: "Dataset", seed: int, *, query_share: float = QUERY_
 def lists(dataset: "Dataset", seed: int) -> Split:
     """The query, training and database images that list files name.
 
-    Args:
-        dataset: A data set that was loaded from list files.
-        seed: Not used: nothing is drawn.
-
     Raises:
         ValueError: when the data set does not say its split.
     """
@@ -263,10 +251,6 @@ def nus_wide_21(dataset: "Dataset", seed: int) -> Split:
     swuxyj/DeepHash-pytorch (README.md, data/nuswide_21/code.py, utils/tools.py). HashNet's own
     lists have all 81 concepts (thuml/HashNet, data/nuswide_81): use `lists` for them.
 
-    Args:
-        dataset: A data set that was loaded from list files.
-        seed: Not used: nothing is drawn.
-
     Raises:
         ValueError: when the data set does not say its split, or has not 21 classes. Other sizes
             than those published are a warning: figures do not compare then.
@@ -278,8 +262,7 @@ def coco(dataset: "Dataset", seed: int) -> Split:
     """MS-COCO 2014's 80 classes by list files: 5,000 query, 10,000 train; mAP@5000.
 
     The training list is that of thuml/HashNet (pytorch/data/coco/train.txt); classes and cut are
-    those of swuxyj/DeepHash-pytorch, utils/tools.py. Arguments and errors are those of
-    `nus_wide_21`.
+    those of swuxyj/DeepHash-pytorch, utils/tools.py. Errors are those of `nus_wide_21`.
     """
     return _published(dataset, seed, "COCO", classes=80, query=[5000], train=[10_000])
 
@@ -289,8 +272,8 @@ def imagenet_100(dataset: "Dataset", seed: int) -> Split:
 
     The queries are the 5,000 validation images. HashNet's paper (ICCV 2017) trains on 100 images
     per class; the list that its code hands on, and swuxyj/DeepHash-pytorch with it
-    (data/imagenet/train.txt), has 13,000. The cut is that of utils/tools.py there. Arguments and
-    errors are those of `nus_wide_21`; several labels per image are refused, too.
+    (data/imagenet/train.txt), has 13,000. The cut is that of utils/tools.py there. Errors are
+    those of `nus_wide_21`; several labels per image are refused, too.
     """
     if not dataset.single_label:
         raise ValueError(

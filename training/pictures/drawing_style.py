@@ -30,7 +30,6 @@ def mark_cut(axes: Any, low: tuple[float, float], axis: str = "y") -> None:
     """Marks an axis that does not show all there is, by a broken line at its end.
 
     Args:
-        axes: The axes.
         low: Where the mark goes, in shares of the axes: (0, 0) for where both begin.
         axis: "x" or "y".
     """

@@ -40,7 +40,6 @@ class Nearest:
         Args:
             query_codes: Packed codes of the split's queries, uint8 [Q, bits / 8].
             database_codes: Those of its database, uint8 [N, bits / 8].
-            split: The split.
             labels: One-hot or multi-hot labels of all items, [n, C]; C is 0 without labels.
             most: How many queries are spread.
         """

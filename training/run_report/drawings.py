@@ -21,7 +21,6 @@ def drawings(
     """PNG files with their captions, in the order in which a reader wants them.
 
     Args:
-        evaluation: What was measured.
         query_labels: One-hot or multi-hot labels of the queries, [Q, C]; C is 0 without labels.
         database_labels: Those of the database, [N, C].
     """

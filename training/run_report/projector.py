@@ -32,11 +32,6 @@ _SPRITE = f"""  sprite {{
 def write_projector(logs: Path, evaluation: Evaluation, data: RunData) -> int:
     """Writes what TensorBoard's projector shows of a run.
 
-    Args:
-        logs: The folder that TensorBoard reads.
-        evaluation: What was measured.
-        data: The data that it was measured on.
-
     Returns:
         The number of items: all of the database, or 2,000 that are spread evenly.
 

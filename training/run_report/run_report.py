@@ -22,11 +22,7 @@ def write_report(
     """Writes a report as one HTML file.
 
     Args:
-        path: The file.
-        title: Its heading.
         facts: Names and values to begin with.
-        evaluation: What was measured.
-        data: The data that it was measured on.
 
     Raises:
         OSError: when it cannot be written.

@@ -38,7 +38,6 @@ class RunData:
         """Reads the data that settings name.
 
         Args:
-            settings: The run's settings.
             data_dir: Where the data is now; None for where the settings say.
             image_root: Where the images of list files are now; None for where the settings say.
             begun: The content of the `config.json` of a run that was begun: the data must be its

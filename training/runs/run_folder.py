@@ -20,19 +20,16 @@ if TYPE_CHECKING:  # the folder is checked without loading TensorFlow
 class RunFolder:
     """The paths of a run, and its small files.
 
-        config.json      settings, preprocessing, class names, versions
-        checkpoints/     the model after the latest epoch, while the run is not finished
-        skipped.txt      the image files that were left out, and why; only if there are any
-        history.jsonl    one line an epoch
-        logs/            TensorBoard
-        model.keras      the trained model
-        database.npz     packed codes of the database: a keras_hashing.retrieval.CodeIndex
-        encoder.json     what `keras_hashing.encoder.HashEncoder.load` reads beside the model
-        metrics.json     what was measured; written last, so its presence says: finished
-        report.html      what `evaluate` shows: queries with their nearest, distances, bits
-
-    Args:
-        path: The folder.
+    config.json      settings, preprocessing, class names, versions
+    checkpoints/     the model after the latest epoch, while the run is not finished
+    skipped.txt      the image files that were left out, and why; only if there are any
+    history.jsonl    one line an epoch
+    logs/            TensorBoard
+    model.keras      the trained model
+    database.npz     packed codes of the database: a keras_hashing.retrieval.CodeIndex
+    encoder.json     what `keras_hashing.encoder.HashEncoder.load` reads beside the model
+    metrics.json     what was measured; written last, so its presence says: finished
+    report.html      what `evaluate` shows: queries with their nearest, distances, bits
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -105,12 +102,8 @@ class Run:
     """A finished run.
 
     Args:
-        folder: Where it lies.
-        config: Its settings.
-        model: The trained model.
         preprocessing: What makes the model's input of an image file; the width of vectors.
         class_names: The names of the classes, in the order of the label columns.
-        metrics: What was measured.
         index_path: The codes of the run's database, a `keras_hashing.retrieval.CodeIndex`.
     """
 
@@ -157,9 +150,6 @@ class Run:
 
 def load_run(path: str | Path) -> Run:
     """Reads a finished run.
-
-    Args:
-        path: The folder that `python -m training fit --output` wrote.
 
     Raises:
         FileNotFoundError: when the folder is no run, or the run is not finished.

@@ -43,10 +43,6 @@ def check_resumed_run(output: str | Path, chosen: Mapping[str, Any]) -> None:
 
     Where the data lies may change; whether it is the same is seen when it is read.
 
-    Args:
-        output: The run's folder.
-        chosen: Settings that are asked for now.
-
     Raises:
         FileNotFoundError: when the folder is no run, or the data is not there.
         ValueError: naming the first setting that differs.

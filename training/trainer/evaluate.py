@@ -47,15 +47,11 @@ def evaluate_model(
 ) -> Evaluation:
     """Encodes query and database by a model and measures retrieval and the codes themselves.
 
+    The arguments that are not named here are those of `evaluate`.
+
     Args:
-        model: The trained model.
-        dataset: The data set.
-        split: Its query, train and database.
         preprocessing: Size and channels of the images wanted; not used for vectors.
-        k: Cut of mAP@k and precision@k; None leaves both out.
-        radius: Hamming radius of the precision within a radius.
         verbose: 1 shows a progress bar while images are encoded.
-        vectors: As in `evaluate`.
 
     Raises:
         ValueError: when codes are not finite, or `k` or `radius` does not fit.

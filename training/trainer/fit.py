@@ -42,7 +42,6 @@ def fit(settings: FitSettings, output: str | Path, verbose: int = 1) -> dict[str
     """Trains a new run in a new folder.
 
     Args:
-        settings: What to train.
         output: The folder to make; see `training.runs.run_folder.RunFolder`.
         verbose: 1 shows a progress bar, 2 a line per epoch, 0 nothing.
 
@@ -158,8 +157,6 @@ def begin_or_resume(
     Args:
         settings: What to train; where its data lies is not asked of them.
         data: The data, with any split of it.
-        folder: The run's folder; it need not exist.
-        code: Name of the code that trains.
         callbacks: Further callbacks, such as a schedule in place of the method's own.
 
     Raises:

@@ -28,11 +28,7 @@ def frozen_features(
     """The frozen backbone of a run, and its features of all images, from the cache or made now.
 
     Args:
-        settings: The run's settings.
-        dataset: Its data set.
-        preprocessing: Size and channels of its images.
         folder: The run's folder; the cache is 'features' beside it unless the settings name one.
-        verbose: As in `cached_features`.
 
     Returns:
         A model from images to features, and features, float32 [N, D], mapped from disk.
@@ -54,10 +50,6 @@ def frozen_stages(
 
     That is kept as float32, so that training is what it would be with the whole network; half
     precision would round it to 11 bits.
-
-    Args:
-        settings: The run's settings; `train_from` names the stage.
-        dataset, preprocessing, folder, verbose: As in `frozen_features`.
 
     Returns:
         The whole backbone, its part that trains (they share layers), and the input of that part,

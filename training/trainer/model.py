@@ -46,9 +46,7 @@ def new_model(
     """The compiled model at its first step.
 
     Args:
-        settings: The run's settings.
         shape: (height, width, channels) of the images; None with `features` or `backbone`.
-        num_classes: The number of classes.
         steps_per_epoch: Batches in an epoch, for the schedule of the learning rate.
         features: Of a frozen backbone: features of the training images, [n, D], or vectors. The
             model is then one of features.

@@ -18,10 +18,6 @@ from training.trainer.watched import hold_out
 class Preparation:
     """Settings and data that fit each other.
 
-    Args:
-        settings: What to train.
-        data: The data that the settings name.
-
     Raises:
         ValueError: when a setting breaks its rule, or does not fit the data.
     """

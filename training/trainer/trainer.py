@@ -51,10 +51,7 @@ class Trainer:
     one.
 
     Args:
-        prepared: What to train, and on what.
-        folder: The run's folder.
         checkpoint: The model to go on from, and the number of its finished epochs.
-        verbose: As in `fit`.
         further_callbacks: Callbacks that come before those of every run.
         distribution: What trains it.
     """

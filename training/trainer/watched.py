@@ -36,9 +36,7 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Watched]:
     encodes fewer images than eight epochs of training, and without gradients.
 
     Args:
-        split: The run's split.
         share: Share of the training images to hold out, 0 for none.
-        seed: Seed of the draw.
 
     Returns:
         The split to train with, and what is watched.

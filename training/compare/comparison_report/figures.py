@@ -40,10 +40,6 @@ _HISTOGRAM = 4  # where its axis is cut
 def write_figures(results: ComparisonResults, folder: Path) -> dict[str, Path]:
     """Draws all figures as PNG files.
 
-    Args:
-        results: The runs.
-        folder: Where the files go.
-
     Returns:
         The files by what they show, in the order in which a reader wants them.
     """
@@ -101,7 +97,6 @@ def _panels(
     """A panel per method with all its quantizations, and a legend; None where nothing is drawn.
 
     Args:
-        results: The runs.
         x: What the horizontal axis shows.
         y: What the vertical axis shows.
         draw: Draws a quantization of a method: called with axes, method and quantization.

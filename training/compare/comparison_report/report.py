@@ -39,11 +39,7 @@ def write_report(output: Path, moved: dict[str, str] | None = None) -> Path:
         report/*.png              the figures
 
     Args:
-        output: The folder of the comparison.
         moved: Where the images are now, as fields of `DataSettings`.
-
-    Returns:
-        The page.
 
     Raises:
         FileNotFoundError: when the folder holds no comparison.

@@ -36,11 +36,9 @@ class ComparisonResults:
     """The runs of a grid with what they were run with.
 
     Args:
-        folder: Where the comparison lies.
         settings: The content of its `settings.json`.
         results: The runs with the settings in force (chosen by tuning, or the default ones).
         choices: Weight and place of each column, and the validation mAP where it was tuned.
-        place: Where the images are.
         features_dir: Where the features of a frozen backbone are kept.
     """
 
@@ -56,7 +54,6 @@ class ComparisonResults:
         """Reads a comparison, whether it is finished or not.
 
         Args:
-            path: Its folder.
             moved: Where the images are now, as fields of `DataSettings`.
 
         Raises:

@@ -31,8 +31,6 @@ class Summary:
     """Mean and spread of values, one per seed.
 
     Args:
-        count: How many there are.
-        mean: Their mean.
         deviation: Their standard deviation with n - 1 in the denominator; NaN for one value.
     """
 

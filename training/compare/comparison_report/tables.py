@@ -26,7 +26,6 @@ class Table:
     """A table of texts.
 
     Args:
-        title: What it shows.
         header: Names of the columns.
         rows: As many texts per row as there are columns.
         note: How to read it.

@@ -24,7 +24,6 @@ class FrozenData:
         features: [N, D], float16 or float32.
         labels: One-hot or multi-hot, uint8 [N, C].
         splits: The protocol's split of each seed.
-        recipe: How runs are trained.
     """
 
     features: np.ndarray
@@ -105,7 +104,6 @@ def validation_split(labels: np.ndarray, train: np.ndarray, seed: int) -> Split:
     Args:
         labels: Of all images, [N, C].
         train: Positions of the training images, int64, ascending.
-        seed: Seed of the draw.
 
     Returns:
         The split; `query` and `database` are alike and can change places.

@@ -19,12 +19,7 @@ from training.settings import DataSettings
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """A data set, and how runs are trained on it.
-
-    Args:
-        dataset: The data set.
-        recipe: How runs are trained.
-    """
+    """A data set, and how runs are trained on it."""
 
     dataset: ImageDataset
     recipe: Recipe
@@ -53,8 +48,6 @@ class ImageData:
         """Writes what a worker reads: the recipe, where the images lie and which they are.
 
         Args:
-            folder: Where `read` finds it.
-            recipe: How runs are trained.
             digest: `ImageDataset.digest` of the data set.
             place: Where the images are; a worker has a working directory of its own.
         """

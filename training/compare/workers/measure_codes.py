@@ -43,7 +43,6 @@ def measure_codes(
         run: What was trained; in the tuning `map` is the mean of both directions.
         recipe: Cut and radius; each is lowered to what the data and the code have.
         labels: One-hot or multi-hot labels of all images, [N, C].
-        split: The run's split.
         query: Continuous codes of the query, float32 [Q, bits].
         database: Continuous codes of the database, float32 [M, bits].
         vectors: The vectors whose neighbours the codes should keep, [N, D]; None for none.

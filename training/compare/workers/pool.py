@@ -46,10 +46,6 @@ def run_all(
     Args:
         groups: Runs that differ in their seed only, group by group.
         folder: Where `FrozenData.write` or `ImageData.write` wrote the data.
-        arrays_folder: Where companion files go.
-        workers: The number of processes, at least 1.
-        finished: Called with each run and its result.
-        mode: Whether runs are trained on frozen features or with their backbone.
 
     Raises:
         ChildProcessError: when a worker ends before its work (out of memory, killed).

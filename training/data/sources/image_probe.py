@@ -33,9 +33,6 @@ def check_on_bad_image(on_bad_image: str) -> None:
 def probe_images(paths: Sequence[Path]) -> list[ImageProbe]:
     """Decodes each file as preprocessing does it.
 
-    Args:
-        paths: The files.
-
     Returns:
         One probe a file, in order; its shape has 3 channels when the image has colour, else 1.
     """

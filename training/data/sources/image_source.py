@@ -23,9 +23,6 @@ class ImageSource(ABC):
     def reader(self, preprocessing: ImagePreprocessing) -> Callable[[tf.Tensor], tf.Tensor]:
         """The function that reads one image, for `tf.data.Dataset.map`.
 
-        Args:
-            preprocessing: Size and channels of the images wanted.
-
         Returns:
             A function from a position (int64 scalar) to pixels (uint8 [height, width, channels]).
         """
@@ -33,9 +30,6 @@ class ImageSource(ABC):
     @abstractmethod
     def encoded_image(self, position: int) -> tuple[bytes, str]:
         """One original image as it would be in a file.
-
-        Args:
-            position: Its position in the source.
 
         Returns:
             The content and the suffix of the file, such as ".png".
@@ -45,10 +39,6 @@ class ImageSource(ABC):
         self, indices: Sequence[int] | np.ndarray, preprocessing: ImagePreprocessing
     ) -> tf.data.Dataset:
         """The images at `indices`, in that order, read in parallel.
-
-        Args:
-            indices: Positions in the source, int [n].
-            preprocessing: Size and channels of the images wanted.
 
         Returns:
             A data set of n elements, uint8 [height, width, channels].

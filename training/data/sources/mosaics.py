@@ -39,11 +39,9 @@ def write_mosaics(
 
     Args:
         dataset: The source images, all of one size.
-        output: The folder to make.
         query: How many mosaics to search with.
         train: How many of the database's mosaics to train on.
         database: How many mosaics to search in.
-        seed: Seed of the draw, 0 or more.
 
     Raises:
         FileExistsError: when `output` exists and is not an empty folder.
