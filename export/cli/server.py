@@ -8,20 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
-from pydantic import ConfigDict
 
 from export.cli.server_options import NEAREST, ServerOptions
 from export.index.file_encoder import check_takes
+from export.server.server_config import COMPOSE, ServerConfig, shell_command, write_server_config
 from keras_hashing.command_line.errors import clear_errors, warn
 from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import out, print_facts
+from keras_hashing.encoder.card import Card
 from keras_hashing.files.image_verdict import report, unreadable
-from keras_hashing.settings import Settings
 
 if TYPE_CHECKING:
     from export.cli.server_options import NamedVectors
     from keras_hashing.client import Client, ModelNotFoundError
-    from keras_hashing.encoder.card import Card
 
 _AT_ONCE = 64  # image files
 _HOST_PORT = re.compile(r"([^\s:/\[\]]+|\[[^\s\[\]]+\]):[0-9]+")  # brackets hold an IPv6 address
@@ -31,34 +30,11 @@ _BATCHING = "Batching"
 _OUTPUT = "Output"
 
 
-class NetworkOptions(Settings):
-    """Where the server answers, and what it runs in."""
-
-    model_config = ConfigDict(title="Server")
-
-    grpc_port: int = 8500
-    """Port of gRPC."""
-    rest_port: int = 8501
-    """Port of REST and of the metrics."""
-    poll_seconds: int = 1
-    """How often the server looks for a new version, seconds."""
-    image: str | None = None
-    """The container's image. (default: the official one)"""
-
-
-class BatchingOptions(Settings):
-    """Whether and how the server joins requests."""
-
-    model_config = ConfigDict(title="Batching")
-
-    batching: bool = False
-    """Have the server join requests to batches. Not where clients send pixels of several sizes, or
-    searches whose k is a scalar."""
-    batch_timeout_micros: int = 2000
-    """How long a request may wait for others, microseconds."""
-
-
-@with_options(*options_of(NetworkOptions), *options_of(BatchingOptions))
+@with_options(
+    *options_of(ServerConfig, ("name",), _MODEL),
+    *options_of(ServerConfig, ("grpc_port", "rest_port", "poll_seconds", "image"), "Server"),
+    *options_of(ServerConfig, ("batching", "batch_timeout_micros"), _BATCHING),
+)
 def server_config(
     model: Annotated[
         Path,
@@ -74,14 +50,6 @@ def server_config(
             rich_help_panel=_OUTPUT,
         ),
     ],
-    name: Annotated[
-        str,
-        typer.Option(
-            help="The model's name in requests. (default: the name of its folder)",
-            show_default=False,
-            rich_help_panel=_MODEL,
-        ),
-    ] = "",
     version: Annotated[
         list[int] | None,
         typer.Option(
@@ -109,24 +77,19 @@ def server_config(
     are printed.
     """
     with clear_errors():
-        from export.server import server_config as configs
-        from keras_hashing.encoder.card import Card
-
-        network = NetworkOptions.among(values).model_dump()
-        config = configs.ServerConfig(
-            model_folder=model,
-            name=name,
-            versions=tuple(version or ()),
-            max_execution_batch_size=max_execution_batch_size,
-            image=network.pop("image") or configs.IMAGE,
-            **network,
-            **BatchingOptions.among(values).model_dump(),
+        config = ServerConfig.check(
+            {
+                "model_folder": model,
+                "versions": tuple(version or ()),
+                "max_execution_batch_size": max_execution_batch_size,
+                **{name: values[name] for name in values if name in ServerConfig.model_fields},
+            }
         )
-        written = configs.write_server_config(config, output)
+        written = write_server_config(config, output)
         print_facts({"written": ", ".join(path.name for path in written), "in": written[0].parent})
-        compose = shlex.quote(str(written[0].parent / configs.COMPOSE))
+        compose = shlex.quote(str(written[0].parent / COMPOSE))
         _print_command("With a container:", f"docker compose --file {compose} up --detach --wait")
-        _print_command("Without:", configs.shell_command(config, output))
+        _print_command("Without:", shell_command(config, output))
         card = Card.load(config.served[max(config.served)])
         if card.index is not None:
             _print_command(
@@ -151,7 +114,7 @@ class ServedAnswers(NamedTuple):
         skipped: why each file that was left out is no usable image.
     """
 
-    card: "Card"
+    card: Card
     answers: list[dict[str, Any]]
     skipped: dict[Path, str]
 
@@ -270,7 +233,7 @@ def not_served(server: ServerOptions, error: "ModelNotFoundError") -> "ModelNotF
 
 def _answers(
     client: "Client",
-    card: "Card",
+    card: Card,
     files: Sequence[Path],
     k: int,
     radius: int | None,

@@ -3,74 +3,81 @@
 import json
 import os
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 from urllib.parse import quote
 
 from google.protobuf import text_format
+from pydantic import Field, model_validator
 
 from keras_hashing.encoder.card import LARGEST_REQUEST, Card
 from keras_hashing.files.atomic_write import write_text
 from keras_hashing.files.version_folders import version_folders
+from keras_hashing.settings import Settings
 
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
 COMPOSE = "docker-compose.yml"
-IMAGE = "tensorflow/serving:2.21.0"  # the TensorFlow that wrote the model, or a later one
 METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
-@dataclass(frozen=True)
-class ServerConfig:
-    """How a model is to be served.
-
-    Attributes:
-        model_folder: the folder of the model's numbered versions.
-        name: the model's name on the server; by default the name of the folder.
-        versions: the versions to keep served; empty for the highest there is at any time.
-        batching: whether the server joins requests to batches; see `batching_config`.
-        grpc_port: where gRPC is offered.
-        rest_port: where REST and the metrics are offered.
-        poll_seconds: how often the server looks for a new version.
-        max_execution_batch_size: images that are computed at once at most, 1 to 256; the limit of
-            a request is 256 (`LARGEST_REQUEST`).
-        batch_timeout_micros: how long a request may wait for others, microseconds.
-        batch_threads: batches that are computed at once; by default the number of processors here.
-        image: the container's image.
+class ServerConfig(Settings):
+    """How a model is to be served; options of `server-config`, but for folder and versions.
 
     Raises:
         FileNotFoundError: if the folder holds no version.
-        ValueError: if an argument breaks its rule, or `batching` is asked for a version whose
-            searches take scalars only.
+        pydantic.ValidationError: (a `ValueError`) if an argument breaks its rule, or `batching` is
+            asked for a version whose searches take scalars only.
     """
 
     model_folder: Path
-    name: str = ""
+    """The folder of the model's numbered versions."""
     versions: tuple[int, ...] = ()
+    """The versions to keep served; empty for the highest there is at any time."""
+    name: str = ""
+    """The model's name in requests. (default: the name of its folder)"""
     batching: bool = False
-    grpc_port: int = 8500
-    rest_port: int = 8501
-    poll_seconds: int = 1
-    max_execution_batch_size: int = 64
-    batch_timeout_micros: int = 2000
-    batch_threads: int = 0
-    image: str = IMAGE
+    """Have the server join requests to batches. Not where clients send pixels of several sizes, or
+    searches whose k is a scalar."""
+    batch_timeout_micros: int = Field(default=2000, ge=0)
+    """How long a request may wait for others, microseconds."""
+    max_execution_batch_size: int = Field(default=64, ge=1, le=LARGEST_REQUEST)
+    """Images computed at once at most, 1 to 256; the limit of a request is 256."""
+    batch_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    """Batches computed at once."""
+    grpc_port: int = Field(default=8500, ge=1, le=65535)
+    """Port of gRPC."""
+    rest_port: int = Field(default=8501, ge=1, le=65535)
+    """Port of REST and of the metrics."""
+    poll_seconds: int = Field(default=1, ge=1)
+    """How often the server looks for a new version, seconds."""
+    image: str = "tensorflow/serving:2.21.0"  # the TensorFlow that wrote the model, or a later one
+    """The container's image."""
 
-    def __post_init__(self) -> None:
-        folder = Path(self.model_folder).absolute()
-        object.__setattr__(self, "model_folder", folder)
-        object.__setattr__(self, "name", self.name or folder.name)
-        object.__setattr__(self, "batch_threads", self.batch_threads or os.cpu_count() or 1)
-        existing = version_folders(folder)
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_folder(cls, values: dict[str, Any]) -> dict[str, Any]:
+        folder = Path(values["model_folder"]).absolute()
+        return {**values, "model_folder": folder, "name": values.get("name") or folder.name}
+
+    @model_validator(mode="after")
+    def _fits_the_folder(self) -> Self:
+        existing = version_folders(self.model_folder)
         if not existing:
-            raise FileNotFoundError(f"There is no numbered version of a model in {str(folder)!r}")
+            raise FileNotFoundError(
+                f"There is no numbered version of a model in {str(self.model_folder)!r}"
+            )
         if not set(self.versions) <= set(existing):
             raise ValueError(
-                f"`versions` must be among {sorted(existing)}, those in {str(folder)!r}. "
-                f"Received: {self.versions}"
+                f"`versions` must be among {sorted(existing)}, those in "
+                f"{str(self.model_folder)!r}. Received: {self.versions}"
             )
-        self._check_numbers()
+        if not all(character.isprintable() and character not in "/:" for character in self.name):
+            raise ValueError(f"`name` must be printable, with no / or :. Received: {self.name!r}")
+        if self.grpc_port == self.rest_port:
+            raise ValueError(f"The two ports must differ. Received: {self.grpc_port} for both")
         if self.batching:
             self._check_batching()
+        return self
 
     @property
     def searches(self) -> bool:
@@ -94,37 +101,9 @@ class ServerConfig:
                     "before `k` could be one number a row"
                 )
 
-    def _check_numbers(self) -> None:
-        if not all(character.isprintable() and character not in "/:" for character in self.name):
-            raise ValueError(f"`name` must be printable, with no / or :. Received: {self.name!r}")
-        for name in ("grpc_port", "rest_port"):
-            if not 1 <= getattr(self, name) <= 65535:
-                raise ValueError(f"`{name}` must be 1 to 65535. Received: {getattr(self, name)}")
-        if self.grpc_port == self.rest_port:
-            raise ValueError(f"The two ports must differ. Received: {self.grpc_port} for both")
-        for name in ("poll_seconds", "batch_threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1. Received: {getattr(self, name)}")
-        if not 1 <= self.max_execution_batch_size <= LARGEST_REQUEST:
-            raise ValueError(
-                f"`max_execution_batch_size` must be 1 to {LARGEST_REQUEST}, the limit of a "
-                f"request. Received: {self.max_execution_batch_size}"
-            )
-        if self.batch_timeout_micros < 0:
-            raise ValueError(
-                f"`batch_timeout_micros` must be at least 0. Received: {self.batch_timeout_micros}"
-            )
-
 
 def write_server_config(config: ServerConfig, output: str | os.PathLike[str]) -> list[Path]:
     """Writes all files for a server; what is there under their names is replaced.
-
-    Args:
-        config: how the model is to be served.
-        output: the folder, made if need be.
-
-    Returns:
-        The files: models.config, batching.config, monitoring.config, docker-compose.yml.
 
     Raises:
         NotADirectoryError: if `output` is a file.

@@ -13,7 +13,9 @@ from export.server.server_config import ServerConfig, command_line, write_server
 def serving_binary(model_folder: Path, name: str, config_folder: Path) -> Iterator[dict[str, str]]:
     """Serves a model until the block ends; yields the targets of "grpc" and "rest"."""
     grpc_port, rest_port = free_ports(2)
-    config = ServerConfig(model_folder, name, grpc_port=grpc_port, rest_port=rest_port)
+    config = ServerConfig(
+        model_folder=model_folder, name=name, grpc_port=grpc_port, rest_port=rest_port
+    )
     write_server_config(config, config_folder)
     process = subprocess.Popen(command_line(config, config_folder))
     try:

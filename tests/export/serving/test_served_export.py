@@ -114,7 +114,7 @@ def test_neighbours_are_those_of_brute_force(
 
 def as_generated(model: Path) -> Batching:
     """How a server joins requests by the generated batching.config of a model."""
-    config = batching_config(ServerConfig(model, batching=True))
+    config = batching_config(ServerConfig(model_folder=model, batching=True))
     numbers = dict(re.findall(r"^(\w+) { value: (\d+) }", config, re.MULTILINE))
     splits = "\nenable_large_batch_splitting { value: true }" in config
     assert splits == ("max_execution_batch_size" in numbers)
@@ -538,7 +538,7 @@ def test_a_damaged_version_does_not_hold_up_the_next(changing: Path, tmp_path: P
     """With the generated flags; with TensorFlow Serving's defaults it takes a minute."""
     flags = dict(
         flag.removeprefix("--").split("=", 1)
-        for flag in command_line(ServerConfig(changing), tmp_path)[1:]
+        for flag in command_line(ServerConfig(model_folder=changing), tmp_path)[1:]
     )
     options = {
         "load_threads": int(flags["num_load_threads"]),

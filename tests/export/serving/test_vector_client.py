@@ -29,7 +29,9 @@ def server(
     """A server that joins requests, as the generated configuration has it."""
     folder = tmp_path_factory.mktemp("served") / NAME
     export_saved_model(vector_encoder, folder, index=vector_index)
-    assert "max_batch_size { value: 256 }" in batching_config(ServerConfig(folder, batching=True))
+    assert "max_batch_size { value: 256 }" in batching_config(
+        ServerConfig(model_folder=folder, batching=True)
+    )
     with ModelServer(folder, NAME, batching=Batching(256, timeout=0.05)) as running:
         yield running
 
