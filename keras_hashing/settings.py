@@ -55,8 +55,6 @@ def field_of(settings: type[BaseModel], name: str, **changes: Any) -> Any:
     """A field of other settings, with its rule, default and description.
 
     Args:
-        settings: The settings that have the field.
-        name: The field.
         **changes: What is different here: `default` or `description`.
     """
     field = copy(settings.model_fields[name])

@@ -78,7 +78,6 @@ def draw_queries(index: CodeIndex, count: int, flips: int, seed: int) -> NDArray
     An item's own code would be found by any index that finds equal codes.
 
     Args:
-        index: where the items come from.
         count: how many, at least 1; all items if there are fewer.
         flips: bits of each code that are flipped, 0 to K.
         seed: 0 or more; the same seed draws the same queries.

@@ -56,15 +56,11 @@ def build_index(
     there; it goes once the index is written. `resume` resumes an interrupted build.
 
     Args:
-        encoder: what encodes.
-        items: the images or vectors.
         output: the index file (.npz); its folder must exist.
         id_type: "int64" if the ids are integers, "string" if not, "auto" to see.
         on_bad_image: "error" to fail if items cannot be read or encoded (all of them are named,
             and the codes of the others are kept for `resume`), "skip" to leave them out and say so
             in the result.
-        resume: whether to resume an interrupted build, if there is one.
-        replace: whether an existing `output` may be replaced.
         shard: items that are saved together; `None` for as many as suits their kind.
 
     Returns:
@@ -122,10 +118,6 @@ def extend_index(
         encoder: what encodes; of the index's code space.
         items: the images or vectors; none of their ids is in the index. Their labels are left out
             if the index has none.
-        path: the index file.
-        on_bad_image: as in `build_index`.
-        resume: as in `build_index`.
-        shard: as in `build_index`.
 
     Returns:
         The index as it is now, and what was left out.

@@ -137,7 +137,6 @@ def folder_items(folder: Path, id_from: IdFrom = "path") -> ImageItems:
     """Returns the images in a folder, as `image_files` finds them.
 
     Args:
-        folder: the folder.
         id_from: "path" for ids such as "cats/17.jpg", relative to the folder with forward slashes;
             "stem" for the name without folder and suffix, such as "17".
 

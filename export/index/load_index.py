@@ -51,11 +51,6 @@ def check_no_index(path: Path) -> None:
 def check_code_space(index: CodeIndex, path: Path, encoder: FileEncoder) -> None:
     """Refuses an index of another code space, and says what to do about it.
 
-    Args:
-        index: the index.
-        path: where it was read from.
-        encoder: what encodes.
-
     Raises:
         ValueError: if the index is of another code space.
     """

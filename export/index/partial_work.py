@@ -15,9 +15,6 @@ def begin_or_resume(
     Args:
         folder: where parts are saved until the work is done.
         file: the name of the file in it that says what the work is.
-        plan: what the work is.
-        begun: whether there are parts already.
-        resume: whether they may be used.
         what: the work in a word, such as "build".
 
     Raises:

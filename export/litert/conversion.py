@@ -20,7 +20,6 @@ def convert(
 
     Args:
         folder: a SavedModel of `write_encoder_graph`.
-        kind: the kind of file.
         calibration: for "int8", representative inputs: see `quantize_int8`.
 
     Returns:

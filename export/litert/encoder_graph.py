@@ -33,8 +33,6 @@ def write_encoder_graph(
     is one of int32.
 
     Args:
-        encoder: what to put on a device.
-        folder: where to write it.
         free_batch: whether n images or vectors may come at a time, in place of one.
         continuous: whether to give the continuous code as well.
 

@@ -47,14 +47,12 @@ def export_litert(
     A file appears whole or not at all. All are converted before the first is written.
 
     Args:
-        encoder: what to put on a device.
         output: the folder, made if need be.
         kinds: some of `KINDS`.
         calibration: for int8, the images that the ranges of activations come from, uint8
             [n, h, w, C], preprocessed, or vectors, float32 [n, D]; see `InputPool.draw`.
         free_batch: whether n images may come at a time: [n, h, w, C] → [n, K/8]; or vectors.
         continuous: whether to give the continuous code as well.
-        replace: whether files that exist may be replaced.
         begin: called with each kind when its conversion begins.
 
     Returns:

@@ -12,9 +12,6 @@ def float32_encoder(encoder: keras.Model) -> keras.Model:
 
     The weights of a mixed-precision model are float32 already; its arithmetic is that of the
     machine it was trained on, and LiteRT's operators have no bfloat16.
-
-    Args:
-        encoder: images to continuous codes.
     """
     if all(layer.compute_dtype == "float32" for layer in leaf_layers(encoder)):
         return encoder

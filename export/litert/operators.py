@@ -14,9 +14,6 @@ _NAMES = {
 def operators(content: bytes) -> list[str]:
     """The names of the operators of a .tflite file, sorted; of a custom one, its own name.
 
-    Args:
-        content: the content of the file.
-
     Raises:
         ValueError: if it is damaged.
     """
@@ -28,9 +25,6 @@ def check_builtin_operators(content: bytes) -> list[str]:
 
     Operators are looked up in the file's own table, where the converter lists all that any of
     its subgraphs uses.
-
-    Args:
-        content: the content of the file.
 
     Returns:
         The names of its operators, sorted.

@@ -85,7 +85,6 @@ def export_saved_model(
     into the same folder is waited for.
 
     Args:
-        encoder: what to serve.
         output: the model's folder, made if need be; versions are folders in it.
         version: a positive int, or `None` for the one after the highest (1 if there is none).
         index: what to search in, of the run's code space.

@@ -14,9 +14,6 @@ _PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 def saved_model_ops(folder: str | os.PathLike[str]) -> set[str]:
     """Returns the name of every op in the graphs of a SavedModel and in their functions.
 
-    Args:
-        folder: the SavedModel.
-
     Raises:
         FileNotFoundError: if `folder` holds no SavedModel.
         ValueError: if its graph cannot be read.
@@ -42,9 +39,6 @@ def check_standard_ops(folder: str | os.PathLike[str]) -> set[str]:
     """Checks that a SavedModel needs nothing but the ops that every TensorFlow has.
 
     An op that a loaded library added to this process does not count as one of TensorFlow's.
-
-    Args:
-        folder: the SavedModel.
 
     Returns:
         The names of its ops.

@@ -26,7 +26,6 @@ class PgvectorStore(Store):
 
     Args:
         dsn: how to connect, such as "postgresql://user@host/database".
-        table: the table's name.
         hnsw: whether `write` makes an HNSW index, by which searches are approximate and fast.
         ef_search: pgvector's `hnsw.ef_search` in searches; `None` for k, and at least 40.
     """

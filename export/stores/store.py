@@ -25,10 +25,6 @@ class Store(ABC):
     def write(self, index: CodeIndex, replace: bool = False) -> None:
         """Writes an index, whole or not at all.
 
-        Args:
-            index: what to write.
-            replace: whether what is there may be replaced.
-
         Raises:
             FileExistsError: if something is there and `replace` is false.
             OSError: if it cannot be written.

@@ -35,9 +35,6 @@ def write_checksums(folder: str | os.PathLike[str]) -> None:
 def verify_files(folder: str | os.PathLike[str]) -> None:
     """Checks the files of a version against its checksums.
 
-    Args:
-        folder: the version's folder.
-
     Raises:
         ValueError: if the checksums are missing or unreadable, or a file that they name is missing
             or has changed; it is named.

@@ -68,13 +68,11 @@ def publish(
     leaves the last good version; the next one clears away what it left.
 
     Args:
-        encoder: what to serve.
         models: the folder that the server watches, made if need be.
         index: what to search in; to publish a changed index, call this again with the same encoder.
         keep: how many versions to keep, the new one among them, at least 1; versions that were
             rolled back go as well. `None` keeps everything.
         rerank: as in `export_saved_model`.
-        wait: seconds to wait for another publisher.
 
     Raises:
         TimeoutError: if another publisher has not finished in time.
@@ -136,10 +134,6 @@ def rollback(models: str | os.PathLike[str], wait: float = WAIT) -> RolledBack:
 
     It is renamed to `<number>.rolled-back`, a name that TensorFlow Serving ignores; renamed back,
     it is served again. The version before it is checked first.
-
-    Args:
-        models: the folder that the server watches.
-        wait: seconds to wait for another publisher.
 
     Raises:
         FileNotFoundError: if there is no such folder, or no version before the highest.

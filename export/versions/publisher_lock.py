@@ -21,7 +21,6 @@ def publisher_lock(models: Path, wait: float = WAIT) -> Iterator[None]:
 
     Args:
         models: the folder of the versions; it must exist.
-        wait: seconds to wait for another publisher.
 
     Raises:
         TimeoutError: if another publisher has not finished by then; it is named.
@@ -41,10 +40,6 @@ def publishing(models: str | os.PathLike[str], wait: float = WAIT) -> Iterator[P
     """Makes the folder of a model's versions if need be, and holds its `publisher_lock`.
 
     A folder that was made here goes again if the block fails.
-
-    Args:
-        models: the folder of the versions.
-        wait: seconds to wait for another publisher.
 
     Yields:
         The folder's path.

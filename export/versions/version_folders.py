@@ -84,7 +84,6 @@ def write_version(parent: Path, number: int, write: Callable[[Path], None]) -> P
     `publisher_lock` of `parent`.
 
     Args:
-        parent: the folder of the versions.
         number: of the new one; there is none of that number.
         write: makes the folder it is given and fills it.
 

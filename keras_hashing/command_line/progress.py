@@ -17,11 +17,6 @@ def loading_progress(
 ) -> Iterator[Callable[[int], None]]:
     """Shows how far something is on standard error: a bar on a terminal, else a line at times.
 
-    Args:
-        description: What is loading.
-        total: How many items there are.
-        done: How many of them were finished before.
-
     Yields:
         A function to call with the number of items that were just finished.
     """

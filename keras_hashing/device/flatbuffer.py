@@ -33,7 +33,6 @@ def parse(content: bytes, name: str = "The .tflite file") -> Any:
     """The content of a .tflite file as the objects of its schema.
 
     Args:
-        content: the content of the file.
         name: what an error calls it.
 
     Returns:

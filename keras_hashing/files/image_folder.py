@@ -37,9 +37,6 @@ def find_files(folder: Path) -> FoundFiles:
     Links to folders are followed, each folder once. Hidden files and folders, `Thumbs.db`,
     `desktop.ini` and the like are passed over.
 
-    Args:
-        folder: The folder.
-
     Returns:
         Paths that begin with `folder`.
     """

@@ -35,7 +35,6 @@ class PictureSheet:
     """A sheet that grows by its parts, up to a size.
 
     Args:
-        title: its heading.
         about: a sentence on it, if any.
         most_bytes: the size of the file at most, as far as its rows decide it.
     """

@@ -65,12 +65,8 @@ class CodeIndex:
         bits: K, the number of bits of a code; `None` for all bits of its bytes.
 
     Attributes:
-        bits: the number of bits of a code, K.
         codes: packed codes, uint8, shape [n, K/8], read-only.
         ids: n strings, a `TextColumn`.
-        labels: n strings, a `TextColumn`, or `None`.
-        fingerprint: the name of the code space.
-        integer_ids: whether the ids stand for integers.
         kind: how it is searched besides comparing with all codes (`as_kind`), or `None`.
 
     Raises:

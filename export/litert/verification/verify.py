@@ -62,9 +62,6 @@ class Verification(BaseModel):
     """What was found of all encoders.
 
     Attributes:
-        fingerprint: the name of the code space.
-        bits: the length of a code.
-        images: images that were encoded.
         database: codes of the run's database; `None` without labels.
         server_map: mAP of the server's own query codes, those of the Keras model; or `None`.
         encoders: the SavedModel, if any, and the files.
@@ -133,7 +130,6 @@ def verify(
     model's.
 
     Args:
-        encoder: the reference.
         pool: where the images, or vectors, come from.
         litert: a folder with this encoder's files, `encoder*.tflite`.
         served: its SavedModel; it gets images as files.
