@@ -33,7 +33,8 @@ from training.compare.results_file import ResultsFile
 from training.compare.workers.digest_of_code import digest_of_code
 from training.compare.workers.fine_tuner import FineTuner
 from training.compare.workers.frozen_data import validation_split
-from training.compare.workers.image_data import ImageData, load_data
+from training.compare.workers.image_data import ImageData
+from training.data.loading import load_data
 from training.data.protocols import make_split
 from training.data.split import Split
 from training.settings import DataSettings
@@ -214,7 +215,7 @@ def main() -> None:
     folder = ComparisonFolder(options.work)
     with folder.opened():
         place = DataSettings(dataset=RECIPE.dataset, data_dir=options.data_dir)
-        data = Data(load_data(place), RECIPE)
+        data = Data(load_data(place, warn=False), RECIPE)
         data.seeds = options.seeds
         code = digest_of_code("fine-tuned")
         tuner = FineTuner(data, folder.runs, code)

@@ -105,7 +105,7 @@ class OnFrozenFeatures:
         self.settings = {**FROZEN, "data_dir": data_dir, "feature_cache": cache}
         settings = FitSettings.check(self.settings)
         self.data = RunData.load(settings)
-        self.features = frozen_features(settings, *self.data.images, RunFolder("unused"))[1]
+        self.features = frozen_features(settings, self.data, RunFolder("unused"))[1]
 
     def __call__(self, run: Run) -> float:
         """mAP of one run: the mean of both directions."""

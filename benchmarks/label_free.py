@@ -69,7 +69,7 @@ class Bench:
             {**COMMON, "seed": seed, "data_dir": data_dir, "feature_cache": cache}
         )
         self.data = RunData.load(settings)
-        self.features = frozen_features(settings, *self.data.images, RunFolder("unused"))[1]
+        self.features = frozen_features(settings, self.data, RunFolder("unused"))[1]
         self.train = Rows(self.features, self.data.split.train)
 
     @cached_property

@@ -75,7 +75,7 @@ def load(seed: int, data_dir: str | None, cache: str) -> tuple[RunData, np.ndarr
     if data_dir is None:
         pixels = images.images.images(np.arange(len(images)), preprocessing)
         return data, np.stack([*pixels.as_numpy_iterator()]).reshape(len(images), -1)
-    return data, frozen_features(settings, images, preprocessing, RunFolder("unused"))[1]
+    return data, frozen_features(settings, data, RunFolder("unused"))[1]
 
 
 def main() -> None:

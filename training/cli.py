@@ -14,7 +14,7 @@ from keras_hashing.command_line.options import given, options_of, with_options
 from keras_hashing.command_line.stages import show_stages, stage
 from keras_hashing.retrieval.figures import FIGURES
 from training.compare.cli import compare
-from training.data.dataset_place import check_place
+from training.data.dataset_place import check_data, check_place
 from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
 from training.settings.config_file import read_config
@@ -244,12 +244,7 @@ def _check_finished(run: Path, data_dir: str | None, image_root: str | None) -> 
     folder = RunFolder(run)
     folder.check_finished()
     settings = FitSettings.check(folder.read_json(folder.config)["settings"])
-    check_place(
-        settings.dataset,
-        settings.data_dir if data_dir is None else data_dir,
-        download=settings.download,
-        image_root=settings.image_root if image_root is None else image_root,
-    )
+    check_data(settings.moved(data_dir, image_root))
 
 
 def _run_with_data(

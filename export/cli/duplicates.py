@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -10,10 +10,12 @@ from export.cli.index_options import AnyIndexOption
 from export.cli.page import SheetOptions
 from export.index.load_index import load_index
 from keras_hashing.command_line.errors import clear_errors
+from keras_hashing.command_line.options import options_of, with_options
 from keras_hashing.command_line.printing import print_facts
 from keras_hashing.command_line.progress import loading_progress
 
 
+@with_options(*options_of(SheetOptions))
 def duplicates(
     index: AnyIndexOption,
     output: Annotated[Path, typer.Option(help="Folder for clusters.csv; made if need be.")],
@@ -27,18 +29,8 @@ def duplicates(
             "first in the order of the index. `index remove --ids-file` takes it."
         ),
     ] = "all",
-    html: Annotated[
-        Path | None,
-        typer.Option(help="Write the pictures of the largest clusters as one HTML file."),
-    ] = None,
-    pictures: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where --html finds them: the folder that was given to `index build --images`. "
-            "(default: the data of the run, if --index is one)"
-        ),
-    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted search.")] = False,
+    **values: Any,
 ) -> None:
     """Find near-duplicates: all items within a Hamming radius of each other, in clusters.
 
@@ -48,7 +40,7 @@ def duplicates(
     with clear_errors():
         from export.index.duplicates import find_duplicates
 
-        SheetOptions(html=html, pictures=pictures).refuse_early(index)
+        sheet = SheetOptions.among(values).refuse_early(index)
         loaded = load_index(index)
         found = find_duplicates(
             loaded,
@@ -58,12 +50,13 @@ def duplicates(
             resume=resume,
             progress=partial(loading_progress, "Searching"),
         )
-        if html is not None:
+        if sheet.html is not None:
             from export.page.pictures import open_pictures
             from export.page.query_sheet import write_cluster_sheet
 
             names = [loaded.ids[cluster[0]] for cluster in found.clusters]
-            write_cluster_sheet(html, loaded, found.clusters, open_pictures(pictures, index, names))
+            pictures = open_pictures(sheet.pictures, index, names)
+            write_cluster_sheet(sheet.html, loaded, found.clusters, pictures)
         in_clusters = sum(map(len, found.clusters))
         print_facts(
             {

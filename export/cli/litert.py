@@ -13,12 +13,12 @@ from export.cli.encoder_options import EncoderOptions
 from export.cli.litert_options import (
     ConversionOptions,
     DataOptions,
-    LimitOptions,
     WorkOptions,
 )
 from export.index.file_encoder import check_takes
 from export.index.load_index import check_code_space, load_index
 from export.litert.checks import SEARCH_FILE, check_new_files, check_searchable
+from export.litert.verification.limits import Limits
 from export.versions.version_folders import version_folder
 from keras_hashing.command_line.errors import (
     clear_errors,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from export.litert.input_pool import InputPool
-    from export.litert.verification.limits import Limits
     from export.litert.verification.verify import EncoderReport, LabelledDatabase, Verification
     from keras_hashing.encoder import HashEncoder
     from keras_hashing.retrieval import CodeIndex
@@ -182,7 +181,7 @@ def _inputs(
 @with_options(
     *(
         option
-        for group in (EncoderOptions, DataOptions, WorkOptions, LimitOptions)
+        for group in (EncoderOptions, DataOptions, WorkOptions, Limits)
         for option in options_of(group)
     )
 )
@@ -220,7 +219,7 @@ def verify(
         if values["run"] is not None and values["model"] is not None:
             saved_model, values["model"] = saved_model or values["model"], None
         options = EncoderOptions.among(values).refuse_early()
-        data, limits = DataOptions.among(values), LimitOptions.among(values).to_limits()
+        data, limits = DataOptions.among(values), Limits.among(values)
         if options.run is None and not data.are_named:
             raise ValueError(
                 "A .keras model brings no images or vectors: name some with --image-folder or "
@@ -281,7 +280,7 @@ def _check_given_limits(
             )
 
 
-def _write_json(path: Path, found: "Verification", limits: "Limits", broken: list[str]) -> None:
+def _write_json(path: Path, found: "Verification", limits: Limits, broken: list[str]) -> None:
     document = {
         **found.model_dump(mode="json"),
         "limits": limits.model_dump(mode="json"),

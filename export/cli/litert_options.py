@@ -1,14 +1,10 @@
 """Options of `python -m export litert` and `verify` that are more than a few."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import ConfigDict, Field
 
 from keras_hashing.settings import Settings
-
-if TYPE_CHECKING:
-    from export.litert.verification.limits import Limits
 
 
 class ConversionOptions(Settings):
@@ -68,44 +64,3 @@ class WorkOptions(Settings):
     """Report bits with |u| above this share of the mean |u| on their own."""
     latency_rounds: int = Field(default=50, ge=1)
     """Times that each file encodes one image or vector."""
-
-
-class LimitOptions(Settings):
-    """What a device's codes must hold to; see `export.litert.verification.limits`."""
-
-    model_config = ConfigDict(title="Limits (exit code 1 when one is broken, 2 for any error)")
-
-    map_loss: float = Field(default=0.01, ge=0)
-    """The most that the mAP of device queries may lie below the server's own."""
-    float32_bits: float = Field(default=0.999, ge=0, le=1)
-    """Least share of bits equal to the Keras model's."""
-    float16_bits: float = Field(default=0.995, ge=0, le=1)
-    """The same of float16."""
-    dynamic_range_bits: float = Field(default=0.9, ge=0, le=1)
-    """The same of dynamic-range."""
-    int8_bits: float = Field(default=0.9, ge=0, le=1)
-    """The same of int8."""
-    float16_size: float = Field(default=0.52, ge=0)
-    """Greatest size, as a share of the float32 file's; 8 KiB more are allowed, for graph and
-    metadata."""
-    int8_size: float = Field(default=0.30, ge=0)
-    """The same of int8."""
-    int8_latency: float | None = Field(default=None, ge=0)
-    """Greatest median latency of int8 with two threads, as a share of float32's. (default: no
-    limit; it depends on the machine)"""
-
-    def to_limits(self) -> "Limits":
-        """The limits by kind of file."""
-        from export.litert.verification.limits import Limits
-
-        return Limits(
-            bits={
-                "float32": self.float32_bits,
-                "float16": self.float16_bits,
-                "dynamic-range": self.dynamic_range_bits,
-                "int8": self.int8_bits,
-            },
-            size={"float16": self.float16_size, "int8": self.int8_size},
-            map_loss=self.map_loss,
-            latency={} if self.int8_latency is None else {"int8": self.int8_latency},
-        )

@@ -97,10 +97,11 @@ class RunPictures:
         folder = RunFolder(run)
         begun = folder.read_json(folder.config)
         settings = FitSettings.check(begun["settings"])
-        self._dataset = RunData.load(settings, data_dir, begun=begun).dataset
-        if not isinstance(self._dataset, ImageDataset):
+        dataset = RunData.load(settings, data_dir, begun=begun).dataset
+        if not isinstance(dataset, ImageDataset):
             raise ValueError(f"The run was trained on vectors, so it has no pictures: {run}")
-        self._positions = {name: at for at, name in enumerate(self._dataset.ids)}
+        self._dataset = dataset
+        self._positions = {name: at for at, name in enumerate(dataset.ids)}
 
     def content(self, name: str) -> bytes:
         """The image of an item as a file."""

@@ -12,7 +12,7 @@ from training.backbones import check_weights
 from training.compare.comparison_folder import FEATURES_DIR, ComparisonFolder
 from training.compare.grid import Grid
 from training.compare.recipe import FineTuning, Recipe
-from training.data.dataset_place import check_place
+from training.data.dataset_place import check_data
 from training.settings import DataSettings, SplitSettings
 
 compare = typer.Typer(
@@ -164,7 +164,7 @@ def _settings(
 def _check_early(recipe: Recipe, grid: Grid, place: DataSettings, folder: ComparisonFolder) -> None:
     """Refuses what needs no TensorFlow: see `training.trainer.early_checks`."""
     recipe.check_methods(grid.methods)
-    check_place(place.dataset, place.data_dir, download=place.download, image_root=place.image_root)
+    check_data(place)
     check_weights(recipe.backbone, None)
     if folder.settings.exists():
         folder.keep_settings({"recipe": recipe.model_dump(mode="json")})

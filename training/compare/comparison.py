@@ -28,11 +28,12 @@ from training.compare.grid_run import GridRun
 from training.compare.recipe import FineTuning, Recipe
 from training.compare.results_file import ResultsFile
 from training.compare.workers.frozen_data import FrozenData
-from training.compare.workers.image_data import ImageData, load_data
+from training.compare.workers.image_data import ImageData
 from training.data import Dataset, ImageDataset, VectorDataset
 from training.data.augmentation import augment
 from training.data.epoch_order import steps_per_epoch
 from training.data.feature_cache import cached_features, features_key
+from training.data.loading import load_data
 from training.data.protocols import make_split
 from training.data.sources.image_probe import list_skipped
 from training.data.sources.vectors import write_directions

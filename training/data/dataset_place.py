@@ -2,14 +2,25 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_hashing.files.vector_file import open_vectors
+
+if TYPE_CHECKING:
+    from training.settings import DataSettings
 
 _FOLDERS = {
     "folder": "folder of images",
     "lists": "folder of lists",
     "vectors": "file of vectors",
 }
+
+
+def check_data(place: "DataSettings") -> None:
+    """`check_place` of the data that settings name."""
+    check_place(place.dataset, place.data_dir, download=place.download, image_root=place.image_root)
+    if place.unlabelled_dir is not None:
+        check_place("folder", place.unlabelled_dir)
 
 
 def check_place(

@@ -1,7 +1,7 @@
 """A data set by its name."""
 
 import os
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from training.data.dataset_place import check_place
 from training.data.image_dataset import ImageDataset
@@ -10,6 +10,10 @@ from training.data.sources.image_folder import load_image_folder
 from training.data.sources.image_probe import OnBadImage
 from training.data.sources.list_files import load_list_files
 from training.data.sources.tfds_dataset import load_tfds
+from training.data.sources.vectors import VectorDataset, load_vectors
+
+if TYPE_CHECKING:
+    from training.settings import DataSettings
 
 
 def load_dataset(
@@ -67,3 +71,20 @@ def load_dataset(
     if data_dir is not None and name == "lists":
         return load_list_files(data_dir, image_root, on_bad_image=on_bad_image, warn=warn)
     return load_tfds(name, data_dir, download=download)
+
+
+def load_data(place: "DataSettings", warn: bool = True) -> ImageDataset | VectorDataset:
+    """The data that settings name, of images or of vectors; otherwise as `load_dataset`."""
+    if place.dataset == "vectors":
+        assert place.data_dir is not None  # the early checks refuse it
+        return load_vectors(place.data_dir)
+    return load_dataset(
+        place.dataset,
+        place.data_dir,
+        download=place.download,
+        on_bad_image=place.on_bad_image,
+        image_root=place.image_root,
+        warn=warn,
+        unlabelled=place.unlabelled,
+        unlabelled_dir=place.unlabelled_dir,
+    )

@@ -47,12 +47,13 @@ def write_projector(logs: Path, evaluation: Evaluation, data: RunData) -> int:
     items = [(dataset.ids[at], dataset.names_of(at)) for at in database[rows].tolist()]
     lines = ["id\tlabel", *("\t".join(map(_one_field, item)) for item in items)]
     write_text(folder / "items.tsv", "\n".join(lines) + "\n")
-    has_pictures = isinstance(dataset, ImageDataset)
-    if has_pictures:
+    sprite = ""
+    if isinstance(dataset, ImageDataset):
+        sprite = _SPRITE
         with atomic_write(folder / "sprite.png") as temporary:
             _sprite(dataset, database[rows].tolist()).save(temporary, "PNG")
     # Last: with it, TensorBoard shows the rest.
-    config = _CONFIG.format(sprite=_SPRITE if has_pictures else "")
+    config = _CONFIG.format(sprite=sprite)
     write_text(logs / "projector_config.pbtxt", config)
     return len(rows)
 

@@ -7,9 +7,9 @@ from keras_hashing.command_line.stages import stage
 from keras_hashing.encoder import VectorInput
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from training.backbones import native_size
-from training.data import ImageDataset, VectorDataset, load_dataset
+from training.data import ImageDataset, VectorDataset
+from training.data.loading import load_data
 from training.data.protocols import Split, make_split
-from training.data.sources.vectors import load_vectors
 from training.settings import FitSettings
 
 
@@ -47,35 +47,20 @@ class RunData:
             ValueError: when settings, data set and protocol do not fit each other.
             FileNotFoundError: when the data is not there.
         """
-        data_dir = settings.data_dir if data_dir is None else data_dir
-        dataset: ImageDataset | VectorDataset
+        kind = "vectors" if settings.dataset == "vectors" else "images"
+        with stage(f"Reading {kind}"):
+            dataset = load_data(settings.moved(data_dir, image_root), warn=begun is None)
         preprocessing: ImagePreprocessing | VectorInput
-        if settings.dataset == "vectors":
-            assert data_dir is not None  # the early checks refuse it
-            with stage("Reading vectors"):
-                dataset = vectors = load_vectors(data_dir)
-            preprocessing = VectorInput(vectors.width)
+        if isinstance(dataset, VectorDataset):
+            preprocessing = VectorInput(dataset.width)
+        elif begun is not None:
+            preprocessing = ImagePreprocessing.from_config(begun["preprocessing"])
         else:
-            with stage("Reading images"):
-                dataset = images = load_dataset(
-                    settings.dataset,
-                    data_dir,
-                    download=settings.download,
-                    on_bad_image=settings.on_bad_image,
-                    image_root=settings.image_root if image_root is None else image_root,
-                    warn=begun is None,
-                    unlabelled=settings.unlabelled,
-                    unlabelled_dir=settings.unlabelled_dir,
-                )
-            preprocessing = (
-                images.preprocessing(
-                    settings.height,
-                    settings.width,
-                    settings.channels,
-                    native_size(settings.backbone, settings.weights),
-                )
-                if begun is None
-                else ImagePreprocessing.from_config(begun["preprocessing"])
+            preprocessing = dataset.preprocessing(
+                settings.height,
+                settings.width,
+                settings.channels,
+                native_size(settings.backbone, settings.weights),
             )
         split = make_split(dataset, settings.protocol, settings.seed, **settings.protocol_options)
         data = cls(dataset, preprocessing, split)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field
 
@@ -57,3 +57,8 @@ class DataSettings(Settings):
     """Width that images are resized to. (default: as for --height)"""
     channels: Literal[1, 3] | None = None
     """1 (grey) or 3 (RGB). (default: the originals')"""
+
+    def moved(self, data_dir: str | None, image_root: str | None) -> Self:
+        """The same data where it is now; None for where it was."""
+        now = {"data_dir": data_dir, "image_root": image_root}
+        return self.model_copy(update={name: at for name, at in now.items() if at is not None})

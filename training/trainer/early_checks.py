@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from training.backbones import check_weights
-from training.data.dataset_place import check_place
+from training.data.dataset_place import check_data
 from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
 from training.trainer.processes import processes_of
@@ -24,14 +24,7 @@ def check_new_run(settings: FitSettings, output: str | Path) -> None:
     """
     if processes_of().count == 1:  # of several, the first makes it, when they have met
         RunFolder(output).check_new()
-    check_place(
-        settings.dataset,
-        settings.data_dir,
-        download=settings.download,
-        image_root=settings.image_root,
-    )
-    if settings.unlabelled_dir is not None:
-        check_place("folder", settings.unlabelled_dir)
+    check_data(settings)
     if settings.weights_of_a_run is None:
         check_weights(settings.backbone, settings.weights)
     else:
@@ -57,4 +50,4 @@ def check_resumed_run(output: str | Path, chosen: Mapping[str, Any]) -> None:
                 f"{begun[name]!r}. Received: {value!r}"
             )
     if not folder.finished:
-        check_place(now.dataset, now.data_dir, download=now.download, image_root=now.image_root)
+        check_data(now)

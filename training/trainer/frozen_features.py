@@ -6,10 +6,9 @@ import keras
 import numpy as np
 
 from keras_hashing.command_line.stages import stage
-from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.models import HashingModel
 from training.backbones.cut import cut_network
-from training.data import ImageDataset, VectorDataset
+from training.data import VectorDataset
 from training.data.feature_cache import cached_features
 from training.runs.run_data import RunData
 from training.runs.run_folder import RunFolder
@@ -19,11 +18,7 @@ from training.trainer.model import new_backbone
 
 
 def frozen_features(
-    settings: FitSettings,
-    dataset: ImageDataset,
-    preprocessing: ImagePreprocessing,
-    folder: RunFolder,
-    verbose: int = 0,
+    settings: FitSettings, data: RunData, folder: RunFolder, verbose: int = 0
 ) -> tuple[keras.Model, np.ndarray]:
     """The frozen backbone of a run, and its features of all images, from the cache or made now.
 
@@ -34,17 +29,13 @@ def frozen_features(
         A model from images to features, and features, float32 [N, D], mapped from disk.
     """
     with stage("Building the backbone"):
-        backbone = new_backbone(settings, preprocessing.shape, dropout=0.0)
+        backbone = new_backbone(settings, data.images[1].shape, dropout=0.0)
         backbone.trainable = False
-    return backbone, _kept(settings, dataset, preprocessing, backbone, folder, verbose)
+    return backbone, _kept(settings, data, backbone, folder, verbose)
 
 
 def frozen_stages(
-    settings: FitSettings,
-    dataset: ImageDataset,
-    preprocessing: ImagePreprocessing,
-    folder: RunFolder,
-    verbose: int = 0,
+    settings: FitSettings, data: RunData, folder: RunFolder, verbose: int = 0
 ) -> tuple[keras.Model, keras.Model, np.ndarray]:
     """The backbone of a run, its last stages, and what the frozen ones before give for all images.
 
@@ -61,22 +52,17 @@ def frozen_stages(
     assert settings.train_from is not None
     with stage("Building the backbone"):
         backbone = with_hidden_layer(
-            new_backbone(settings, preprocessing.shape, settings.dropout), settings.hidden
+            new_backbone(settings, data.images[1].shape, settings.dropout), settings.hidden
         )
         front, trained = cut_network(backbone, settings.train_from)
-    return backbone, trained, _kept(settings, dataset, preprocessing, front, folder, verbose)
+    return backbone, trained, _kept(settings, data, front, folder, verbose)
 
 
 def _kept(
-    settings: FitSettings,
-    dataset: ImageDataset,
-    preprocessing: ImagePreprocessing,
-    network: keras.Model,
-    folder: RunFolder,
-    verbose: int,
+    settings: FitSettings, data: RunData, network: keras.Model, folder: RunFolder, verbose: int
 ) -> np.ndarray:
     cache = settings.feature_cache or folder.path.parent / "features"
-    return cached_features(dataset, preprocessing, network, cache, verbose=verbose, dtype="float32")
+    return cached_features(*data.images, network, cache, verbose=verbose, dtype="float32")
 
 
 def reference_vectors(
@@ -92,7 +78,7 @@ def reference_vectors(
     if isinstance(data.dataset, VectorDataset):
         return data.dataset.vectors
     if settings.frozen:
-        return frozen_features(settings, *data.images, folder)[1]
+        return frozen_features(settings, data, folder)[1]
     if data.dataset.class_names:
         return None
     cache = folder.path / "features"

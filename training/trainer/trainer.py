@@ -77,11 +77,11 @@ class Trainer:
             self.features = prepared.dataset.vectors
         elif settings.frozen:
             self._backbone, self.features = frozen_features(
-                settings, *prepared.data.images, folder, verbose
+                settings, prepared.data, folder, verbose
             )
         elif settings.train_from is not None:
             self._backbone, self._trained_stages, self.features = frozen_stages(
-                settings, *prepared.data.images, folder, verbose
+                settings, prepared.data, folder, verbose
             )
         with stage("Preparing training images"):
             self.batches, self.steps_per_epoch = self._training_batches()

@@ -1,8 +1,8 @@
 import pytest
 
 from export.cli.litert import _print_verification
-from export.cli.litert_options import LimitOptions
 from export.litert.verification.bit_agreement import BitAgreement
+from export.litert.verification.limits import Limits
 from export.litert.verification.verify import EncoderReport, Verification
 
 FLOAT32_BYTES = 1_000_000
@@ -57,7 +57,7 @@ def verification(kind: str | None, bits: float = 1, **figures: object) -> Verifi
     ],
 )
 def test_what_meets_the_limits_breaks_none(kind: str | None, figures: dict) -> None:
-    assert LimitOptions().to_limits().broken(verification(kind, **figures)) == []
+    assert Limits().broken(verification(kind, **figures)) == []
 
 
 @pytest.mark.parametrize(
@@ -86,27 +86,24 @@ def test_what_meets_the_limits_breaks_none(kind: str | None, figures: dict) -> N
 def test_what_is_broken_is_said_with_its_limit(
     kind: str | None, figures: dict, message: str
 ) -> None:
-    (problem,) = LimitOptions().to_limits().broken(verification(kind, **figures))
+    (problem,) = Limits().broken(verification(kind, **figures))
     assert problem.startswith("it: ")
     assert message in problem
 
 
 def test_a_latency_is_limited_on_demand() -> None:
     slow = verification("int8", latency_ratio={1: 0.5, 2: 1.25})
-    assert LimitOptions().to_limits().broken(slow) == []
-    assert LimitOptions(int8_latency=1.3).to_limits().broken(slow) == []
-    assert LimitOptions(int8_latency=1.0).to_limits().broken(slow) == [
+    assert Limits().broken(slow) == []
+    assert Limits(int8_latency=1.3).broken(slow) == []
+    assert Limits(int8_latency=1.0).broken(slow) == [
         "it: it takes 1.25 of float32's time with two threads, more than 1.00"
     ]
 
 
 def test_a_size_without_a_float32_file_breaks_no_limit() -> None:
     alone = verification("int8", bytes=FLOAT32_BYTES)
-    assert LimitOptions().to_limits().broken(alone) != []
-    assert (
-        LimitOptions().to_limits().broken(alone.model_copy(update={"encoders": alone.encoders[:1]}))
-        == []
-    )
+    assert Limits().broken(alone) != []
+    assert Limits().broken(alone.model_copy(update={"encoders": alone.encoders[:1]})) == []
 
 
 def test_the_table_fits_into_80_columns_and_no_figure_is_cut_on_fewer(

@@ -66,8 +66,7 @@ def test_it_is_measured_by_neighbours_and_evaluate_finds_the_same(
     assert (run.metrics["queries"], run.metrics["database"]) == (6, 24)
     assert run.metrics["map"] is None
     data = run.data()
-    place = run.config, data.dataset, data.preprocessing
-    _, features = frozen_features(*place, RunFolder(finished))
+    _, features = frozen_features(run.config, data, RunFolder(finished))
     index = CodeIndex.load(run.index_path)
     query, database = data.split.query, data.split.database
     assert data.dataset.ids == list(index.ids)

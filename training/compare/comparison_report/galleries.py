@@ -5,7 +5,8 @@ import numpy as np
 from keras_hashing.files.picture_sheet import PictureSheet
 from training.compare.comparison_report.results import ComparisonResults
 from training.compare.comparison_report.statistics import Cell, name_of
-from training.compare.workers.image_data import load_data
+from training.data import ImageDataset
+from training.data.loading import load_data
 from training.pictures.gallery import HOW_TO_READ, Gallery
 from training.pictures.nearest import FOUND, Nearest
 
@@ -21,7 +22,7 @@ def add_galleries(sheet: PictureSheet, results: ComparisonResults, cells: list[C
     if not nearest or results.place.dataset == "vectors":
         return
     try:
-        dataset = load_data(results.place)
+        dataset = load_data(results.place, warn=False)
         changed = dataset.digest != results.settings["data"]["digest"]
         problem = "the data has changed since the comparison began" if changed else ""
     except (OSError, ValueError) as error:
@@ -29,6 +30,7 @@ def add_galleries(sheet: PictureSheet, results: ComparisonResults, cells: list[C
     if problem:
         sheet.section("What the best settings find", f"The pictures are left out: {problem}.")
         return
+    assert isinstance(dataset, ImageDataset)  # with vectors it has returned
     for number, (cell, (seed, found)) in enumerate(nearest.items()):
         gallery = Gallery(dataset, found)
         title = f"What {name_of(cell)} finds"

@@ -10,9 +10,9 @@ from training.backbones import native_size
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
 from training.compare.workers.frozen_data import validation_split
-from training.data import ImageDataset, VectorDataset, load_dataset
+from training.data import ImageDataset
+from training.data.loading import load_data
 from training.data.protocols import Split, make_split
-from training.data.sources.vectors import load_vectors
 from training.runs.run_data import RunData
 from training.settings import DataSettings
 
@@ -68,7 +68,7 @@ class ImageData:
             ValueError: when the data set has changed since.
         """
         about = json.loads((folder / "images.json").read_text())
-        dataset = load_data(DataSettings(**about["place"]))
+        dataset = load_data(DataSettings(**about["place"]), warn=False)
         if dataset.digest != about["digest"]:
             raise ValueError(
                 f"The data set {dataset.name!r} has changed since the comparison began: its runs "
@@ -77,18 +77,3 @@ class ImageData:
             )
         assert isinstance(dataset, ImageDataset)  # vectors are not fine-tuned on
         return cls(dataset, Recipe(**about["recipe"]))
-
-
-def load_data(place: DataSettings, warn: bool = False) -> ImageDataset | VectorDataset:
-    """The data set that settings name; whether to warn of files that are left out."""
-    if place.dataset == "vectors":
-        assert place.data_dir is not None  # the early checks refuse it
-        return load_vectors(place.data_dir)
-    return load_dataset(
-        place.dataset,
-        place.data_dir,
-        download=place.download,
-        on_bad_image=place.on_bad_image,
-        image_root=place.image_root,
-        warn=warn,
-    )
