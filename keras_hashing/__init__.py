@@ -46,17 +46,7 @@ __all__ = [
     "rotation",
 ]
 
-_WITH_KERAS = (
-    "backend",
-    "callbacks",
-    "layers",
-    "losses",
-    "methods",
-    "metrics",
-    "models",
-    "optimizers",
-    "rotation",
-)
+_WITH_KERAS = [name for name in __all__ if name not in ("client", "device", "encoder", "retrieval")]
 
 
 def _load_keras_parts() -> None:

@@ -46,6 +46,16 @@ def find_files(folder: Path) -> FoundFiles:
     return found
 
 
+def existing_folder(path: str | os.PathLike[str], what: str) -> Path:
+    """A path that is a folder; of another, a `FileNotFoundError` or `NotADirectoryError`."""
+    folder = Path(path)
+    if not folder.exists():
+        raise FileNotFoundError(f"The {what} {str(folder)!r} does not exist")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{str(folder)!r} is a file; a {what} was expected")
+    return folder
+
+
 def class_folders(folder: Path) -> list[str]:
     """The names of the subfolders that are not hidden, sorted: the classes of labelled images."""
     return sorted(

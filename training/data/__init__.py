@@ -8,25 +8,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from training.data.dataset import Dataset
-    from training.data.image_dataset import ImageDataset
-    from training.data.loading import load_dataset
-    from training.data.sources.encoded_images import EncodedImages
-    from training.data.sources.image_files import ImageFiles
-    from training.data.sources.image_source import ImageSource
-    from training.data.sources.pixel_arrays import PixelArrays
-    from training.data.sources.vectors import VectorDataset
-
-__all__ = [
-    "Dataset",
-    "EncodedImages",
-    "ImageDataset",
-    "ImageFiles",
-    "ImageSource",
-    "PixelArrays",
-    "VectorDataset",
-    "load_dataset",
-]
+    from training.data.dataset import Dataset as Dataset
+    from training.data.image_dataset import ImageDataset as ImageDataset
+    from training.data.loading import load_dataset as load_dataset
+    from training.data.sources.encoded_images import EncodedImages as EncodedImages
+    from training.data.sources.image_files import ImageFiles as ImageFiles
+    from training.data.sources.image_source import ImageSource as ImageSource
+    from training.data.sources.pixel_arrays import PixelArrays as PixelArrays
+    from training.data.sources.vectors import VectorDataset as VectorDataset
 
 _FILES = {
     "Dataset": "dataset",

@@ -1,9 +1,9 @@
 """Where the images of a data set are, checked before any is read. Loads no TensorFlow."""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keras_hashing.files.image_folder import existing_folder
 from keras_hashing.files.vector_file import open_vectors
 
 if TYPE_CHECKING:
@@ -53,8 +53,5 @@ def check_place(
     if data_dir is None:
         raise ValueError(f"Data set {name!r} needs `data_dir` (--data-dir), the {_FOLDERS[name]}")
     for what, folder in ((_FOLDERS[name], data_dir), ("image root", image_root)):
-        if folder is None or Path(folder).is_dir():
-            continue
-        if Path(folder).exists():
-            raise NotADirectoryError(f"{str(folder)!r} is a file; a {what} was expected")
-        raise FileNotFoundError(f"The {what} {str(folder)!r} does not exist")
+        if folder is not None:
+            existing_folder(folder, what)

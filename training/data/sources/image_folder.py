@@ -6,7 +6,13 @@ from typing import Literal
 
 import numpy as np
 
-from keras_hashing.files.image_folder import class_folders, find_files, image_files, warn_of_others
+from keras_hashing.files.image_folder import (
+    class_folders,
+    existing_folder,
+    find_files,
+    image_files,
+    warn_of_others,
+)
 from training.data.image_dataset import ImageDataset
 from training.data.sources.image_files import ImageFiles
 from training.data.sources.image_probe import (
@@ -18,6 +24,7 @@ from training.data.sources.image_probe import (
 )
 
 _NO_CLASS = -1
+_KIND = "folder of images"
 
 
 def load_image_folder(
@@ -57,8 +64,8 @@ def load_image_folder(
         ValueError: on a bad file (unless skipped), an empty class, or fewer than two classes.
     """
     check_on_bad_image(on_bad_image)
-    root = _existing(Path(folder))
-    more = None if unlabelled_dir is None else _existing(Path(unlabelled_dir))
+    root = existing_folder(folder, _KIND)
+    more = None if unlabelled_dir is None else existing_folder(unlabelled_dir, _KIND)
     class_names = [] if labels == "none" else _class_names(root, more)
     found = [find_files(root / name) for name in class_names or ["."]]
     if warn:
@@ -104,14 +111,6 @@ def load_image_folder(
 def _overlap(folder: Path, other: Path) -> bool:
     folder, other = folder.resolve(), other.resolve()
     return folder.is_relative_to(other) or other.is_relative_to(folder)
-
-
-def _existing(root: Path) -> Path:
-    if not root.exists():
-        raise FileNotFoundError(f"The folder of images {str(root)!r} does not exist")
-    if not root.is_dir():
-        raise NotADirectoryError(f"{str(root)!r} is a file; a folder of images was expected")
-    return root
 
 
 def _class_names(root: Path, unlabelled: Path | None) -> list[str]:

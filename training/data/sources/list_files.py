@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_hashing.files.image_folder import existing_folder
 from keras_hashing.files.list_lines import list_lines, text_lines
 from training.data.image_dataset import ImageDataset
 from training.data.sources.image_files import ImageFiles
@@ -89,8 +90,8 @@ def load_list_files(
             does not fit. File and line are named.
     """
     check_on_bad_image(on_bad_image)
-    folder = _existing_folder(folder, "folder of lists")
-    root = folder if image_root is None else _existing_folder(image_root, "image root")
+    folder = existing_folder(folder, "folder of lists")
+    root = folder if image_root is None else existing_folder(image_root, "image root")
     merged = _merge(_read_lists(folder, root))
     class_names = _class_names(folder, columns=len(merged.rows[0]))
     probes = probe_images([root / image_id for image_id in merged.ids])
@@ -129,15 +130,6 @@ def load_list_files(
 def list_line(path: str, labels: Sequence[int] | np.ndarray) -> str:
     """One line of a list, without its end: the path, then a 0 or 1 for each class."""
     return " ".join([path, *(str(int(label)) for label in labels)])
-
-
-def _existing_folder(path: str | os.PathLike[str], what: str) -> Path:
-    folder = Path(path)
-    if not folder.exists():
-        raise FileNotFoundError(f"The {what} {str(folder)!r} does not exist")
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{str(folder)!r} is a file; a {what} was expected")
-    return folder
 
 
 def _read_lists(folder: Path, root: Path) -> dict[str, _List]:
