@@ -30,6 +30,7 @@ NOT_RUN = {
     r"benchmarks\.beam ": "encodes the same images fifteen times, and is for many images",
     r"benchmarks\.(hswd_settings|dsdh_pull|reference_recipe|label_free) ": "trains many heads",
     r"benchmarks\.fine_tuning --data-dir": "trains for hours",
+    r"benchmarks\.text_embeddings": "the network is a package that no test needs",
     r"--data-dir /data/images": "two machines; tests/training/trainer/test_distribution.py",
 }
 # Applied in this order to each command. The last of two equal options counts.
@@ -50,6 +51,9 @@ SMALL = {
     r"'…'": "--dataset digits",  # the page leaves options out
     r"^KERAS_BACKEND=jax": "XLA_FLAGS=--xla_force_host_platform_device_count=2 KERAS_BACKEND=jax",
     r"(export page .*)": r"\1 --port 0",
+    r"(export verify .*)": r"\1 --int8-bits 0.5",  # of one epoch on random weights
+    r"(export verify .* --(saved-model|images) .*)": r"\1 --map-loss 1",
+    r"--k 5000": "--k 50",
 }
 PRESUPPOSED = {
     "README": "PHOTOS SHOP PICTURE.jpg model.keras DATA",
@@ -66,7 +70,7 @@ PRESUPPOSED = {
     "serving": "runs/shop SHOP PICTURE.jpg",
     "stores": "shop.npz models/shop NEW.jpg",
     "training": "IMAGES LISTS DATA",
-    "vectors": "texts.npz F",
+    "vectors": "texts.npz F texts.npy",
 }
 # What is made by a command; the rest are files.
 MADE_BY = {

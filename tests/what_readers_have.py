@@ -27,7 +27,9 @@ def write(name: str, folder: Path) -> None:
         write_cifar10(into)
     elif name == "F":
         into.mkdir()
-        np.save(into / "FEATURES.npy", np.random.default_rng(0).normal(size=(1100, 16)))
+        write("FEATURES.npy", into)
+    elif name.endswith(".npy"):
+        np.save(into, np.random.default_rng(0).normal(size=(1100, 16)))
     elif name == "texts.npz":
         vectors = np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)
         np.savez(into, vectors=vectors, ids=[f"text {row}" for row in range(300)])

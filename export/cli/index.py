@@ -215,14 +215,15 @@ def remove(
 ) -> None:
     """Remove items from an index by their ids; no model is needed.
 
-    An id that is not in the index is an error, and nothing is removed.
+    An id that is not in the index is an error, and nothing is removed. A file may be empty: of an
+    index that has no near-duplicates nothing is removed.
     """
     with clear_errors():
+        if not ids and ids_file is None:
+            raise ValueError("Name what to remove: --id, or --ids-file")
         names = list(ids or [])
         if ids_file is not None:
             names += [line for _, line in text_lines(ids_file)]
-        if not names:
-            raise ValueError("Name what to remove: --id, or --ids-file")
         target = index if output is None else output
         from export.index.certificate import measured
 

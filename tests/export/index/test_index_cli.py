@@ -68,7 +68,10 @@ def test_the_life_of_an_index(
     assert re.search(r"added  1\n +items  6\n", added)
     (tmp_path / "ids.txt").write_text("3\n0\n")
     assert_one_line_of_error(call("index", "remove", "--index", index, "--id", "99"), "99")
-    succeeded("index", "remove", "--index", index, "--id", "1", "--ids-file", tmp_path / "ids.txt")
+    remove = ("index", "remove", "--index", index, "--ids-file", tmp_path / "ids.txt")
+    succeeded(*remove, "--id", "1")
+    (tmp_path / "ids.txt").write_text("")  # of an index without near-duplicates
+    assert re.search(r"removed  0\n +items  3\n", succeeded(*remove).stdout)
 
     info = json.loads(succeeded("index", "info", "--index", index, "--json").stdout)
     assert info == {
