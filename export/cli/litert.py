@@ -243,7 +243,8 @@ def verify(
             )
         broken = limits.broken(found)
         if json_file is not None:
-            _write_json(json_file, found, limits, broken)
+            figures = found.model_dump(mode="json")
+            write_json(json_file, {**figures, "limits": limits.model_dump(), "broken": broken})
         _print_verification(found, "vectors" if encoder.takes_vectors else "images")
         for problem in broken:
             warn("[bold red]Limit broken:[/]", problem)
@@ -278,15 +279,6 @@ def _check_given_limits(
                 f"--{name.replace('_', '-')} cannot be measured without files of "
                 f"{' and '.join(needed)} in --litert. Received: {', '.join(sorted(kinds))}"
             )
-
-
-def _write_json(path: Path, found: "Verification", limits: Limits, broken: list[str]) -> None:
-    document = {
-        **found.model_dump(mode="json"),
-        "limits": limits.model_dump(mode="json"),
-        "broken": broken,
-    }
-    write_json(path, document)
 
 
 def _print_verification(found: "Verification", kind: str) -> None:

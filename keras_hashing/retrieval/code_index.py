@@ -170,16 +170,11 @@ class CodeIndex:
             raise ValueError(f"The index {has} labels. Received: {given} for the items to add")
         new_ids = check_strings("ids", ids, len(new_codes))
         _refuse("These ids are in the index already", list(self.ids.positions_of(list(new_ids))))
-        return CodeIndex(
-            np.concatenate([self.codes, new_codes]),
-            self.ids.followed_by(new_ids),
-            self.fingerprint,
-            None
-            if self.labels is None
-            else self.labels.followed_by(check_strings("labels", labels, len(new_codes))),
-            self.integer_ids,
-            self.bits,
-        ).as_kind(self._kind_unmeasured())
+        all_labels = None
+        if self.labels is not None:
+            all_labels = self.labels.followed_by(check_strings("labels", labels, len(new_codes)))
+        all_codes = np.concatenate([self.codes, new_codes])
+        return self._of_other_items(all_codes, self.ids.followed_by(new_ids), all_labels)
 
     def remove(self, ids: Sequence[str]) -> CodeIndex:
         """Returns an index of the items but for these; the others keep their order.
@@ -195,18 +190,15 @@ class CodeIndex:
         _refuse("These ids are not in the index", [name for name in names if name not in found])
         kept = np.ones(len(self), dtype=bool)
         kept[list(found.values())] = False
-        return CodeIndex(
-            self.codes[kept],
-            self.ids.where(kept),
-            self.fingerprint,
-            None if self.labels is None else self.labels.where(kept),
-            self.integer_ids,
-            self.bits,
-        ).as_kind(self._kind_unmeasured())
+        labels = None if self.labels is None else self.labels.where(kept)
+        return self._of_other_items(self.codes[kept], self.ids.where(kept), labels)
 
-    def _kind_unmeasured(self) -> IndexKind | None:
-        """The kind of an index of other items: its recall is not known."""
-        return self.kind and self.kind.model_copy(update={"recall": None})
+    def _of_other_items(
+        self, codes: NDArray[np.uint8], ids: TextColumn, labels: TextColumn | None
+    ) -> CodeIndex:
+        """An index of the same code space and kind, whose recall is not known."""
+        other = CodeIndex(codes, ids, self.fingerprint, labels, self.integer_ids, self.bits)
+        return other.as_kind(self.kind and self.kind.model_copy(update={"recall": None}))
 
     def search(
         self,

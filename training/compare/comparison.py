@@ -22,6 +22,7 @@ from training.compare.grid import (
     default_choice,
     grid_runs,
     reason_not_run,
+    reasons_not_run,
     tuning_runs,
 )
 from training.compare.grid_run import GridRun
@@ -178,10 +179,7 @@ class Comparison:
 
     def not_run(self) -> dict[Column, str]:
         """The cells that do not exist, and why."""
-        reasons = {
-            column: reason_not_run(column, self.single_label) for column in self.grid.columns
-        }
-        return {column: reason for column, reason in reasons.items() if reason is not None}
+        return reasons_not_run(self.grid.columns, self.single_label)
 
     def _finish(self, runs: list[GridRun], path: Path, title: str) -> dict[GridRun, dict[str, Any]]:
         if not runs:

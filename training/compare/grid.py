@@ -144,6 +144,12 @@ def reason_not_run(column: Column, single_label: bool) -> str | None:
     return None
 
 
+def reasons_not_run(columns: Iterable[Column], single_label: bool) -> dict[Column, str]:
+    """The columns that do not exist, and why."""
+    reasons = {column: reason_not_run(column, single_label) for column in columns}
+    return {column: reason for column, reason in reasons.items() if reason is not None}
+
+
 def native_is_schedule(method: str) -> bool:
     """Whether the native quantization is a schedule (HashNet's continuation)."""
     probe = _probe(method)

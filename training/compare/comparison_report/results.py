@@ -22,7 +22,7 @@ from training.compare.grid import (
     Choice,
     Column,
     default_choice,
-    reason_not_run,
+    reasons_not_run,
 )
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe, digest_of
@@ -134,10 +134,8 @@ class ComparisonResults:
     @cached_property
     def not_run(self) -> dict[Column, str]:
         """The columns that do not exist, and why."""
-        single_label = self.settings["data"]["single_label"]
         columns = itertools.product(self.methods, self.quantizations)
-        reasons = {column: reason_not_run(column, single_label) for column in columns}
-        return {column: reason for column, reason in reasons.items() if reason is not None}
+        return reasons_not_run(columns, self.settings["data"]["single_label"])
 
     def values(self, figure: str) -> Values:
         """One figure of all finished runs, by cell and seed."""
