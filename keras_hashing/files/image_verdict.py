@@ -60,14 +60,6 @@ def verdict(content: bytes) -> str | None:
     return None
 
 
-def verdict_of_file(path: Path) -> str | None:
-    """The verdict on a file, which may also be unreadable."""
-    try:
-        return verdict(path.read_bytes())
-    except OSError as error:
-        return unreadable(error)
-
-
 def unreadable(error: OSError) -> str:
     """The verdict on a file that cannot be read."""
     return f"cannot be read ({error.strerror or error})"

@@ -63,17 +63,6 @@ def hash_centres(
     return np.concatenate([rows, -rows])[:num_classes].astype("float32")
 
 
-def minimum_distance(centres: np.ndarray) -> int:
-    """The smallest Hamming distance between two of the centres.
-
-    Args:
-        centres: array of -1 and +1, shape (n, bits), n at least 2.
-    """
-    inner_products = centres @ centres.T
-    np.fill_diagonal(inner_products, -np.inf)
-    return round((centres.shape[1] - float(inner_products.max())) / 2)
-
-
 def hadamard_matrix(order: int) -> np.ndarray | None:
     """A Hadamard matrix whose first row is constant, or None where no construction is known here.
 
