@@ -1,5 +1,6 @@
 """What README and docs take for granted, small: pictures, vectors, a data set of TFDS, a model."""
 
+import io
 import shutil
 import subprocess
 import sys
@@ -39,9 +40,16 @@ def write(name: str, folder: Path) -> None:
     elif name == "LISTS":
         write_lists(into)
     elif name.endswith(".jpg"):
-        Image.fromarray(pictures()[0][0]).save(into)
+        into.write_bytes(picture())
     else:
         write_folder(into, labelled=name in ("SHOP", "IMAGES"))
+
+
+def picture() -> bytes:
+    """A JPEG file."""
+    content = io.BytesIO()
+    Image.fromarray(pictures()[0][0]).save(content, "JPEG")
+    return content.getvalue()
 
 
 def pictures() -> tuple[np.ndarray, np.ndarray]:
