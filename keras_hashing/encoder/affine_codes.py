@@ -9,7 +9,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_hashing.encoder.leaf_layers import leaf_layers
 from keras_hashing.layers import HashHead
 
 _ROUNDOFF = 8 * 2.0**-24
@@ -43,11 +42,8 @@ class AffineCodes:
     @classmethod
     def of(cls, model: keras.Model) -> AffineCodes | None:
         """Returns the map, or `None` if the model is another one."""
-        layers = [
-            layer
-            for layer in leaf_layers(model)
-            if not isinstance(layer, (keras.layers.InputLayer, keras.layers.Dropout))
-        ]
+        passing = keras.layers.InputLayer, keras.layers.Dropout
+        layers = [layer for layer in _operations(model) if type(layer) not in passing]
         unit_length = bool(layers) and type(layers[0]) is keras.layers.UnitNormalization
         *standardise, head = layers[1 if unit_length else 0 :] or [None]
         kinds = [type(layer) for layer in standardise]
@@ -61,7 +57,8 @@ class AffineCodes:
         shift = np.zeros(len(kernel))
         if standardise:
             shift, variance = (
-                _float64(v)[0] for v in (standardise[0].mean, standardise[0].variance)
+                np.broadcast_to(_float64(v).ravel(), len(kernel))
+                for v in (standardise[0].mean, standardise[0].variance)
             )
             kernel = kernel / np.maximum(np.sqrt(variance), keras.config.epsilon())[:, None]
             bias = bias - shift @ kernel
@@ -100,10 +97,18 @@ def _float64(tensor: Any) -> NDArray[np.float64]:
     return keras.ops.convert_to_numpy(tensor).astype(np.float64)
 
 
+def _operations(part: Any) -> list[Any]:
+    """What computes, in order, models of Keras' own classes opened: `keras.ops` are no layers."""
+    if not (isinstance(part, keras.Model) and type(part).__module__.startswith("keras.")):
+        return [part]
+    parts = getattr(part, "operations", None) or part.layers
+    return [operation for inner in parts for operation in _operations(inner)]
+
+
 def _is_projection(layer: Any) -> bool:
     """Whether it is a head whose code is W x + c, neither quantized nor with LoRA."""
     return (
-        isinstance(layer, HashHead)
+        type(layer) is HashHead
         and layer.normalization is None
         and layer.activation is keras.activations.linear
         and layer.projection.quantization_mode is None

@@ -48,8 +48,9 @@ def vectors() -> np.ndarray:
         (standardise,),
         (unit_length,),
         (unit_length, standardise, lambda: keras.layers.Dropout(0.5)),
+        (lambda: keras.layers.Normalization(axis=None, mean=0.1, variance=2.0),),
     ],
-    ids=["none", "standardise", "unit", "unit, standardise"],
+    ids=["none", "standardise", "unit", "unit, standardise", "one mean for all"],
 )
 def test_the_codes_are_those_of_the_model(layers, monkeypatch):
     model = network(*(make() for make in layers))
@@ -82,6 +83,38 @@ def test_a_value_of_exactly_zero_is_left_to_the_model():
     model.layers[-1].projection.kernel.assign(kernel)
     _, unsure = AffineCodes.of(model).signs(found)
     assert {5, 6} <= set(unsure)
+
+
+class Clipped(keras.Model):
+    def call(self, inputs):
+        return clipped(super().call(inputs))
+
+
+class ClippedHead(HashHead):
+    def call(self, inputs, training=None):
+        return super().call(clipped(inputs))
+
+
+class Clipping(keras.layers.Dropout):
+    def call(self, inputs, training=None):
+        return clipped(inputs)
+
+
+def clipped(values):
+    return keras.ops.clip(values, -9.0, 9.0)
+
+
+@pytest.mark.parametrize("kind", ["operation", "model", "head", "layer"])
+def test_what_shows_in_few_vectors_alone_is_not_passed_over(kind):
+    inputs = keras.Input((WIDTH,))
+    features = {
+        "operation": clipped,
+        "layer": Clipping(0.5),
+        "model": Clipped(inputs, standardise()(inputs)),
+        "head": lambda values: values,
+    }[kind](inputs)
+    head = ClippedHead if kind == "head" else HashHead
+    assert AffineCodes.of(keras.Model(inputs, head(BITS)(features))) is None
 
 
 @pytest.mark.parametrize(
