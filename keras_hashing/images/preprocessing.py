@@ -1,6 +1,8 @@
 """What turns an encoded image into the uint8 pixels a model takes, in training and in serving."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -109,6 +111,8 @@ class ImagePreprocessing:
             tf.errors.InvalidArgumentError: when one of them is no such image, or has more than
                 2^26 pixels; none is decoded then.
         """
+        if tf.executing_eagerly():
+            return _traced(self)(encoded)
         one_image = tf.TensorSpec(self.shape, tf.uint8)
         header = header_of(encoded)
         return tf.map_fn(
@@ -216,3 +220,11 @@ def decode_image(encoded: tf.Tensor, alpha: tf.Tensor | None = None) -> tf.Tenso
     # Asking for RGB is what all formats of DecodeImage support, but for a WebP with alpha.
     alpha = has_alpha(header_of(tf.expand_dims(encoded, 0)))[0] if alpha is None else alpha
     return tf.cond(alpha, lambda: decode(4), lambda: decode(3))
+
+
+@lru_cache(maxsize=8)
+def _traced(preprocessing: ImagePreprocessing) -> Callable[[tf.Tensor], tf.Tensor]:
+    """`decode_batch` as a graph; eagerly, `map_fn` logs an ERROR of its own for a bad image."""
+    return tf.function(
+        preprocessing.decode_batch, input_signature=[tf.TensorSpec([None], tf.string)]
+    )

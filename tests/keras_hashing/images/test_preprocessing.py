@@ -1,5 +1,8 @@
+import contextlib
+import gc
 import io
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -170,6 +173,18 @@ def test_decoding_survives_a_saved_model_without_python_ops(
     np.testing.assert_array_equal(
         tf.saved_model.load(str(tmp_path)).decode(files), preprocessing.decode_batch(files)
     )
+
+
+def test_a_bad_file_in_a_batch_is_an_error_and_nothing_is_logged(
+    pixels: np.ndarray, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("tensorflow"), "propagate", True)
+    files = tf.constant([encoded(pixels), encoded(pixels)[:-60]])
+    for _ in range(2):  # TensorFlow logs it when what it misses is gone
+        with contextlib.suppress(tf.errors.InvalidArgumentError):
+            pytest.fail(f"decoded: {ImagePreprocessing(4, 4, 3).decode_batch(files)}")
+        gc.collect()
+    assert not caplog.records
 
 
 def test_what_is_not_an_image_is_an_error() -> None:
