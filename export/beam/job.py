@@ -16,6 +16,9 @@ from keras_hashing.command_line.stages import stage
 
 # What a worker raised reaches us as the last line of its traceback, in the text of another error.
 _OF_WORKER = re.compile(r"^\w*Error: (.+?)( \[while running .*)?$", re.MULTILINE)
+# What is left of a local worker that was killed: whoever listened to it.
+_KILLED = ("Channel closed prematurely", "Worker subprocess exited")
+_QUIET = "--default_sdk_harness_log_level=ERROR"  # an option of the user's comes after it, and wins
 
 
 def check_no_shards(folder: str) -> None:
@@ -53,7 +56,7 @@ def encode_to_shards(
     if not FileSystems.exists(folder):
         FileSystems.mkdirs(folder)
     try:
-        parsed = PipelineOptions(list(options))
+        parsed = PipelineOptions([_QUIET, *options])
     except SystemExit:  # argparse has said why
         raise ValueError(f"These are no options of Beam: {' '.join(options)}") from None
     pipeline = beam.Pipeline(options=parsed)
@@ -66,6 +69,12 @@ def encode_to_shards(
         try:
             pipeline.run().wait_until_finish()
         except Exception as error:  # each runner raises errors of its own
+            if any(sign in str(error) for sign in _KILLED):
+                raise ValueError(
+                    "The job of Beam has failed: a worker has ended in the middle. It was killed, "
+                    "perhaps for want of memory (fewer workers need less). Nothing that this job "
+                    "wrote counts: run the same command again"
+                ) from error
             said = _OF_WORKER.findall(str(error))
             reason = said[-1][0] if said else f"{type(error).__name__}: {error}"
             raise ValueError(f"The job of Beam has failed: {reason}") from error

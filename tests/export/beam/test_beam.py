@@ -145,3 +145,39 @@ def test_the_transform_takes_paths_and_contents_in_a_pipeline_of_ones_own(
         assert_that(encoded[1].codes, equal_to([(path, codes[1])]), "paths")
         problem = "cannot be read (No such file or directory)"
         assert_that(encoded[1].bad, equal_to([("absent.png", problem)]), "bad")
+
+
+@pytest.mark.slow
+def test_a_killed_worker_leaves_nothing_that_counts_and_the_next_job_is_whole(
+    model: Path, encoder: ServedEncoder, photos: Path, tmp_path: Path
+) -> None:
+    """It is killed among the images of its part; the other one has a part, too."""
+    paths = [(path.name, str(path)) for path in sorted(photos.glob("**/[0-9]*.png"))]
+    expected = dict(
+        zip(
+            [name for name, _ in paths],
+            encoder.encode_files([p for _, p in paths]).codes,
+            strict=True,
+        )
+    )
+    died = tmp_path / "died"
+
+    def kill_once(image: tuple[str, str]) -> tuple[str, str]:
+        import os
+        import signal
+
+        if image[0] == "7.png" and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return image
+
+    source = "Images" >> beam.Create(paths) | beam.Reshuffle() | beam.Map(kill_once)
+    options = ["--runner=FnApiRunner", "--direct_num_workers=2"]
+    options.append("--direct_running_mode=multi_processing")
+    with pytest.raises(ValueError, match="a worker has ended in the middle.*again"):
+        encode(source, model, encoder, tmp_path / "s", options=options)
+    assert died.exists()
+    assert not (tmp_path / "s" / "manifest.json").exists()
+    built = encode(source, model, encoder, tmp_path / "s", options=options)
+    assert codes_by_id(built.index) == {name: bytes(code) for name, code in expected.items()}
+    assert len(list((tmp_path / "s").iterdir())) == 3 + 2

@@ -42,7 +42,9 @@ OF_DIGITS = {
 def cases(vectors: str) -> dict[str, dict]:
     """Settings by name: what trains, with and without HSWD, on vectors, and some on images."""
     of_vectors = {"dataset": "vectors", "data_dir": vectors, "dropout": 0.3, "hidden": 24, **STEPS}
-    methods = [*METHODS, *(set(LABEL_FREE_METHODS) - set(CLOSED_FORM_METHODS))]
+    methods = [
+        name for name in {**METHODS, **LABEL_FREE_METHODS} if name not in CLOSED_FORM_METHODS
+    ]
     return {
         **{
             f"{method} {quantization}": {**of_vectors, "method": method}
