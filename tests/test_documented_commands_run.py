@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,13 +48,13 @@ SMALL = {
     r"--protocol cifar10": "--query-per-class 5",
     r"(training compare .*)": r"\1 --backbone small-cnn --protocol per-class --query-per-class 5 "
     "--methods csq --quantizations none,hswd --bits 12 --seeds 3,4 --epochs 1",
-    r"--query 300 --train 1500 --database 2500": "--query 20 --train 40 --database 100",
+    r"--query 300 --train 1500 --database 2500": "--query 10 --train 20 --database 50",
     r"'…'": "--dataset digits",  # the page leaves options out
     r"^KERAS_BACKEND=jax": "XLA_FLAGS=--xla_force_host_platform_device_count=2 KERAS_BACKEND=jax",
     r"(export page .*)": r"\1 --port 0",
     r"(export verify .*)": r"\1 --int8-bits 0.5",  # of one epoch on random weights
     r"(export verify .* --(saved-model|images) .*)": r"\1 --map-loss 1",
-    r"--k 5000": "--k 50",
+    r"--k \d000": "--k 50",
 }
 PRESUPPOSED = {
     "README": "PHOTOS SHOP PICTURE.jpg model.keras DATA",
@@ -149,6 +150,7 @@ def run(command: str, folder: Path) -> None:
     program, arguments = invocation(command)
     before = itertools.takewhile(lambda word: "=" in word, shlex.split(command))
     environment = dict(word.split("=", 1) for word in before)
+    began = time.perf_counter()
     words = ["-m", program, *arguments]
     with (
         tempfile.TemporaryFile("w+") as errors,
@@ -168,6 +170,7 @@ def run(command: str, folder: Path) -> None:
                 process.send_signal(signal.SIGINT)
                 ends_with.add(128 + signal.SIGINT)  # unless the shell lets it be ignored
         said += process.communicate(timeout=300)[0]
+        print(f"{time.perf_counter() - began:.0f} s  {command}")
         errors.seek(0)
         assert process.returncode in ends_with, f"{command}\n{said}\n{errors.read()}"
 
