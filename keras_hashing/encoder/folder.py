@@ -42,8 +42,11 @@ def read_description(folder: Path) -> dict[str, Any]:
     }
 
 
-def check_model_file(path: Path, height: int | None, width: int | None) -> None:
+def check_model_file(path: Path, height: int | None, width: int | None) -> list | None:
     """Refuses a `.keras` file that is missing, is none, or needs a size that is not given.
+
+    Returns:
+        The shape of the model's input, if it is one of images.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -58,7 +61,7 @@ def check_model_file(path: Path, height: int | None, width: int | None) -> None:
         raise ValueError(f"{str(path)!r} is no Keras model (.keras), or damaged") from None
     shape = _input_shape(config)
     if shape is None or len(shape) != 4:
-        return  # what it takes is seen when it is loaded
+        return None  # what it takes is seen when it is loaded
     wanted = {"--height": (height, shape[1]), "--width": (width, shape[2])}
     missing = [name for name, sizes in wanted.items() if sizes == (None, None)]
     if missing:
@@ -66,6 +69,7 @@ def check_model_file(path: Path, height: int | None, width: int | None) -> None:
             f"The model {str(path)!r} takes images of any size. Say which size it was trained on: "
             f"{' and '.join(missing)}"
         )
+    return shape
 
 
 def _input_shape(config: Any) -> list | None:

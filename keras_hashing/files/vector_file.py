@@ -24,6 +24,7 @@ VECTOR_FORMATS = (
     "a column `vector` of lists and, if wanted, `id` and `label`."
 )
 _NAMED_AT_MOST = 3
+_SHORTEST = 1e-12  # Keras' UnitNormalization takes a shorter vector for one of this length
 _DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -137,12 +138,19 @@ def open_vectors(path: str | os.PathLike[str]) -> VectorFile:
 
 
 def vector_problems(vectors: NDArray[np.floating]) -> dict[int, str]:
-    """What is wrong with each row that no encoder takes: it is not finite, or zero."""
-    finite, zero = np.isfinite(vectors).all(axis=1), ~(vectors != 0).any(axis=1)
-    return {
-        int(row): "is zero: it has no direction" if zero[row] else "is not finite"
-        for row in np.flatnonzero(zero | ~finite)
-    }
+    """What is wrong with each row that no encoder takes: not finite, or without a direction."""
+    with np.errstate(over="ignore", under="ignore"):
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+    rows = np.flatnonzero(~((squares > _SHORTEST**2) & (squares < np.inf)))
+    return {int(row): _problem(vectors[row]) for row in rows}
+
+
+def _problem(vector: NDArray[np.floating]) -> str:
+    if not np.isfinite(vector).all():
+        return "is not finite"
+    if not vector.any():
+        return "is zero: it has no direction"
+    return f"has a length outside {_SHORTEST:g} to 1e19, which float32 cannot divide by: scale it"
 
 
 @contextmanager

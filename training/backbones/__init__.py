@@ -36,13 +36,17 @@ _NATIVE_SIZES = {
 
 
 def native_size(name: str, weights: str | None = None) -> int | None:
-    """Height and width of the images that a backbone was pretrained on.
+    """Height and width of the images that a backbone was pretrained on, or takes alone.
 
-    None for a network of the user's own, and for random weights. That of a preset is read from it.
+    None for random weights. That of a preset or of a network of the user's own is read from it, and
+    None if it says none.
     """
     if _is_preset(name):
         return preset_size(name)
-    if name in (*UNTRAINED, NO_BACKBONE) or _is_own(name) or weights == "none":
+    if _is_own(name):
+        _, *sizes, _ = check_model_file(Path(name), height=1, width=1) or [None, None]
+        return sizes[0] if len(set(sizes)) == 1 else None
+    if name in (*UNTRAINED, NO_BACKBONE) or weights == "none":
         return None
     return _NATIVE_SIZES.get(name, _USUAL_SIZE)
 

@@ -217,7 +217,7 @@ class Trainer:
         ]
         if self.features is None and not self.first_epoch:
             watching.append(FirstBatch(self.batches, folder.logs))
-        if every:
+        if every and len(self.prepared.watched.database):  # of a single image, nothing is left
             watching.insert(0, self._evaluation(every))
         return [*self.further_callbacks, *steering, CompilingStage(), *watching, LossFirst()]
 

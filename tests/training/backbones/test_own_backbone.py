@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from training.backbones import make_backbone
+from training.backbones import make_backbone, native_size
 from training.cli import app
 from training.runs.run_folder import load_run
 
@@ -93,6 +93,13 @@ def test_what_does_not_fit_is_refused(
     keras.Sequential([keras.Input((7,)), keras.layers.Dense(2)]).save(tmp_path / "vectors.keras")
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         make_backbone(str(tmp_path / name), shape, weights=weights)
+
+
+def test_the_size_of_images_is_that_of_its_input(file: Path, tmp_path: Path) -> None:
+    network(None).save(tmp_path / "any.keras")
+    keras.Sequential([keras.Input((7,)), keras.layers.Dense(2)]).save(tmp_path / "vectors.keras")
+    names = (file, tmp_path / "any.keras", tmp_path / "vectors.keras")
+    assert [native_size(str(name)) for name in names] == [8, None, None]
 
 
 def test_random_weights_on_demand(file: Path) -> None:

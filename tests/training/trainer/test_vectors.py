@@ -120,6 +120,12 @@ def test_what_is_for_images_is_refused(file: Path, changes: dict, message: str) 
         FitSettings.check({**SMALL, "data_dir": str(file), **changes})
 
 
+def test_a_single_vector_to_train_on_leaves_nothing_to_measure_meanwhile(tmp_path: Path) -> None:
+    np.save(tmp_path / "two.npy", VECTORS[:2])
+    settings = FitSettings.check({**SMALL, "data_dir": str(tmp_path / "two.npy"), "epochs": 1})
+    assert fit(settings, tmp_path / "run", verbose=0)["database"] == 1
+
+
 def test_bad_vectors_are_refused_before_a_run_is_made(tmp_path: Path) -> None:
     def refused(message: str, **arrays: np.ndarray) -> None:
         np.savez(tmp_path / "bad.npz", **arrays)
@@ -131,6 +137,9 @@ def test_bad_vectors_are_refused_before_a_run_is_made(tmp_path: Path) -> None:
     broken = VECTORS.copy()
     broken[7, 2], broken[9] = np.nan, 0
     refused("'product 7'.* is not finite.*'product 9'.* is zero", vectors=broken, ids=np.array(IDS))
+    long, short = (VECTORS * np.float32(scale) for scale in (1e25, 1e-25))
+    refused("row 0 has a length outside 1e-12 to 1e19", vectors=long)
+    refused("row 0 has a length outside 1e-12 to 1e19", vectors=short)
     refused("ids must differ", vectors=VECTORS, ids=np.array(["a"] * 300))
     refused("labels must be one for each vector", vectors=VECTORS, labels=LABELS[:-1])
     refused("never loaded", vectors=np.array([[object()] * 2] * 300))
