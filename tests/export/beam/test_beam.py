@@ -97,7 +97,7 @@ def test_the_codes_and_verdicts_of_each_source_are_those_of_index_build(
         "parquet": FromParquet(f"{tmp_path}/*.parquet"),
     }
     for name, source in sources.items():
-        built = encode(source, model, encoder, tmp_path / name)
+        built = encode(source(), model, encoder, tmp_path / name)
         assert codes_by_id(built.index) == expected, name
         assert built.skipped == plain.skipped, name
         assert built.index.fingerprint == encoder.fingerprint
@@ -148,6 +148,7 @@ def test_the_transform_takes_paths_and_contents_in_a_pipeline_of_ones_own(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # Beam's own
 def test_a_killed_worker_leaves_nothing_that_counts_and_the_next_job_is_whole(
     model: Path, encoder: ServedEncoder, photos: Path, tmp_path: Path
 ) -> None:
@@ -171,13 +172,15 @@ def test_a_killed_worker_leaves_nothing_that_counts_and_the_next_job_is_whole(
             os.kill(os.getpid(), signal.SIGKILL)
         return image
 
-    source = "Images" >> beam.Create(paths) | beam.Reshuffle() | beam.Map(kill_once)
+    def source():
+        return "Images" >> beam.Create(paths) | beam.Reshuffle() | beam.Map(kill_once)
+
     options = ["--runner=FnApiRunner", "--direct_num_workers=2"]
     options.append("--direct_running_mode=multi_processing")
     with pytest.raises(ValueError, match="a worker has ended in the middle.*again"):
-        encode(source, model, encoder, tmp_path / "s", options=options)
+        encode(source(), model, encoder, tmp_path / "s", options=options)
     assert died.exists()
     assert not (tmp_path / "s" / "manifest.json").exists()
-    built = encode(source, model, encoder, tmp_path / "s", options=options)
+    built = encode(source(), model, encoder, tmp_path / "s", options=options)
     assert codes_by_id(built.index) == {name: bytes(code) for name, code in expected.items()}
     assert len(list((tmp_path / "s").iterdir())) == 3 + 2
