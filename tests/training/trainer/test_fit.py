@@ -202,7 +202,7 @@ def test_a_method_for_one_label_refuses_images_with_several(
     labels = np.eye(3)[np.arange(90) % 3]
     labels[:5, :2] = 1
     dataset = labelled(labels, size=8)
-    monkeypatch.setattr("training.runs.run_data.load_dataset", lambda *args, **options: dataset)
+    monkeypatch.setattr("training.runs.run_data.load_data", lambda *args, **options: dataset)
     settings = QUICK.model_copy(
         update={"method": "greedyhash", "memory_size": 0, "train_per_class": 5, "batch_size": 5}
     )
