@@ -97,7 +97,7 @@ def test_the_codes_and_verdicts_of_each_source_are_those_of_index_build(
         "parquet": FromParquet(f"{tmp_path}/*.parquet"),
     }
     for name, source in sources.items():
-        built = encode(source(), model, encoder, tmp_path / name)
+        built = encode(source, model, encoder, tmp_path / name)
         assert codes_by_id(built.index) == expected, name
         assert built.skipped == plain.skipped, name
         assert built.index.fingerprint == encoder.fingerprint
