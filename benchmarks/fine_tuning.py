@@ -47,7 +47,7 @@ RECIPE = Recipe(
     width=96,
     hidden=0,
     dropout=0.2,
-    epochs=10,
+    epochs=6,
     learning_rate=1e-3,
     fine_tuning=FineTuning(train_from="block13", backbone_rate=0.3),
 )
@@ -92,8 +92,10 @@ class Data(ImageData):
 class Comparison:
     """The runs of the comparison, in the order in which they are made."""
 
-    def __init__(self, seeds: list[int], bits: list[int], results: ResultsFile) -> None:
-        self.seeds, self.bits, self.results = seeds, bits, results
+    def __init__(
+        self, seeds: list[int], bits: list[int], methods: list[str], results: ResultsFile
+    ) -> None:
+        self.seeds, self.bits, self.methods, self.results = seeds, bits, methods, results
 
     def tuning(self, method: str, column: str) -> list[GridRun]:
         """The trials of a column."""
@@ -118,7 +120,7 @@ class Comparison:
         """Seed, bits, method and column."""
         for bits in self.bits:
             for seed in self.seeds:
-                for method in METHODS:
+                for method in self.methods:
                     for column in COLUMNS:
                         if reason_not_run((method, column.partition(" ")[0]), True) is None:
                             yield seed, bits, method, column
@@ -203,10 +205,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="file of results, a line a run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--bits", type=int, nargs="+", default=[BITS])
+    parser.add_argument(
+        "--methods", nargs="+", choices=METHODS, default=METHODS, help="those to run (all)"
+    )
     parser.add_argument("--table", action="store_true", help="print what is there, and stop")
     options = parser.parse_args()
     results = results_at(options.output)
-    comparison = Comparison(options.seeds, options.bits, results)
+    comparison = Comparison(options.seeds, options.bits, options.methods, results)
     if options.table:
         print("\n\n".join(comparison.table(bits) for bits in options.bits))
         return

@@ -17,7 +17,7 @@ from training.data.epoch_order import (
     steps_per_epoch,
 )
 from training.data.image_dataset import ImageDataset
-from training.data.sources.image_source import ImageSource
+from training.data.sources.image_source import ImageSource, in_order
 from training.settings import Augmentation
 from training.settings.training import Cache
 
@@ -328,12 +328,9 @@ def _augmented(
 
 
 def _map(batches: tf.data.Dataset, function: Callable[..., object]) -> tf.data.Dataset:
-    return batches.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return batches.map(function, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _finished(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
-    """The batches in a fixed order, known to be `count`."""
-    options = tf.data.Options()
-    options.deterministic = True
-    batches = batches.apply(tf.data.experimental.assert_cardinality(count))
-    return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
+    """The batches in a fixed order, known to be `count`, two of them ahead."""
+    return in_order(batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2))

@@ -44,6 +44,17 @@ class ImageSource(ABC):
             A data set of n elements, uint8 [height, width, channels].
         """
         positions = tf.data.Dataset.from_tensor_slices(np.asarray(indices, dtype=np.int64))
-        return positions.map(
-            self.reader(preprocessing), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
+        images = positions.map(self.reader(preprocessing), num_parallel_calls=tf.data.AUTOTUNE)
+        return in_order(images)
+
+
+def in_order(elements: tf.data.Dataset) -> tf.data.Dataset:
+    """The elements in a fixed order, read without tuning.
+
+    TensorFlow's tuner sleeps for up to as long as a pass has taken, and the end of the pass waits
+    for it: `predict` took up to twice its time.
+    """
+    options = tf.data.Options()
+    options.deterministic = True
+    options.autotune.enabled = False
+    return elements.with_options(options)
