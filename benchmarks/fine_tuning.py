@@ -52,18 +52,18 @@ RECIPE = Recipe(
     fine_tuning=FineTuning(train_from="block13", backbone_rate=0.3),
 )
 WEIGHTS = (0.03, 0.1, 0.3, 1.0)
-GROWTHS = (0.3, 1.0, 3.0, 10.0)
+SPEEDS = (1.0, 3.0, 10.0, 30.0)
 
 Results = dict[GridRun, dict[str, Any]]
 
 
 def candidates(method: str, column: str) -> list[Choice]:
-    """What is tried for a column: four settings of weight and place, or of a schedule's growth."""
+    """What is tried for a column: four settings of weight and place, or speeds of a schedule."""
     quantization, _, place = column.partition(" ")
     if quantization == "none":
         return [default_choice((method, "none"))]
     if quantization == "native" and native_is_schedule(method):
-        return [Choice(growth, "schedule") for growth in GROWTHS]
+        return [Choice(speed, "schedule") for speed in SPEEDS]
     if place:
         return [Choice(weight, place) for weight in WEIGHTS]
     return [Choice(weight, place) for place in ("raw", "relaxed") for weight in (0.1, 1.0)]

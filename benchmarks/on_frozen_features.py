@@ -1,29 +1,39 @@
 """What the benchmarks on frozen features share.
 
-`trained_head` trains one head as `fit --frozen` does. A `Benchmark` is on the features of a
-comparison: its runs are runs of a grid, workers of `compare` train them, and each result is kept in
-`--output` at once, so that the same command resumes an interrupted benchmark.
+`trained_head` trains one head as `fit --frozen` does, and `run_cells` trains and measures one for
+each cell of a table, a line of `--output` each. A `Benchmark` is on the features of a comparison:
+its runs are runs of a grid, workers of `compare` train them, and each result is kept in `--output`
+at once. Either way the same command resumes an interrupted benchmark.
 """
 
 import argparse
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_hashing.names import METHODS
 from training.compare.comparison_folder import ComparisonFolder
 from training.compare.finish_runs import finish_runs
 from training.compare.grid_run import GridRun
 from training.compare.results_file import ResultsFile
 from training.compare.workers.frozen_data import FrozenData
+from training.data.neighbours import nearest_rows
 from training.data.pipeline import evaluation_feature_batches, training_feature_batches
 from training.data.rows import Rows
+from training.runs.run_data import RunData
+from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
+from training.trainer.evaluate import evaluate
+from training.trainer.frozen_features import frozen_features
 from training.trainer.model import new_model
 
 BITS = 32
+NEIGHBOURS = 10  # of an image, that its second view is drawn from
 
 Results = dict[GridRun, dict[str, Any]]
 
@@ -70,6 +80,77 @@ def trained_head(
         return model.encoder.predict(images.map(lambda inputs, _: inputs), verbose=0)
 
     return encode
+
+
+class SeedData:
+    """The features of all images, and the split of a seed.
+
+    Args:
+        common: Settings of all cells, those of the data among them.
+        seed: Draws the split.
+    """
+
+    def __init__(self, common: dict[str, Any], seed: int) -> None:
+        settings = FitSettings.check({**common, "seed": seed})
+        self.data = RunData.load(settings)
+        self.features = frozen_features(settings, self.data, RunFolder("unused"))[1]
+        self.train = Rows(self.features, self.data.split.train)
+
+    @cached_property
+    def neighbours(self) -> Any:
+        """Those of the training images; minutes of work, and not needed by every method."""
+        return nearest_rows(self.train, NEIGHBOURS)
+
+    def figures(self, settings: FitSettings) -> dict[str, Any]:
+        """Trains a head on the features, as `fit` does, and measures its codes."""
+        labels, split = self.data.dataset.labels, self.data.split
+        views = {"views": 2, "neighbours": self.neighbours} if settings.takes_two_views else {}
+        encode = trained_head(settings, self.features, labels, split.train, **views)
+        vectors = None if settings.method in METHODS else self.features
+        return evaluate(encode, labels, split, settings.k, vectors=vectors).figures
+
+
+def run_cells(
+    options: argparse.Namespace,
+    common: dict[str, Any],
+    cells: Iterable[dict[str, Any]],
+    figures: Iterable[str],
+) -> None:
+    """Measures the cells that have no line in `--output` yet, and appends a line for each.
+
+    Args:
+        options: With `data_dir`, `feature_cache` and `output`: see `add_place`.
+        common: Settings of all cells.
+        cells: The settings that make a cell, its seed first; those of a seed one after another.
+        figures: Names of the figures to keep.
+    """
+    common = {**common, "data_dir": options.data_dir, "feature_cache": options.feature_cache}
+    done = read_lines(options.output)
+    data, seed = None, None
+    for cell in cells:
+        if any(cell.items() <= line.items() for line in done):
+            continue
+        if data is None or seed != cell["seed"]:
+            seed = cell["seed"]
+            data = SeedData(common, seed)
+        found = data.figures(FitSettings.check({**common, **cell}))
+        line = json.dumps({**cell, **{name: round(found[name], 4) for name in figures}})
+        with options.output.open("a") as file:
+            file.write(line + "\n")
+        print(line, flush=True)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file of results; none where there is no file yet."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Options for `run_cells`."""
+    parser.add_argument("--data-dir", help="TFDS' folder with cifar10")
+    parser.add_argument("--output", type=Path, required=True, help="file of results, a line a run")
+    parser.add_argument("--feature-cache", default="features", help="folder for the features")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
 
 
 class Benchmark:

@@ -17,8 +17,8 @@ class GridRun:
             `dsdh:eta=3`: see `keras_hashing.methods.get`.
         quantization: "none", "native", "hswd", "swd", "ot" or "sign".
         bits: Length of the code.
-        weight: Weight of the quantization loss; of a schedule, its growth as a multiple of the
-            published one; 0 where there is no quantization.
+        weight: Weight of the quantization loss; of a schedule, how many times as fast as
+            published; 0 where there is no quantization.
         place: "raw" or "relaxed", the code that the quantization acts on; "schedule" where it is
             one (HashNet's own); "" where there is none.
         seed: Seed of the split, of the initial weights, of order and dropout.
@@ -63,12 +63,18 @@ class GridRun:
 
     @property
     def schedules(self) -> "list[keras.callbacks.Callback]":
-        """HashNet's continuation, growing by the run's multiple of the published rate."""
+        """HashNet's continuation, the run's multiple as fast as published."""
         if self.place != "schedule":
             return []
         from keras_hashing.callbacks import ScaleContinuation
 
-        return [ScaleContinuation(gamma=self.weight * ScaleContinuation().gamma)]
+        published = ScaleContinuation()
+        return [
+            ScaleContinuation(
+                gamma=self.weight * published.gamma,
+                every=max(1, round(published.every / self.weight)),
+            )
+        ]
 
     @property
     def file_name(self) -> str:

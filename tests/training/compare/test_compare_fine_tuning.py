@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -206,8 +207,15 @@ def test_tuning_sees_training_images_only_and_the_schedule_grows_as_it_is_asked_
 
 def test_only_a_schedule_is_a_callback() -> None:
     assert HSWD.schedules == []
-    (growth,) = GridRun("hashnet", "native", 16, 3.0, "schedule", 0).schedules
-    assert growth.gamma == pytest.approx(0.015)
+    (published,), (faster,) = (
+        GridRun("hashnet", "native", 16, speed, "schedule", 0).schedules for speed in (1.0, 4.0)
+    )
+    for schedule in (published, faster):
+        schedule.set_model(SimpleNamespace(method=SimpleNamespace(initial_beta=1.0)))
+    steps = range(0, 1000, 7)  # a run that is shorter than a published step of 200 is not flat
+    assert [faster.beta_at(step) for step in steps] == pytest.approx(
+        [published.beta_at(4 * step) for step in steps]
+    )
 
 
 def test_a_worker_ends_in_the_middle_of_a_run_when_its_comparison_is_gone() -> None:

@@ -118,7 +118,7 @@ class ComparisonResults:
 
     @cached_property
     def tuned_weights(self) -> list[float]:
-        """The weights that tuning has tried, but for schedules, whose weight is their growth."""
+        """The weights that tuning has tried, but for schedules, whose weight is their speed."""
         tried = ResultsFile(self.folder.tuning, digest_of(self.settings)).read()
         return sorted({run.weight for run in tried if run.place in ("raw", "relaxed")})
 
