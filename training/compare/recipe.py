@@ -36,6 +36,7 @@ class FineTuning(Augmentation):
     model_config = ConfigDict(title="With --fine-tune, as in `fit`")
 
     train_from: str | None = field_of(ModelSettings, "train_from")
+    standardise: bool | None = field_of(ModelSettings, "standardise")
     backbone_rate: float = field_of(TrainingSettings, "backbone_rate")
     weight_decay: float = field_of(TrainingSettings, "weight_decay")
     average_weights: float = field_of(TrainingSettings, "average_weights")
@@ -108,10 +109,19 @@ class Recipe(SplitSettings):
             values.pop("fine_tuning", None)
         elif self.fine_tuning.train_from is None:
             values.get("fine_tuning", {}).pop("train_from", None)
+        if self.fine_tuning is not None and self.fine_tuning.standardise is False:
+            values.get("fine_tuning", {}).pop("standardise", None)
         for name in ("train_classes", "query_share"):
             if values.get(name) is None:
                 values.pop(name, None)
         return values
+
+    @classmethod
+    def read(cls, values: dict[str, Any]) -> Self:
+        """The recipe of a dump; in those from before there was `standardise`, it is False."""
+        if tuned := values.get("fine_tuning"):
+            values = {**values, "fine_tuning": {"standardise": False, **tuned}}
+        return cls(**values)
 
     @property
     def mode(self) -> Mode:

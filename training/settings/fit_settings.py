@@ -82,6 +82,11 @@ class FitSettings(
                 "`frozen` leaves the backbone as it is: it has no learning rate. "
                 f"Received: backbone_rate={self.backbone_rate}"
             )
+        if self.frozen and self.standardise is not None:
+            raise ValueError(
+                "`standardise` is for a network that is trained; features of a frozen one always "
+                f"are standardised: leave it out. Received: standardise={self.standardise}"
+            )
         return self
 
     @model_validator(mode="after")

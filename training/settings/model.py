@@ -21,7 +21,7 @@ from keras_hashing.names import (
     quoted,
 )
 from keras_hashing.settings import Settings
-from training.backbones import BACKBONES, check_backbone
+from training.backbones import BACKBONES, UNTRAINED, check_backbone
 
 _CLASS_NAMES = {**METHODS, **LABEL_FREE_METHODS}
 
@@ -63,6 +63,10 @@ class ModelSettings(Settings):
     frozen: bool = False
     """Do not train the backbone. Its features are computed once, standardised and kept on disk, and
     an epoch takes seconds."""
+    standardise: bool | None = None
+    """Standardise the features of a network that is trained, too, by those that some training
+    images have at the start, and begin with a small hash head. (default: where the network starts
+    from trained weights)"""
     train_from: str | None = None
     """Train the backbone from this stage on only, such as 'block11' of EfficientNet-Lite0. What
     enters it is computed once and kept on disk, so training images are not changed at random. A
@@ -209,6 +213,13 @@ class ModelSettings(Settings):
         if not self.remember_all:
             return self
         return self.model_copy(update={"remember_all": False, "memory_size": images})
+
+    @property
+    def standardises(self) -> bool:
+        """Whether the features of a network that is trained are standardised."""
+        if self.frozen or self.standardise is not None:
+            return bool(self.standardise)
+        return self.backbone not in UNTRAINED and self.weights != "none"
 
     @property
     def takes_two_views(self) -> bool:

@@ -21,6 +21,7 @@ _PUBLISHED = {
     "height": 224,
     "width": 224,
     "dropout": 0.0,
+    "standardise": False,
     "method": "hashnet",
     "remember_all": True,
     "continuation_epochs": 20,

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from training.data.rows import BLOCK
+from training.data.rows import BLOCK, Rows
 
 HIDDEN_LAYER = "hidden"
 _SMALLEST_DEVIATION = 1e-6
@@ -22,15 +22,41 @@ def small_weights(seed: int | None = None) -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
 
 
-def with_hidden_layer(backbone: keras.Model, hidden: int) -> keras.Model:
-    """The backbone with a layer of `hidden` units and ReLU on its features; as it is for 0."""
+def with_layers(network: keras.Model, layers: list[keras.layers.Layer]) -> keras.Model:
+    """The network with layers on its output."""
+    output = network.output
+    for layer in layers:
+        output = layer(output)
+    return keras.Model(network.input, output, name=network.name) if layers else network
+
+
+def hidden_layers(hidden: int) -> list[keras.layers.Layer]:
+    """A layer of `hidden` units and ReLU; none for 0."""
     if not hidden:
-        return backbone
-    layer = keras.layers.Dense(
-        hidden, "relu", kernel_initializer=small_weights(), name=HIDDEN_LAYER
+        return []
+    return [
+        keras.layers.Dense(hidden, "relu", kernel_initializer=small_weights(), name=HIDDEN_LAYER)
+    ]
+
+
+def layers_between(features: Any, dropout: float, hidden: int) -> list[keras.layers.Layer]:
+    """Standardises features, x → (x - mean) / deviation, drops some in training, and a layer.
+
+    Pooled features differ in scale, and all are positive: as they are, codes of all images begin
+    alike, and pairwise methods may never get apart what is not similar. Those that are constant are
+    only centred.
+
+    Args:
+        features: They give mean and deviation, [n, D]. An array, or `training.data.rows.Rows`.
+        dropout: Share of the features that is dropped in training.
+        hidden: Units of a hidden layer with ReLU; 0 for none.
+    """
+    mean, variance = _mean_and_variance(features)
+    variance[variance < _SMALLEST_DEVIATION**2] = 1.0
+    standardise = keras.layers.Normalization(
+        mean=mean.tolist(), variance=variance.tolist(), name="standardise"
     )
-    features = layer(backbone.output)
-    return keras.Model(backbone.input, features, name=backbone.name)
+    return [standardise, keras.layers.Dropout(dropout), *hidden_layers(hidden)]
 
 
 def feature_network(
@@ -38,12 +64,8 @@ def feature_network(
 ) -> keras.Model:
     """From features of a frozen backbone, or vectors, to what the hash head sees.
 
-    Features are standardised first, x → (x - mean) / deviation, as pooled features differ in scale;
-    those that are constant are only centred.
-
     Args:
-        features: Of the training images, [n, D]; they give mean and deviation. An array, or
-            `training.data.rows.Rows`.
+        features: Of the training images, [n, D]; this and the next two are as in `layers_between`.
         dropout: Share of the features that is dropped in training.
         hidden: Units of a hidden layer with ReLU; 0 for none.
         unit_length: Whether features are divided by their length before anything else, as suits
@@ -52,26 +74,25 @@ def feature_network(
     Returns:
         A model from features [n, D] to [n, hidden or D].
     """
-    mean, variance = _mean_and_variance(features, unit_length)
-    variance[variance < _SMALLEST_DEVIATION**2] = 1.0
     inputs = keras.Input((features.shape[1],), name="features")
     directions = keras.layers.UnitNormalization(name="unit_length")(inputs)
-    standardised = keras.layers.Normalization(
-        mean=mean.tolist(), variance=variance.tolist(), name="standardise"
-    )(directions if unit_length else inputs)
-    kept = keras.layers.Dropout(dropout)(standardised)
-    return with_hidden_layer(keras.Model(inputs, kept, name="feature_network"), hidden)
+    network = keras.Model(inputs, directions if unit_length else inputs, name="feature_network")
+    if unit_length:
+        features = Rows(features, np.arange(len(features)), _divided_by_length)
+    return with_layers(network, layers_between(features, dropout, hidden))
 
 
-def _mean_and_variance(features: Any, unit_length: bool) -> tuple[np.ndarray, np.ndarray]:
+def _divided_by_length(rows: np.ndarray) -> np.ndarray:
+    rows = rows.astype(np.float64)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), _SMALLEST_LENGTH)
+
+
+def _mean_and_variance(features: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of the columns, float64 [D], in two passes by blocks of rows."""
 
     def blocks() -> Iterator[np.ndarray]:
         for start in range(0, len(features), BLOCK):
-            block = features[start : start + BLOCK].astype(np.float64)
-            if unit_length:
-                block /= np.maximum(np.linalg.norm(block, axis=1, keepdims=True), _SMALLEST_LENGTH)
-            yield block
+            yield features[start : start + BLOCK].astype(np.float64)
 
     mean = sum(block.sum(axis=0) for block in blocks()) / len(features)
     return mean, sum(((block - mean) ** 2).sum(axis=0) for block in blocks()) / len(features)

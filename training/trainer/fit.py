@@ -110,7 +110,7 @@ def resume(
         config = json.loads(begun())
         if "metrics" in config:
             return config["metrics"]
-        distribute = _distribute(FitSettings.check({**config["settings"], **chosen}))
+        distribute = _distribute(FitSettings.check({**_settings_of(config), **chosen}))
     with distributed(distribute) as distribution:
         found = distribution.from_first(begun)
         if found == _NEW:
@@ -119,7 +119,7 @@ def resume(
         if "metrics" in config:
             distribution.part()
             return config["metrics"]
-        settings = FitSettings.check(config["settings"])
+        settings = FitSettings.check(_settings_of(config))
         _distribute(settings)
         places = chosen.get("data_dir"), chosen.get("image_root")
         prepared = Preparation.load(settings, *places, config)
@@ -276,3 +276,9 @@ def _warn_of_collapse(figures: dict[str, Any]) -> None:
             "recipe 'shop' does)",
             stacklevel=4,
         )
+
+
+def _settings_of(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a run that was begun; before there was `standardise`, none did."""
+    settings = config["settings"]
+    return settings if settings.get("frozen") else {"standardise": False, **settings}

@@ -13,7 +13,7 @@ from training.data.feature_cache import cached_features
 from training.runs.run_data import RunData
 from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
-from training.trainer.feature_network import with_hidden_layer
+from training.trainer.feature_network import hidden_layers, layers_between, with_layers
 from training.trainer.model import new_backbone
 
 
@@ -35,12 +35,19 @@ def frozen_features(
 
 
 def frozen_stages(
-    settings: FitSettings, data: RunData, folder: RunFolder, verbose: int = 0
+    settings: FitSettings,
+    data: RunData,
+    folder: RunFolder,
+    verbose: int = 0,
+    sample: np.ndarray | None = None,
 ) -> tuple[keras.Model, keras.Model, np.ndarray]:
     """The backbone of a run, its last stages, and what the frozen ones before give for all images.
 
     That is kept as float32, so that training is what it would be with the whole network; half
     precision would round it to 11 bits.
+
+    Args:
+        sample: Positions of training images, by whose features they are standardised; None: not.
 
     Returns:
         The whole backbone, its part that trains (they share layers), and the input of that part,
@@ -51,11 +58,16 @@ def frozen_stages(
     """
     assert settings.train_from is not None
     with stage("Building the backbone"):
-        backbone = with_hidden_layer(
-            new_backbone(settings, data.images[1].shape, settings.dropout), settings.hidden
-        )
+        dropout = settings.dropout if sample is None else 0.0
+        backbone = new_backbone(settings, data.images[1].shape, dropout)
         front, trained = cut_network(backbone, settings.train_from)
-    return backbone, trained, _kept(settings, data, front, folder, verbose)
+    kept = _kept(settings, data, front, folder, verbose)
+    if sample is None:
+        layers = hidden_layers(settings.hidden)
+    else:
+        features = trained.predict(np.asarray(kept[sample]), verbose=0)
+        layers = layers_between(features, settings.dropout, settings.hidden)
+    return with_layers(backbone, layers), with_layers(trained, layers), kept
 
 
 def _kept(

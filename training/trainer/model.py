@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_hashing import methods
@@ -13,7 +14,13 @@ from keras_hashing.models import HashingModel
 from keras_hashing.names import CLOSED_FORM_METHODS
 from training.backbones import make_backbone
 from training.settings import FitSettings
-from training.trainer.feature_network import feature_network, small_weights, with_hidden_layer
+from training.trainer.feature_network import (
+    feature_network,
+    hidden_layers,
+    layers_between,
+    small_weights,
+    with_layers,
+)
 from training.trainer.optimizer import new_optimizer
 
 
@@ -42,6 +49,7 @@ def new_model(
     features: Any = None,
     unit_length: bool = False,
     backbone: keras.Model | None = None,
+    sample: np.ndarray | None = None,
 ) -> HashingModel:
     """The compiled model at its first step.
 
@@ -52,6 +60,8 @@ def new_model(
             model is then one of features.
         unit_length: Whether features are divided by their length first.
         backbone: The network before the hash head, where there is one already.
+        sample: Features of some training images by the network as it starts, [n, D], where they are
+            to be standardised.
 
     Raises:
         ValueError: when a method that computes the head needs more features.
@@ -61,12 +71,16 @@ def new_model(
         assert isinstance(method, methods.ClosedFormMethod)
         method.check_features(features.shape)
     if shape is not None:
-        backbone = new_backbone(settings, shape, settings.dropout)
+        backbone = new_backbone(settings, shape, settings.dropout if sample is None else 0.0)
     with _dtype_policy(settings.precision):
         if shape is None:
             keras.utils.set_random_seed(settings.seed)
         else:
-            backbone = with_hidden_layer(backbone, settings.hidden)
+            if sample is None:
+                layers = hidden_layers(settings.hidden)
+            else:
+                layers = layers_between(sample, settings.dropout, settings.hidden)
+            backbone = with_layers(backbone, layers)
         if backbone is None:
             backbone = feature_network(features, settings.dropout, settings.hidden, unit_length)
         method = new_method(settings, num_classes)
@@ -87,8 +101,8 @@ def model_of_images(
 
 
 def _new_head(settings: FitSettings, method: methods.HashingMethod) -> HashHead | None:
-    """The head on a hidden layer, whose weights start as small as that layer's; else None."""
-    if not settings.hidden:
+    """The head on a hidden layer or standardised features, with small weights; else None."""
+    if not settings.hidden and not settings.standardises:
         return None
     return HashHead(
         method.bits,

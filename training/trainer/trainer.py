@@ -37,9 +37,10 @@ from training.trainer.frozen_features import (
     frozen_stages,
     reference_vectors,
 )
-from training.trainer.model import model_of_images, new_model
+from training.trainer.model import model_of_images, new_backbone, new_model
 from training.trainer.preparation import Preparation
 
+_SAMPLE = 1024  # images at most, by whose features they are standardised
 _EVALUATIONS = 10  # while training, unless the settings say how often
 
 
@@ -81,15 +82,19 @@ class Trainer:
             )
         elif settings.train_from is not None:
             self._backbone, self._trained_stages, self.features = frozen_stages(
-                settings, prepared.data, folder, verbose
+                settings, prepared.data, folder, verbose, self._sample
             )
         with stage("Preparing training images"):
             self.batches, self.steps_per_epoch = self._training_batches()
+        with stage("Building the network"):
+            sample = self._features_of_sample() if checkpoint is None else None
         with stage("Building the network"), distribution.scope():
             # What is loaded begins with random weights, which must be the same in all processes.
             keras.utils.set_random_seed(settings.seed)
             self.model: HashingModel = (
-                self._new_model() if checkpoint is None else keras.saving.load_model(checkpoint[0])
+                self._new_model(sample)
+                if checkpoint is None
+                else keras.saving.load_model(checkpoint[0])
             )
 
     def _training_batches(self) -> TrainingBatches:
@@ -124,7 +129,21 @@ class Trainer:
             **options,
         )
 
-    def _new_model(self) -> HashingModel:
+    @property
+    def _sample(self) -> np.ndarray | None:
+        """Positions of training images, by whose features they are standardised, where they are."""
+        train = self.prepared.split.train
+        return train[:: -(-len(train) // _SAMPLE)] if self.settings.standardises else None
+
+    def _features_of_sample(self) -> np.ndarray | None:
+        if self._sample is None or self.features is not None:
+            return None
+        images, preprocessing = self.prepared.data.images
+        network = new_backbone(self.settings, preprocessing.shape, dropout=0.0)
+        batches = evaluation_batches(images, self._sample, preprocessing, 256)
+        return network.predict(batches.map(lambda images, _: images), verbose=0)
+
+    def _new_model(self, sample: np.ndarray | None) -> HashingModel:
         prepared, features, stages = self.prepared, self.features, self._trained_stages
         on_features = features is not None and stages is None
         return new_model(
@@ -135,6 +154,7 @@ class Trainer:
             features=Rows(features, prepared.split.train) if on_features else None,
             unit_length=isinstance(prepared.dataset, VectorDataset),
             backbone=None if stages is None else self.distribution.on_all(stages),
+            sample=sample,
         )
 
     def batches_of(self, positions: np.ndarray, cache: Cache = "none") -> tf.data.Dataset:

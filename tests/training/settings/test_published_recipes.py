@@ -28,9 +28,11 @@ def test_the_recipes_are_what_the_document_says_line_by_line() -> None:
             mode="json"
         )
         assert set(RECIPES[recipe]) <= set(names)
-        assert {name: str(settings[name]).replace("True", "true") for name in names} == dict(
-            zip(names, column, strict=True)
-        )
+        said = {
+            name: str(value).lower() if isinstance(value := settings[name], bool) else str(value)
+            for name in names
+        }
+        assert said == dict(zip(names, column, strict=True))
         assert not FitSettings.check({"recipe": recipe}).augmentation.changes_images
 
 

@@ -83,7 +83,7 @@ class ComparisonResults:
     @property
     def recipe(self) -> Recipe:
         """How the runs were trained."""
-        return Recipe(**self.settings["recipe"])
+        return Recipe.read(self.settings["recipe"])
 
     @cached_property
     def methods(self) -> list[str]:

@@ -76,4 +76,4 @@ class ImageData:
                 f"{dataset.digest}, expected {about['digest']}; begin with another --output"
             )
         assert isinstance(dataset, ImageDataset)  # vectors are not fine-tuned on
-        return cls(dataset, Recipe(**about["recipe"]))
+        return cls(dataset, Recipe.read(about["recipe"]))
