@@ -21,8 +21,9 @@ def options_of(
 ) -> list[inspect.Parameter]:
     """An option for each field of a model, with its name, type, default and description.
 
-    A field that is true or false has a flag, and a hidden one, `--no-…`, for what a file says.
-    Rules are not checked here: the model says what is wrong, in the same words for a file.
+    A field that is true or false has a flag, and a hidden one, `--no-…`, for what a file or another
+    setting says. Rules are not checked here: the model says what is wrong, in the same words for a
+    file.
 
     Args:
         model: The model.
@@ -35,11 +36,11 @@ def options_of(
         field, flag = model.model_fields[name], f"--{name.replace('_', '-')}"
         text = " ".join((field.description or "").split())
         about: dict[str, Any] = {"help": text, "rich_help_panel": title}
-        if field.annotation is bool:
+        kind, _ = _without_none(field.annotation)
+        if kind is bool:
             options.append(_option(name, bool, False, flag, **about))
             options.append(_option(f"no_{name}", bool, False, f"--no-{flag[2:]}", hidden=True))
             continue
-        kind, _ = _without_none(field.annotation)
         choices = get_args(kind) if get_origin(kind) is Literal else ()
         if len("|".join(map(str, choices))) > _LONGEST_CHOICES:
             about |= {

@@ -65,8 +65,8 @@ class ModelSettings(Settings):
     an epoch takes seconds."""
     standardise: bool | None = None
     """Standardise the features of a network that is trained, too, by those that some training
-    images have at the start, and begin with a small hash head. (default: where the network starts
-    from trained weights)"""
+    images have at the start, and begin with a small hash head. Not for random weights, whose
+    features hardly differ. (default: where the network starts from trained weights)"""
     train_from: str | None = None
     """Train the backbone from this stage on only, such as 'block11' of EfficientNet-Lite0. What
     enters it is computed once and kept on disk, so training images are not changed at random. A

@@ -34,7 +34,12 @@ def test_settings_of_the_first_version_are_read_and_written_as_they_were() -> No
     later |= {"recipe": None, "unlabelled": None, "index_all": False}
     later |= {"unlabelled_dir": None, "label_share": None}
     later |= {"instance_method": None, "instance_weight": 0.3, "view_neighbours": 0}
-    later |= {"train_from": None, "remember_all": False, "continuation_epochs": 0}
+    later |= {
+        "train_from": None,
+        "standardise": None,
+        "remember_all": False,
+        "continuation_epochs": 0,
+    }
     later |= {"optimizer": "adamw", "validation_share": 0.0, "distribute": "auto"}
     assert FitSettings.check(OLD).model_dump(mode="json") == {**OLD, **later}
 

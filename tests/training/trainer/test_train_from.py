@@ -10,11 +10,12 @@ import pytest
 from keras_hashing.models import HashingModel
 from training.backbones import make_backbone
 from training.backbones.cut import cut_network
-from training.data.pipeline import training_batches
+from training.compare.recipe import Recipe, digest_of
+from training.data.pipeline import evaluation_batches, training_batches
 from training.runs.run_folder import RunFolder, load_run
 from training.settings import FitSettings
 from training.trainer.evaluate import evaluate_model
-from training.trainer.fit import fit, resume
+from training.trainer.fit import _settings_of, fit, resume
 from training.trainer.optimizer import new_optimizer
 from training.trainer.preparation import Preparation
 from training.trainer.trainer import Trainer
@@ -103,6 +104,51 @@ def test_an_interrupted_run_goes_on_as_it_would_have(
     assert len(list((finished.parent / "features").glob("*.npy"))) == 1
     resumed = resume(again, verbose=0)
     assert figures(resumed) == figures(json.loads((finished / "metrics.json").read_text()))
+
+
+@pytest.mark.parametrize("train_from", [None, STAGE])
+def test_features_of_training_images_begin_standardised_before_a_small_head(
+    train_from: str | None, tmp_path: Path
+) -> None:
+    changes = {"train_from": train_from, "standardise": True, "hidden": 0}
+    prepared = Preparation.load(SETTINGS.model_copy(update=changes))
+    training = Trainer(prepared, RunFolder(tmp_path / "run"), checkpoint=None)
+    batches = training.batches_of(prepared.split.train).map(lambda inputs, _: inputs)
+    features = training.model.backbone.predict(batches, verbose=0)
+    np.testing.assert_allclose(features.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(features.std(axis=0), 1, atol=1e-3)
+    largest = np.abs(training.model.head.get_weights()[0]).max()
+    assert 0.8 < largest * np.sqrt(features.shape[1]) <= 1
+
+    codes = training.codes(prepared.split.query)
+    images, preprocessing = prepared.data.images
+    pixels = evaluation_batches(images, prepared.split.query, preprocessing, 256)
+    whole = training.whole_model().encoder.predict(pixels.map(lambda image, _: image), verbose=0)
+    np.testing.assert_allclose(whole, codes, rtol=1e-4, atol=1e-4)
+
+
+def test_what_starts_from_trained_weights_is_standardised_unless_it_began_without() -> None:
+    for settings, expected in (
+        ({"backbone": "efficientnet-lite0"}, True),
+        ({"backbone": "efficientnet-lite0", "standardise": False}, False),
+        ({"backbone": "efficientnet-lite0", "weights": "none"}, False),
+        ({"backbone": "efficientnet-lite0", "frozen": True}, False),  # by its own network
+        ({}, False),
+        ({"weights": "earlier.weights.h5"}, False),
+    ):
+        assert FitSettings(**settings).standardises == expected
+    with pytest.raises(ValueError, match="`standardise` is for a network that is trained"):
+        FitSettings(frozen=True, standardise=False)
+    begun = {"settings": {"backbone": "efficientnet-lite0", "frozen": False}}
+    assert not FitSettings.check(_settings_of(begun)).standardises
+    assert FitSettings.check(
+        _settings_of({"settings": {**begun["settings"], "standardise": None}})
+    ).standardises
+    old = {"fine_tuning": {"train_from": "block13"}}
+    assert Recipe.read(old).fine_tuning.standardise is False
+    assert digest_of(Recipe.read(old).model_dump()) == digest_of(
+        Recipe.read(Recipe.read(old).model_dump()).model_dump()
+    )
 
 
 def test_a_network_within_a_network_is_opened_and_a_wrong_name_lists_the_right_ones() -> None:
