@@ -127,9 +127,9 @@ class HashEncoder:
             ValueError: if vectors are not finite or have another width.
         """
         if (vectors := self._checked_vectors(images)) is not None:
-            return self._of_vectors(vectors, batch_size)
-        if hasattr(images, "__len__") and len(images) == 0:
-            return np.zeros((0, self.bits), np.float32)
+            return self._in_batches(vectors, max(batch_size, _VECTORS))
+        if isinstance(images, np.ndarray) or (hasattr(images, "__len__") and len(images) == 0):
+            return self._in_batches(images, batch_size)
         codes = self.model.predict(images, batch_size=batch_size, verbose=0)
         return np.asarray(codes, np.float32)
 
@@ -139,13 +139,12 @@ class HashEncoder:
             return self.preprocessing.check(images)
         return None
 
-    def _of_vectors(self, vectors: NDArray[np.float32], batch_size: int) -> NDArray[np.float32]:
-        """Their continuous codes, many at a time: `predict` takes more time than the product."""
-        codes = np.empty((len(vectors), self.bits), np.float32)
-        size = max(batch_size, _VECTORS)
-        for start in range(0, len(vectors), size):
+    def _in_batches(self, inputs: Any, size: int) -> NDArray[np.float32]:
+        """Continuous codes of an array; `predict` takes longer, by a pipeline for each array."""
+        codes = np.empty((len(inputs), self.bits), np.float32)
+        for start in range(0, len(inputs), size):
             batch = slice(start, start + size)
-            codes[batch] = self.model.predict_on_batch(vectors[batch])
+            codes[batch] = self.model.predict_on_batch(inputs[batch])
         return codes
 
     def encode(self, images: Any, batch_size: int = 256) -> NDArray[np.uint8]:
@@ -161,9 +160,9 @@ class HashEncoder:
     def _packed_vectors(self, vectors: NDArray[np.float32], batch_size: int) -> NDArray[np.uint8]:
         """The same as by `continuous`, by one product where the model is an affine map."""
         affine = AffineCodes.of(self.model) if len(vectors) >= _VECTORS else None
-        probe = vectors[:_PROBE]
-        if affine is None or not affine.gives(probe, self._of_vectors(probe, batch_size)):
-            return pack_codes(self._of_vectors(vectors, batch_size))
+        probe, size = vectors[:_PROBE], max(batch_size, _VECTORS)
+        if affine is None or not affine.gives(probe, self._in_batches(probe, size)):
+            return pack_codes(self._in_batches(vectors, size))
         packed, unsure = np.empty((len(vectors), packed_width(self.bits)), np.uint8), []
         for start in range(0, len(vectors), _VECTORS):
             signs, rows = affine.signs(vectors[start : start + _VECTORS])
@@ -171,7 +170,7 @@ class HashEncoder:
             unsure.append(start + rows)
         left = np.concatenate(unsure)
         for rows in (left[start : start + _VECTORS] for start in range(0, len(left), _VECTORS)):
-            packed[rows] = pack_codes(self._of_vectors(vectors[rows], batch_size))
+            packed[rows] = pack_codes(self._in_batches(vectors[rows], size))
         return packed
 
     def encode_bytes(self, encoded: Sequence[bytes]) -> NDArray[np.uint8]:

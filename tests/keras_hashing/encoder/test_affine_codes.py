@@ -63,9 +63,9 @@ def test_the_codes_are_those_of_the_model(layers, monkeypatch):
 
     encoder = HashEncoder(model, VectorInput(WIDTH))
     asked = []
-    own = HashEncoder._of_vectors
+    own = HashEncoder._in_batches
     monkeypatch.setattr(
-        HashEncoder, "_of_vectors", lambda *args: asked.append(len(args[1])) or own(*args)
+        HashEncoder, "_in_batches", lambda *args: asked.append(len(args[1])) or own(*args)
     )
     packed = encoder.encode(vectors())
     assert sum(asked) == 64 + len(unsure)
