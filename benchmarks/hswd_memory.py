@@ -26,7 +26,7 @@ import keras
 import numpy as np
 from sklearn.datasets import load_digits as load_scikit_learn_digits
 
-from benchmarks.on_frozen_features import trained_head
+from benchmarks.on_frozen_features import BITS, HEAD, trained_head
 from keras_hashing import retrieval
 from keras_hashing.models import HashingModel
 from keras_hashing.names import METHODS
@@ -39,22 +39,11 @@ from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
 from training.trainer.frozen_features import frozen_features
 
-BITS, BATCH, EPOCHS = 32, 64, 20
+BATCH, EPOCHS = 64, 20
 NAMES = ("method", "quantization", "weight", "memory", "seed")
 Line = dict[str, Any]
 Run = tuple[str, str, float, int, int]
-FROZEN = {
-    "dataset": "cifar10",
-    "protocol": "cifar10",
-    "backbone": "efficientnet-lite0",
-    "height": 128,
-    "width": 128,
-    "frozen": True,
-    "hidden": 512,
-    "dropout": 0.3,
-    "epochs": 25,
-    "bits": BITS,
-}
+FROZEN = {**HEAD, "protocol": "cifar10"}
 
 
 def on_digits(run: Run) -> float:

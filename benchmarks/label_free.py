@@ -12,7 +12,7 @@ import argparse
 from itertools import product
 from typing import Any
 
-from benchmarks.on_frozen_features import add_place, run_cells
+from benchmarks.on_frozen_features import LITE0, add_place, run_cells
 from keras_hashing.names import CLOSED_FORM_METHODS, RECONSTRUCTING_METHODS, TWO_VIEW_METHODS
 
 FIGURES = (
@@ -23,16 +23,7 @@ FIGURES = (
     "bit_correlation",
     "unique_codes",
 )
-COMMON = {
-    "dataset": "cifar10",
-    "protocol": "cifar10-2",
-    "backbone": "efficientnet-lite0",
-    "height": 128,
-    "width": 128,
-    "frozen": True,
-    "epochs": 5,
-    "k": 1000,
-}
+COMMON = {**LITE0, "protocol": "cifar10-2", "epochs": 5, "k": 1000}
 
 
 def cells(seeds: list[int], bits: list[int], quantizations: list[str]) -> list[dict[str, Any]]:

@@ -33,6 +33,15 @@ from training.trainer.frozen_features import frozen_features
 from training.trainer.model import new_model
 
 BITS = 32
+# CIFAR-10 by the frozen EfficientNet-Lite0, and the head that labels train on it.
+LITE0 = {
+    "dataset": "cifar10",
+    "backbone": "efficientnet-lite0",
+    "height": 128,
+    "width": 128,
+    "frozen": True,
+}
+HEAD = {**LITE0, "hidden": 512, "dropout": 0.3, "epochs": 25, "bits": BITS}
 NEIGHBOURS = 10  # of an image, that its second view is drawn from
 
 Results = dict[GridRun, dict[str, Any]]

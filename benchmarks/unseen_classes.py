@@ -15,25 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.on_frozen_features import BITS, add_place, read_lines, run_cells
+from benchmarks.on_frozen_features import HEAD, add_place, read_lines, run_cells
 from keras_hashing.names import METHODS
 from training.compare.comparison_report.statistics import Summary
 
 QUANTIZATIONS = ("none", "hswd", "hswd-pairs")
 COMMON = {
-    "dataset": "cifar10",
+    **HEAD,
     "protocol": "unseen-classes",
     "query_per_class": 100,
     "train_per_class": 500,
     "train_classes": 7,
-    "backbone": "efficientnet-lite0",
-    "height": 128,
-    "width": 128,
-    "frozen": True,
-    "hidden": 512,
-    "dropout": 0.3,
-    "epochs": 25,
-    "bits": BITS,
 }
 UNSEEN = "map_of_unseen_classes"
 FIGURES = ("map", UNSEEN, "bit_balance", "bit_correlation")
