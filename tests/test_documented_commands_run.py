@@ -29,7 +29,7 @@ NOT_RUN = {
     r"^make (quickstart|test)$": "CI runs both",
     r"--runner (Dataflow|Flink|Spark)Runner": "needs a cluster, as the page says",
     r"benchmarks\.beam ": "starts two dozen commands, each some seconds",
-    r"benchmarks\.(hswd_settings|dsdh_pull|reference_recipe|label_free) ": "trains many heads",
+    r"benchmarks\.(hswd_settings|dsdh_pull|reference_recipe|label_free|unseen_classes) ": "trains many heads",
     r"benchmarks\.fine_tuning --data-dir": "trains for hours",
     r"benchmarks\.text_embeddings": "the network is a package that no test needs",
     r"--distribute mirrored": "needs two GPUs",
