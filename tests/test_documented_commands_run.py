@@ -30,7 +30,7 @@ NOT_RUN = {
     r"--runner (Dataflow|Flink|Spark)Runner": "needs a cluster, as the page says",
     r"benchmarks\.beam ": "starts two dozen commands, each some seconds",
     r"benchmarks\.(hswd_settings|dsdh_pull|reference_recipe) ": "trains many heads",
-    r"benchmarks\.(label_free|unseen_classes) ": "trains many heads",
+    r"benchmarks\.(label_free|unseen_classes) --data-dir": "trains many heads",
     r"benchmarks\.fine_tuning --data-dir": "trains for hours",
     r"benchmarks\.text_embeddings": "the network is a package that no test needs",
     r"--distribute mirrored": "needs two GPUs",
