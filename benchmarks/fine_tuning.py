@@ -221,7 +221,9 @@ def main() -> None:
     parser.add_argument(
         "--methods", nargs="+", choices=METHODS, default=METHODS, help="those to run (all)"
     )
-    parser.add_argument("--columns", nargs="+", choices=COLUMNS, default=COLUMNS, help="as well")
+    parser.add_argument(
+        "--columns", nargs="+", choices=COLUMNS, default=COLUMNS, help="those (all)"
+    )
     parser.add_argument("--whole", type=Path, metavar="FILE", help="train the whole network")
     parser.add_argument("--table", action="store_true", help="print what is there, and stop")
     options = parser.parse_args()

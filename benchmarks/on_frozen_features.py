@@ -154,9 +154,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def add_place(parser: argparse.ArgumentParser) -> None:
-    """Options for `run_cells`."""
-    parser.add_argument("--data-dir", help="TFDS' folder with cifar10")
+def add_place(parser: argparse.ArgumentParser, prints: bool = False) -> None:
+    """Options for `run_cells`; with `prints`, the data are not needed for what `--table` prints."""
+    parser.add_argument("--data-dir", required=not prints, help="TFDS' folder with cifar10")
     parser.add_argument("--output", type=Path, required=True, help="file of results, a line a run")
     parser.add_argument("--feature-cache", default="features", help="folder for the features")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

@@ -66,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_place(parser)
+    add_place(parser, prints=True)
     parser.add_argument("--table", action="store_true", help="print what is there, and stop")
     options = parser.parse_args()
     names = ("seed", "method", "quantization")
@@ -75,6 +75,8 @@ def main() -> None:
         for cell in product(options.seeds, METHODS, QUANTIZATIONS)
     ]
     if not options.table:
+        if options.data_dir is None:
+            parser.error("--data-dir must be given unless --table is")
         run_cells(options, COMMON, cells, FIGURES)
     print(table(read_lines(options.output)))
 

@@ -24,7 +24,7 @@ from training.compare.grid_run import GridRun
 
 DEFAULT_QUANTIZATIONS = ("none", "native", "sign", "hswd", "swd")
 TUNED_WEIGHTS = (0.01, 0.1, 1.0)
-TUNED_GROWTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+TUNED_SPEEDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 TUNING_BITS = 32
 
 Column = tuple[str, str]
@@ -180,7 +180,7 @@ def candidates(column: Column, tune_weights: tuple[float, ...] = TUNED_WEIGHTS) 
     if quantization == "none":
         return [default_choice(column)]
     if quantization == "native" and native_is_schedule(method):
-        return [Choice(growth, "schedule") for growth in TUNED_GROWTHS]
+        return [Choice(speed, "schedule") for speed in TUNED_SPEEDS]
     return [Choice(weight, place) for place in ("raw", "relaxed") for weight in tune_weights]
 
 

@@ -30,15 +30,6 @@ def with_layers(network: keras.Model, layers: list[keras.layers.Layer]) -> keras
     return keras.Model(network.input, output, name=network.name) if layers else network
 
 
-def hidden_layers(hidden: int) -> list[keras.layers.Layer]:
-    """A layer of `hidden` units and ReLU; none for 0."""
-    if not hidden:
-        return []
-    return [
-        keras.layers.Dense(hidden, "relu", kernel_initializer=small_weights(), name=HIDDEN_LAYER)
-    ]
-
-
 def layers_between(features: Any, dropout: float, hidden: int) -> list[keras.layers.Layer]:
     """Standardises features, x → (x - mean) / deviation, drops some in training, and a layer.
 
@@ -47,16 +38,23 @@ def layers_between(features: Any, dropout: float, hidden: int) -> list[keras.lay
     only centred.
 
     Args:
-        features: They give mean and deviation, [n, D]. An array, or `training.data.rows.Rows`.
+        features: They give mean and deviation, [n, D]. An array, or `training.data.rows.Rows`. None
+            leaves features as they are; `make_backbone` has dropped some then.
         dropout: Share of the features that is dropped in training.
         hidden: Units of a hidden layer with ReLU; 0 for none.
     """
-    mean, variance = _mean_and_variance(features)
-    variance[variance < _SMALLEST_DEVIATION**2] = 1.0
-    standardise = keras.layers.Normalization(
-        mean=mean.tolist(), variance=variance.tolist(), name="standardise"
-    )
-    return [standardise, keras.layers.Dropout(dropout), *hidden_layers(hidden)]
+    layers: list[keras.layers.Layer] = []
+    if features is not None:
+        mean, variance = _mean_and_variance(features)
+        variance[variance < _SMALLEST_DEVIATION**2] = 1.0
+        standardise = keras.layers.Normalization(
+            mean=mean.tolist(), variance=variance.tolist(), name="standardise"
+        )
+        layers += [standardise, keras.layers.Dropout(dropout)]
+    if hidden:
+        small = small_weights()
+        layers += [keras.layers.Dense(hidden, "relu", kernel_initializer=small, name=HIDDEN_LAYER)]
+    return layers
 
 
 def feature_network(

@@ -13,7 +13,7 @@ from training.data.feature_cache import cached_features
 from training.runs.run_data import RunData
 from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
-from training.trainer.feature_network import hidden_layers, layers_between, with_layers
+from training.trainer.feature_network import layers_between, with_layers
 from training.trainer.model import new_backbone
 
 
@@ -62,11 +62,8 @@ def frozen_stages(
         backbone = new_backbone(settings, data.images[1].shape, dropout)
         front, trained = cut_network(backbone, settings.train_from)
     kept = _kept(settings, data, front, folder, verbose)
-    if sample is None:
-        layers = hidden_layers(settings.hidden)
-    else:
-        features = trained.predict(np.asarray(kept[sample]), verbose=0)
-        layers = layers_between(features, settings.dropout, settings.hidden)
+    features = None if sample is None else trained.predict(np.asarray(kept[sample]), verbose=0)
+    layers = layers_between(features, settings.dropout, settings.hidden)
     return with_layers(backbone, layers), with_layers(trained, layers), kept
 
 

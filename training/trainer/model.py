@@ -16,7 +16,6 @@ from training.backbones import make_backbone
 from training.settings import FitSettings
 from training.trainer.feature_network import (
     feature_network,
-    hidden_layers,
     layers_between,
     small_weights,
     with_layers,
@@ -76,10 +75,7 @@ def new_model(
         if shape is None:
             keras.utils.set_random_seed(settings.seed)
         else:
-            if sample is None:
-                layers = hidden_layers(settings.hidden)
-            else:
-                layers = layers_between(sample, settings.dropout, settings.hidden)
+            layers = layers_between(sample, settings.dropout, settings.hidden)
             backbone = with_layers(backbone, layers)
         if backbone is None:
             backbone = feature_network(features, settings.dropout, settings.hidden, unit_length)

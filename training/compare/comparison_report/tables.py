@@ -16,7 +16,7 @@ from training.compare.comparison_report.statistics import (
     difference,
     overall,
 )
-from training.compare.grid import TUNED_GROWTHS, TUNING_BITS, Choice
+from training.compare.grid import TUNED_SPEEDS, TUNING_BITS, Choice
 
 _DIGITS = 3  # at most
 
@@ -74,7 +74,7 @@ def _how_tuned(results: ComparisonResults) -> str:
         f"Weight and place (in brackets: validation mAP). Chosen at {TUNING_BITS} bits with one "
         "seed, by mAP on a validation part of the training set: a fifth of it, held out, whose "
         "halves search in each other; the same six trials for every column ({raw, relaxed} × "
-        f"{weights}; HashNet's native is a schedule: its speed × {_set_of(TUNED_GROWTHS)} of the "
+        f"{weights}; HashNet's native is a schedule: its speed × {_set_of(TUNED_SPEEDS)} of the "
         "published one). The queries of the test played no part."
     )
 
