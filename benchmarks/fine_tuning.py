@@ -42,6 +42,7 @@ from training.settings import DataSettings
 
 METHODS = ("hashnet", "csq", "dpsh", "dhn", "greedyhash")
 COLUMNS = ("none", "hswd relaxed", "hswd raw", "native", "sign")
+HSWD = ("hswd relaxed", "hswd raw")
 BITS = 32
 RECIPE = Recipe(
     height=96,
@@ -173,9 +174,21 @@ class Comparison:
                 cells.append(f"{np.nanmean(values):.3f} ({setting}n={count})" if count else "")
             rows.append(f"| {method} | {' | '.join(cells)} |")
         rows += ["", f"| difference | {' | '.join(METHODS)} | mean |", "|---" * 7 + "|"]
-        hswd = [name for name in COLUMNS if name.startswith("hswd")]
-        pairs = [(one, other) for one in hswd for other in COLUMNS if other not in hswd]
+        pairs = [(one, other) for one in HSWD for other in COLUMNS if other not in HSWD]
         return "\n".join([*rows, *(_differences(maps, self.seeds, *pair) for pair in pairs)])
+
+    def trials(self) -> str:
+        """The mAP that HSWD's weights and places had on held-out images, in Markdown."""
+        found = self.tuned.read()
+        rows = [f"| held out | {' | '.join(METHODS)} | mean |", "|---" * (len(METHODS) + 2) + "|"]
+        for column in HSWD:
+            settings = [self.tuning(method, column) for method in METHODS]
+            for runs in zip(*settings, strict=True):
+                maps = [found[run]["map"] if run in found else np.nan for run in runs]
+                means = (*maps, np.mean(maps))
+                cells = ["" if np.isnan(value) else f"{value:.3f}" for value in means]
+                rows.append(f"| {runs[0].weight:g} {runs[0].place} | {' | '.join(cells)} |")
+        return "\n".join(rows)
 
 
 def _differences(
@@ -238,7 +251,7 @@ def main() -> None:
         results_at(options.whole) if options.whole else None,
     )
     if options.table:
-        print("\n\n".join(comparison.table(bits) for bits in options.bits))
+        print("\n\n".join([*map(comparison.table, options.bits), comparison.trials()]))
         return
     if options.data_dir is None or options.work is None:
         parser.error("--data-dir and --work must be given unless --table is")

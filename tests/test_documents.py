@@ -110,4 +110,6 @@ def test_the_tables_of_hswd_are_those_of_the_committed_results():
     comparison = fine_tuning.Comparison(
         [0, 1, 2], [32], list(fine_tuning.METHODS), fine_tuning.results_at(results)
     )
-    assert comparison.table(32) in (ROOT / "docs" / "fine-tuning.md").read_text()
+    document = (ROOT / "docs" / "fine-tuning.md").read_text()
+    assert comparison.table(32) in document
+    assert comparison.trials() in document
