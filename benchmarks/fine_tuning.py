@@ -177,6 +177,19 @@ class Comparison:
         pairs = [(one, other) for one in HSWD for other in COLUMNS if other not in HSWD]
         return "\n".join([*rows, *(_differences(maps, self.seeds, *pair) for pair in pairs)])
 
+    def codes(self, bits: int) -> str:
+        """What the codes of a column are like, in the mean of its runs, in Markdown."""
+        found = self.results.read()
+        runs = [(cell[3], self.run_of(*cell)) for cell in self.cells() if cell[1] == bits]
+        rows = [f"| {bits} bits | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
+        for name in ("bit_balance", "bit_correlation"):
+            means = []
+            for one in COLUMNS:
+                there = [run for column, run in runs if column == one and run in found]
+                means.append(np.mean([found[run][name] for run in there]))
+            rows.append(f"| {name.replace('_', ' ')} | {' | '.join(f'{m:.3f}' for m in means)} |")
+        return "\n".join(rows)
+
     def trials(self) -> str:
         """The mAP that HSWD's weights and places had on held-out images, in Markdown."""
         found = self.tuned.read()
@@ -251,7 +264,8 @@ def main() -> None:
         results_at(options.whole) if options.whole else None,
     )
     if options.table:
-        print("\n\n".join([*map(comparison.table, options.bits), comparison.trials()]))
+        tables = [f(bits) for bits in options.bits for f in (comparison.table, comparison.codes)]
+        print("\n\n".join([*tables, comparison.trials()]))
         return
     if options.data_dir is None or options.work is None:
         parser.error("--data-dir and --work must be given unless --table is")

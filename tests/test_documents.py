@@ -15,6 +15,7 @@ import keras_hashing
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
+RESULTS = "docs/results.md"
 PAGES = {path.stem for path in DOCUMENTS}
 
 
@@ -87,29 +88,49 @@ def test_help_says_array_like_and_not_all_that_it_stands_for(part):
                 assert "_SupportsArray" not in text, shown.__qualname__
 
 
+@pytest.fixture(scope="module")
+def fine_tuned():
+    """The committed comparison of networks that are trained."""
+    from benchmarks import fine_tuning
+
+    results = fine_tuning.results_at(ROOT / "docs" / "results" / "fine_tuning.jsonl")
+    return fine_tuning.Comparison([0, 1, 2], [32], list(fine_tuning.METHODS), results)
+
+
 def test_documents_and_defaults_name_the_same_weight_and_place():
     from training.settings import FitSettings
 
     settings = FitSettings()
     assert settings.quantize is None  # raw
-    named = [
-        pair
+    assert FitSettings(backbone="efficientnet-lite0", frozen=True).quantize is None
+    named = {
+        document.name: pair
         for document in DOCUMENTS
         for pair in re.findall(
             r"default\s+weight,\s+([\d.]+)\s+on\s+the\s+(\w+)\s+code", document.read_text()
         )
-    ]
-    assert len(named) >= 2
-    assert set(named) == {(f"{settings.quantization_weight:g}", "raw")}
+    }
+    assert {"results.md", "fine-tuning.md"} <= set(named)  # frozen, and trained
+    assert set(named.values()) == {(f"{settings.quantization_weight:g}", "raw")}
 
 
-def test_the_tables_of_hswd_are_those_of_the_committed_results():
-    from benchmarks import fine_tuning
+def test_the_default_is_the_best_weight_of_the_committed_trials(fine_tuned):
+    from training.settings import FitSettings
 
-    results = ROOT / "docs" / "results" / "fine_tuning.jsonl"
-    comparison = fine_tuning.Comparison(
-        [0, 1, 2], [32], list(fine_tuning.METHODS), fine_tuning.results_at(results)
-    )
+    rows = re.findall(r"^\| ([\d.]+) raw \|.* ([\d.]+) \|$", fine_tuned.trials(), re.MULTILINE)
+    assert len(rows) == 4
+    best = max(rows, key=lambda row: float(row[1]))
+    assert float(best[0]) == FitSettings().quantization_weight
+
+
+def test_the_tables_and_sentences_of_hswd_are_those_of_the_committed_results(fine_tuned):
     document = (ROOT / "docs" / "fine-tuning.md").read_text()
-    assert comparison.table(32) in document
-    assert comparison.trials() in document
+    table = fine_tuned.table(32)
+    assert table in document
+    assert fine_tuned.codes(32) in document
+    assert fine_tuned.trials() in document
+    assert not re.search(r"n=[^3]", table)
+    for other, sign in (("none", r"\+"), ("native", "")):
+        mean = re.search(rf"hswd raw − {other} \|.*\| {sign}(\S+ ± \S+) \|$", table, re.MULTILINE)
+        for text in (document, *((ROOT / name).read_text() for name in ("README.md", RESULTS))):
+            assert mean[1].replace("-", "−") in text
