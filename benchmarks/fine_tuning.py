@@ -186,8 +186,8 @@ class Comparison:
             means = []
             for one in COLUMNS:
                 there = [run for column, run in runs if column == one and run in found]
-                means.append(np.mean([found[run][name] for run in there]))
-            rows.append(f"| {name.replace('_', ' ')} | {' | '.join(f'{m:.3f}' for m in means)} |")
+                means.append(np.mean([found[run][name] for run in there]) if there else np.nan)
+            rows.append(f"| {name.replace('_', ' ')} | {' | '.join(map(_three, means))} |")
         return "\n".join(rows)
 
     def trials(self) -> str:
@@ -198,8 +198,7 @@ class Comparison:
             settings = [self.tuning(method, column) for method in METHODS]
             for runs in zip(*settings, strict=True):
                 maps = [found[run]["map"] if run in found else np.nan for run in runs]
-                means = (*maps, np.mean(maps))
-                cells = ["" if np.isnan(value) else f"{value:.3f}" for value in means]
+                cells = map(_three, (*maps, np.mean(maps)))
                 rows.append(f"| {runs[0].weight:g} {runs[0].place} | {' | '.join(cells)} |")
         return "\n".join(rows)
 
@@ -225,6 +224,11 @@ def _differences(
     cells = [_interval(row[np.isfinite(row)]) for row in gains]
     mean = _interval(whole.mean(axis=0)) if whole.size else ""
     return f"| {column} − {other} | {' | '.join([*cells, mean])} |"
+
+
+def _three(value: float) -> str:
+    """To three decimals; nothing where there is no value."""
+    return "" if np.isnan(value) else f"{value:.3f}"
 
 
 def _interval(values: np.ndarray) -> str:
