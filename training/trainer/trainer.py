@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_hashing.callbacks import RefuseNonFiniteLoss, RetrievalEvaluation, ScaleContinuation
 from keras_hashing.command_line.stages import stage
+from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.models import HashingModel
 from keras_hashing.names import CLOSED_FORM_METHODS
 from training.callbacks.checkpoint import Checkpoint
@@ -19,7 +20,7 @@ from training.callbacks.first_batch import FirstBatch
 from training.callbacks.history_log import HistoryLog
 from training.callbacks.loss_first import LossFirst
 from training.callbacks.seed_each_epoch import SeedEachEpoch
-from training.data import VectorDataset
+from training.data import ImageDataset, VectorDataset
 from training.data.neighbours import nearest_rows
 from training.data.pipeline import (
     TrainingBatches,
@@ -37,7 +38,12 @@ from training.trainer.frozen_features import (
     frozen_stages,
     reference_vectors,
 )
-from training.trainer.model import model_of_images, new_backbone, new_model
+from training.trainer.model import (
+    model_of_images,
+    new_backbone,
+    new_model,
+    with_weights_of,
+)
 from training.trainer.preparation import Preparation
 
 _SAMPLE = 1024  # images at most, by whose features they are standardised
@@ -71,6 +77,7 @@ class Trainer:
         settings = prepared.settings.with_memory_for(len(prepared.split.train))
         self.settings = settings
         self.first_epoch = 0 if checkpoint is None else checkpoint[1]
+        self._scale = settings.train_scale
         self._backbone: keras.Model | None = None
         self._trained_stages: keras.Model | None = None  # with `train_from`; it shares their layers
         self.features: Any = None  # of all images by what is frozen, [N, …], or vectors, [N, D]
@@ -84,6 +91,9 @@ class Trainer:
             self._backbone, self._trained_stages, self.features = frozen_stages(
                 settings, prepared.data, folder, verbose, self._sample
             )
+        elif self._scale != 1:
+            with stage("Building the backbone"):
+                self._backbone = self._backbone_of_whole_size()
         with stage("Preparing training images"):
             self.batches, self.steps_per_epoch = self._training_batches()
         with stage("Building the network"):
@@ -96,6 +106,29 @@ class Trainer:
                 if checkpoint is None
                 else keras.saving.load_model(checkpoint[0])
             )
+
+    @property
+    def _images(self) -> tuple[ImageDataset, ImagePreprocessing]:
+        """The images as `model` takes them."""
+        images, preprocessing = self.prepared.data.images
+        return images, preprocessing.scaled(self._scale)
+
+    def _backbone_of_whole_size(self) -> keras.Model:
+        """The network at the size of the images that will be searched; it is not trained.
+
+        Raises:
+            ValueError: when it cannot take the weights of what is trained at another size.
+        """
+        whole, part = (
+            new_backbone(self.settings, preprocessing.shape, self.settings.dropout)
+            for preprocessing in (self.prepared.data.images[1], self._images[1])
+        )
+        if [weight.shape for weight in whole.weights] != [weight.shape for weight in part.weights]:
+            raise ValueError(
+                f"`train_scale` must be 1 with the backbone {self.settings.backbone!r}, whose "
+                f"weights depend on the size of the images. Received: train_scale={self._scale}"
+            )
+        return whole
 
     def _training_batches(self) -> TrainingBatches:
         settings, prepared = self.settings, self.prepared
@@ -118,7 +151,7 @@ class Trainer:
                 seen = Rows(self.features, train)
                 options["neighbours"] = nearest_rows(seen, settings.view_neighbours)
             return training_feature_batches(self.features, labels, train, **options)
-        images, preprocessing = prepared.data.images
+        images, preprocessing = self._images
         return training_batches(
             images,
             train,
@@ -138,7 +171,7 @@ class Trainer:
     def _features_of_sample(self) -> np.ndarray | None:
         if self._sample is None or self.features is not None:
             return None
-        images, preprocessing = self.prepared.data.images
+        images, preprocessing = self._images
         network = new_backbone(self.settings, preprocessing.shape, dropout=0.0)
         batches = evaluation_batches(images, self._sample, preprocessing, 256)
         return network.predict(batches.map(lambda images, _: images), verbose=0)
@@ -148,7 +181,7 @@ class Trainer:
         on_features = features is not None and stages is None
         return new_model(
             self.settings,
-            None if features is not None else prepared.data.images[1].shape,
+            None if features is not None else self._images[1].shape,
             prepared.num_classes,
             self.steps_per_epoch,
             features=Rows(features, prepared.split.train) if on_features else None,
@@ -163,7 +196,7 @@ class Trainer:
         if self.features is not None:
             labels = prepared.dataset.labels
             return evaluation_feature_batches(self.features, labels, positions, 256)
-        images, preprocessing = prepared.data.images
+        images, preprocessing = self._images
         return evaluation_batches(images, positions, preprocessing, 256, cache)
 
     def codes(self, positions: np.ndarray, verbose: int = 0) -> np.ndarray:
@@ -204,6 +237,11 @@ class Trainer:
         # `fit` has done so, but not if the run was interrupted after its last epoch.
         self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
         self.model = self.distribution.alone(self.model)
+        if self._scale != 1:
+            assert self._backbone is not None
+            backbone = with_weights_of(self._backbone, self.model.backbone)
+            self.model = model_of_images(self.settings, backbone, self.model)
+            self._backbone, self._scale = None, 1.0
 
     def _fit(self, folder: RunFolder, verbose: int) -> None:
         callbacks = self.callbacks(folder)
