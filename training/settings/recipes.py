@@ -22,7 +22,7 @@ _PUBLISHED = {
     "width": 224,
     "dropout": 0.0,
     "standardise": False,
-    "method": "hashnet",
+    "method": "hashnet:alpha=0.1",
     "remember_all": True,
     "continuation_epochs": 20,
     "quantization": "hswd",

@@ -80,6 +80,7 @@ class Trainer:
         self._scale = settings.train_scale
         self._backbone: keras.Model | None = None
         self._trained_stages: keras.Model | None = None  # with `train_from`; it shares their layers
+        self._whole_backbone: keras.Model | None = None  # with `train_scale`; until it is trained
         self.features: Any = None  # of all images by what is frozen, [N, …], or vectors, [N, D]
         if isinstance(prepared.dataset, VectorDataset):
             self.features = prepared.dataset.vectors
@@ -93,7 +94,7 @@ class Trainer:
             )
         elif self._scale != 1:
             with stage("Building the backbone"):
-                self._backbone = self._backbone_of_whole_size()
+                self._whole_backbone = self._backbone_of_whole_size()
         with stage("Preparing training images"):
             self.batches, self.steps_per_epoch = self._training_batches()
         with stage("Building the network"):
@@ -119,15 +120,21 @@ class Trainer:
         Raises:
             ValueError: when it cannot take the weights of what is trained at another size.
         """
-        whole, part = (
-            new_backbone(self.settings, preprocessing.shape, self.settings.dropout)
-            for preprocessing in (self.prepared.data.images[1], self._images[1])
+        settings, whole_size = self.settings, self.prepared.data.images[1]
+        whole = new_backbone(settings, whole_size.shape, settings.dropout)
+        rule = (
+            f"`train_scale` must be 1 with the backbone {settings.backbone!r}, {{}}. "
+            f"Received: train_scale={self._scale}"
         )
-        if [weight.shape for weight in whole.weights] != [weight.shape for weight in part.weights]:
+        small = self._images[1].shape
+        try:
+            part = new_backbone(settings, small, settings.dropout)
+        except ValueError as error:
             raise ValueError(
-                f"`train_scale` must be 1 with the backbone {self.settings.backbone!r}, whose "
-                f"weights depend on the size of the images. Received: train_scale={self._scale}"
-            )
+                f"{rule.format(f'which takes no images of {small}')}. {error}"
+            ) from error
+        if [weight.shape for weight in whole.weights] != [weight.shape for weight in part.weights]:
+            raise ValueError(rule.format("whose weights depend on the size of the images"))
         return whole
 
     def _training_batches(self) -> TrainingBatches:
@@ -237,11 +244,10 @@ class Trainer:
         # `fit` has done so, but not if the run was interrupted after its last epoch.
         self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
         self.model = self.distribution.alone(self.model)
-        if self._scale != 1:
-            assert self._backbone is not None
-            backbone = with_weights_of(self._backbone, self.model.backbone)
+        if self._whole_backbone is not None and self.distribution.first:
+            backbone = with_weights_of(self._whole_backbone, self.model.backbone)
             self.model = model_of_images(self.settings, backbone, self.model)
-            self._backbone, self._scale = None, 1.0
+            self._whole_backbone, self._scale = None, 1.0
 
     def _fit(self, folder: RunFolder, verbose: int) -> None:
         callbacks = self.callbacks(folder)

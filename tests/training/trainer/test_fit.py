@@ -152,11 +152,12 @@ def test_what_trains_on_smaller_images_takes_the_whole_ones(
 ) -> None:
     own = tmp_path / "own.keras"
     keras.utils.set_random_seed(0)
-    keras.Sequential([keras.Input((None, None, 1)), keras.layers.Conv2D(8, 3, name="conv")]).save(
-        own
-    )
+    layers = [keras.Input((None, None, 1)), keras.layers.Conv2D(8, 3, name="conv")]
+    keras.Sequential(layers).save(own)
     settings = QUICK.model_copy(update={"backbone": str(own), "hidden": 4})
     scaled = settings.model_copy(update={"height": 16, "width": 16, "train_scale": 0.5})
+    with pytest.raises(ValueError, match=r"`train_scale` must be 1.*no images of \(1, 1, 1\)"):
+        fit(scaled.model_copy(update={"train_scale": 0.05}), tmp_path / "scaled", verbose=0)
     with monkeypatch.context():
         interrupt(2)
         with pytest.raises(InterruptionError):
