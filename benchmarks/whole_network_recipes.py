@@ -31,8 +31,9 @@ from training.data.protocols import make_split
 from training.runs.run_data import RunData
 from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
+from training.trainer.feature_network import with_layers
 from training.trainer.fit import begin_or_resume
-from training.trainer.model import model_of_images, new_backbone, with_weights_of
+from training.trainer.model import model_of_images, new_backbone
 from training.trainer.trainer import Trainer
 
 RECIPE = {
@@ -72,7 +73,9 @@ def measured(trainer: Trainer, images: np.ndarray) -> Iterator[dict[str, Any]]:
         size = round(trained_at.height * larger)
         preprocessing: ImagePreprocessing = replace(trained_at, height=size, width=size)
         backbone = new_backbone(settings, preprocessing.shape, settings.dropout)
-        backbone = with_weights_of(backbone, trainer.model.backbone)
+        trained = trainer.model.backbone  # the same, and the layers before the head
+        backbone.set_weights(trained.get_weights()[: len(backbone.weights)])
+        backbone = with_layers(backbone, trained.layers[len(backbone.layers) :])
         encoder = model_of_images(settings, backbone, trainer.model).encoder
         batches = evaluation_batches(dataset, images, preprocessing, 128)
         codes = pack_codes(encoder.predict(batches.map(lambda pixels, _: pixels), verbose=0))

@@ -1,7 +1,7 @@
 """What turns an encoded image into the uint8 pixels a model takes, in training and in serving."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -62,11 +62,6 @@ class ImagePreprocessing:
     def shape(self) -> tuple[int, int, int]:
         """The shape (height, width, channels) of one preprocessed image."""
         return (self.height, self.width, self.channels)
-
-    def scaled(self, share: float) -> "ImagePreprocessing":
-        """The same for images of this share of height and width, in whole pixels, at least 1."""
-        height, width = (max(1, round(share * side)) for side in (self.height, self.width))
-        return replace(self, height=height, width=width)
 
     def decode(self, encoded: tf.Tensor) -> tf.Tensor:
         """Decode one JPEG, PNG, WebP, BMP or GIF (first frame) and bring it to the model's size.

@@ -65,11 +65,6 @@ class FitSettings(
             )
         if once is not None:
             check_unchanged(once, self.augmentation)
-            if self.train_scale != 1:
-                raise ValueError(
-                    f"`train_scale` must be 1 with `{once}`, whose features are made once, of "
-                    f"images of the whole size. Received: train_scale={self.train_scale}"
-                )
         if self.takes_two_views and once is None and not self.augmentation.changes_images:
             raise ValueError(
                 f"The method {self.instance_method or self.method!r} compares two views of each "

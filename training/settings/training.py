@@ -37,9 +37,6 @@ class TrainingSettings(Settings):
     average_weights: float = Field(default=0.0, ge=0, lt=1)
     """Momentum, such as 0.99, of a moving average of the weights that the run ends with. 0 keeps
     the last weights."""
-    train_scale: float = Field(default=1.0, gt=0, le=1)
-    """Train on images of this share of --height and --width, which is faster. The run's model takes
-    the whole size; what is measured while it trains is of the smaller images."""
     cache: Cache = "memory"
     """Where decoded training images are kept."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"

@@ -96,17 +96,6 @@ def model_of_images(
         return _hashing_model(settings, backbone, model.method, model.head)
 
 
-def with_weights_of(network: keras.Model, trained: keras.Model) -> keras.Model:
-    """A backbone with the weights of a trained one, and with the layers that follow that one.
-
-    Args:
-        network: The backbone for images of some size.
-        trained: The same for images of another size; layers may follow it, which are shared.
-    """
-    network.set_weights(trained.get_weights()[: len(network.weights)])
-    return with_layers(network, trained.layers[len(network.layers) :])
-
-
 def _new_head(settings: FitSettings, method: methods.HashingMethod) -> HashHead | None:
     """The head on a hidden layer or standardised features, with small weights; else None."""
     if not settings.hidden and not settings.standardises:

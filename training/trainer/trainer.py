@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from keras_hashing.callbacks import RefuseNonFiniteLoss, RetrievalEvaluation, ScaleContinuation
 from keras_hashing.command_line.stages import stage
-from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.models import HashingModel
 from keras_hashing.names import CLOSED_FORM_METHODS
 from training.callbacks.checkpoint import Checkpoint
@@ -20,7 +19,7 @@ from training.callbacks.first_batch import FirstBatch
 from training.callbacks.history_log import HistoryLog
 from training.callbacks.loss_first import LossFirst
 from training.callbacks.seed_each_epoch import SeedEachEpoch
-from training.data import ImageDataset, VectorDataset
+from training.data import VectorDataset
 from training.data.neighbours import nearest_rows
 from training.data.pipeline import (
     TrainingBatches,
@@ -38,12 +37,7 @@ from training.trainer.frozen_features import (
     frozen_stages,
     reference_vectors,
 )
-from training.trainer.model import (
-    model_of_images,
-    new_backbone,
-    new_model,
-    with_weights_of,
-)
+from training.trainer.model import model_of_images, new_backbone, new_model
 from training.trainer.preparation import Preparation
 
 _SAMPLE = 1024  # images at most, by whose features they are standardised
@@ -77,10 +71,8 @@ class Trainer:
         settings = prepared.settings.with_memory_for(len(prepared.split.train))
         self.settings = settings
         self.first_epoch = 0 if checkpoint is None else checkpoint[1]
-        self._scale = settings.train_scale
         self._backbone: keras.Model | None = None
         self._trained_stages: keras.Model | None = None  # with `train_from`; it shares their layers
-        self._whole_backbone: keras.Model | None = None  # with `train_scale`; until it is trained
         self.features: Any = None  # of all images by what is frozen, [N, …], or vectors, [N, D]
         if isinstance(prepared.dataset, VectorDataset):
             self.features = prepared.dataset.vectors
@@ -92,9 +84,6 @@ class Trainer:
             self._backbone, self._trained_stages, self.features = frozen_stages(
                 settings, prepared.data, folder, verbose, self._sample
             )
-        elif self._scale != 1:
-            with stage("Building the backbone"):
-                self._whole_backbone = self._backbone_of_whole_size()
         with stage("Preparing training images"):
             self.batches, self.steps_per_epoch = self._training_batches()
         with stage("Building the network"):
@@ -107,35 +96,6 @@ class Trainer:
                 if checkpoint is None
                 else keras.saving.load_model(checkpoint[0])
             )
-
-    @property
-    def _images(self) -> tuple[ImageDataset, ImagePreprocessing]:
-        """The images as `model` takes them."""
-        images, preprocessing = self.prepared.data.images
-        return images, preprocessing.scaled(self._scale)
-
-    def _backbone_of_whole_size(self) -> keras.Model:
-        """The network at the size of the images that will be searched; it is not trained.
-
-        Raises:
-            ValueError: when it cannot take the weights of what is trained at another size.
-        """
-        settings, whole_size = self.settings, self.prepared.data.images[1]
-        whole = new_backbone(settings, whole_size.shape, settings.dropout)
-        rule = (
-            f"`train_scale` must be 1 with the backbone {settings.backbone!r}, {{}}. "
-            f"Received: train_scale={self._scale}"
-        )
-        small = self._images[1].shape
-        try:
-            part = new_backbone(settings, small, settings.dropout)
-        except ValueError as error:
-            raise ValueError(
-                f"{rule.format(f'which takes no images of {small}')}. {error}"
-            ) from error
-        if [weight.shape for weight in whole.weights] != [weight.shape for weight in part.weights]:
-            raise ValueError(rule.format("whose weights depend on the size of the images"))
-        return whole
 
     def _training_batches(self) -> TrainingBatches:
         settings, prepared = self.settings, self.prepared
@@ -158,7 +118,7 @@ class Trainer:
                 seen = Rows(self.features, train)
                 options["neighbours"] = nearest_rows(seen, settings.view_neighbours)
             return training_feature_batches(self.features, labels, train, **options)
-        images, preprocessing = self._images
+        images, preprocessing = prepared.data.images
         return training_batches(
             images,
             train,
@@ -178,7 +138,7 @@ class Trainer:
     def _features_of_sample(self) -> np.ndarray | None:
         if self._sample is None or self.features is not None:
             return None
-        images, preprocessing = self._images
+        images, preprocessing = self.prepared.data.images
         network = new_backbone(self.settings, preprocessing.shape, dropout=0.0)
         batches = evaluation_batches(images, self._sample, preprocessing, 256)
         return network.predict(batches.map(lambda images, _: images), verbose=0)
@@ -188,7 +148,7 @@ class Trainer:
         on_features = features is not None and stages is None
         return new_model(
             self.settings,
-            None if features is not None else self._images[1].shape,
+            None if features is not None else prepared.data.images[1].shape,
             prepared.num_classes,
             self.steps_per_epoch,
             features=Rows(features, prepared.split.train) if on_features else None,
@@ -203,7 +163,7 @@ class Trainer:
         if self.features is not None:
             labels = prepared.dataset.labels
             return evaluation_feature_batches(self.features, labels, positions, 256)
-        images, preprocessing = self._images
+        images, preprocessing = prepared.data.images
         return evaluation_batches(images, positions, preprocessing, 256, cache)
 
     def codes(self, positions: np.ndarray, verbose: int = 0) -> np.ndarray:
@@ -244,10 +204,6 @@ class Trainer:
         # `fit` has done so, but not if the run was interrupted after its last epoch.
         self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
         self.model = self.distribution.alone(self.model)
-        if self._whole_backbone is not None and self.distribution.first:
-            backbone = with_weights_of(self._whole_backbone, self.model.backbone)
-            self.model = model_of_images(self.settings, backbone, self.model)
-            self._whole_backbone, self._scale = None, 1.0
 
     def _fit(self, folder: RunFolder, verbose: int) -> None:
         callbacks = self.callbacks(folder)

@@ -41,7 +41,6 @@ def test_settings_of_the_first_version_are_read_and_written_as_they_were() -> No
         "continuation_epochs": 0,
     }
     later |= {"optimizer": "adamw", "validation_share": 0.0, "distribute": "auto"}
-    later |= {"train_scale": 1.0}
     assert FitSettings.check(OLD).model_dump(mode="json") == {**OLD, **later}
 
 

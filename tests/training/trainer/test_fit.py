@@ -147,34 +147,6 @@ def test_weights_are_averaged_at_the_end_also_of_a_resumed_run(tmp_path: Path) -
     assert figures(resume(tmp_path / "run", verbose=0)) == figures(whole)
 
 
-def test_what_trains_on_smaller_images_takes_the_whole_ones(
-    tmp_path: Path, interrupt, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = tmp_path / "own.keras"
-    keras.utils.set_random_seed(0)
-    layers = [keras.Input((None, None, 1)), keras.layers.Conv2D(8, 3, name="conv")]
-    keras.Sequential(layers).save(own)
-    settings = QUICK.model_copy(update={"backbone": str(own), "hidden": 4})
-    scaled = settings.model_copy(update={"height": 16, "width": 16, "train_scale": 0.5})
-    with pytest.raises(ValueError, match=r"`train_scale` must be 1.*no images of \(1, 1, 1\)"):
-        fit(scaled.model_copy(update={"train_scale": 0.05}), tmp_path / "scaled", verbose=0)
-    with monkeypatch.context():
-        interrupt(2)
-        with pytest.raises(InterruptionError):
-            fit(scaled, tmp_path / "scaled", verbose=0)
-    monkeypatch.undo()
-    metrics = resume(tmp_path / "scaled", verbose=0)
-    small = fit(settings, tmp_path / "small", verbose=0)  # the digits are 8×8
-    run, trained = load_run(tmp_path / "scaled"), load_run(tmp_path / "small").model
-    for weight, expected in zip(run.model.weights, trained.weights, strict=True):
-        np.testing.assert_array_equal(weight, expected)
-    assert run.model.backbone.input_shape == (None, 16, 16, 1)
-    prepared = Preparation.load(scaled)
-    assert prepared.preprocessing == run.encoder.preprocessing
-    data = prepared.dataset, prepared.split, prepared.preprocessing
-    assert metrics["map"] == evaluate_model(run.model, *data).figures["map"] != small["map"]
-
-
 def test_resuming_a_finished_run_gives_its_figures(finished: Path) -> None:
     assert resume(finished, verbose=0) == load_run(finished).metrics
 
@@ -214,8 +186,6 @@ def test_an_existing_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
         ({"frozen": True}, "`frozen`.*cannot be changed at random. Received:.*shift=1"),
         ({"frozen": True, "shift": 0, "backbone_rate": 0.1}, "`frozen`.*backbone_rate=0.1"),
         ({"feature_cache": "features"}, "`feature_cache`.*--frozen"),
-        ({"frozen": True, "shift": 0, "train_scale": 0.5}, "`train_scale` must be 1 with `frozen`"),
-        ({"train_scale": 0.5}, "`train_scale`.*'small-cnn', whose weights depend on the size"),
     ],
 )
 def test_bad_settings_are_refused_before_a_folder_is_made(
