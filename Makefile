@@ -68,13 +68,13 @@ format: $(READY)
 	$(PY) -m ruff check --fix .
 
 benchmark: $(READY)
-	$(PY) -m benchmarks.quantization_losses
-	KERAS_BACKEND=jax $(PY) -m benchmarks.quantization_losses
-	$(PY) -m benchmarks.mean_average_precision
-	$(PY) -m benchmarks.hamming_search
-	$(PY) -m benchmarks.code_memory
-	$(PY) -m benchmarks.search_page
-	KERAS_BACKEND=jax $(PY) -m benchmarks.code_memory
+	$(PY) -m benchmarks.training.quantization_losses
+	KERAS_BACKEND=jax $(PY) -m benchmarks.training.quantization_losses
+	$(PY) -m benchmarks.search.mean_average_precision
+	$(PY) -m benchmarks.search.hamming_search
+	$(PY) -m benchmarks.training.code_memory
+	$(PY) -m benchmarks.serving.search_page
+	KERAS_BACKEND=jax $(PY) -m benchmarks.training.code_memory
 
 docs: $(READY)
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[docs]'

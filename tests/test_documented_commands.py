@@ -87,7 +87,7 @@ def parse(program: str, arguments: list[str], whole: bool) -> None:
     elif program.startswith("benchmarks."):
         source = (ROOT / f"{program.replace('.', '/')}.py").read_text()
         if "on_frozen_features" in source:
-            source += (ROOT / "benchmarks/on_frozen_features.py").read_text()
+            source += (ROOT / "benchmarks/quality/on_frozen_features.py").read_text()
         options = re.findall(r'"(--[\w-]+)"', source)
         given = [word for word in arguments if word.startswith("--")]
         assert set(given) <= set(options), f"{program} has {options}"

@@ -90,7 +90,7 @@ def test_help_says_array_like_and_not_all_that_it_stands_for(part):
 @pytest.fixture(scope="module")
 def fine_tuned():
     """The committed comparison of networks that are trained."""
-    from benchmarks import fine_tuning
+    from benchmarks.quality import fine_tuning
 
     results = fine_tuning.results_at(ROOT / "docs" / "results" / "fine_tuning.jsonl")
     return fine_tuning.Comparison([0, 1, 2], [32], list(fine_tuning.METHODS), results)

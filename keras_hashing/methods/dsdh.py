@@ -58,7 +58,7 @@ class DSDH(PairwiseMethod):
     η/μ decides how much the labels move B. Given the W of a trained model (scikit-learn's digits,
     32 bits), B differs from sign u in 0.04% of the bits with the 55 of published code, and in 1.2%
     with 0.1, the default here. η was chosen on held-out training images of CIFAR-10 (frozen
-    features, 32 bits, three seeds, `python -m benchmarks.dsdh_pull`): a mAP of 0.594 with 0,
+    features, 32 bits, three seeds, `benchmarks.quality.dsdh_pull`): a mAP of 0.594 with 0,
     which is DPSH, 0.628 with 0.3, 0.629 with 1, the default, 0.620 with 3 and 0.582 with 10.
 
     Single- and multi-label. The published code compares the batch with the latest code of every

@@ -133,7 +133,7 @@ def _hashing_model(
 def _xla_is_faster() -> bool:
     """Whether the training step is compiled: not for a CPU, where TensorFlow's kernels are faster.
 
-    Measured by `benchmarks/compiled_step.py`: docs/results.md.
+    Measured by `benchmarks/training/compiled_step.py`: docs/results.md.
     """
     on_tensorflow = keras.backend.backend() == "tensorflow"
     return not on_tensorflow or bool(tf.config.list_physical_devices("GPU"))

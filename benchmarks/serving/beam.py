@@ -1,6 +1,6 @@
 """Encoding with Apache Beam on this machine, next to plain `index build`.
 
-    python -m benchmarks.beam --model MODEL --images FOLDER [--few FOLDER] [--repeats 3] [--kill]
+    python -m benchmarks.serving.beam --model MODEL --images FOLDER [--few FOLDER] [--kill]
 
 Prints seconds and images per second of each command, and their ratio to plain `index build`; each
 is the fastest of the repeats, which take turns. `--few` names a folder with a few images: the time

@@ -1,6 +1,6 @@
 """Networks and sizes for training the whole network, compared on images that are no queries.
 
-    python -m benchmarks.whole_network_recipes --data-dir DATA --output recipes.jsonl
+    python -m benchmarks.quality.whole_network_recipes --data-dir DATA --output recipes.jsonl
 
 The recipe of docs/cifar10.md on the 5,000 training images of CIFAR-10 by the protocol `cifar10`,
 seed 0, with other networks and sizes of the training images. What is measured are 3,000 images of
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.on_frozen_features import read_lines
+from benchmarks.quality.on_frozen_features import read_lines
 from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.retrieval import evaluate_retrieval, pack_codes
 from training.callbacks.history_log import read_history

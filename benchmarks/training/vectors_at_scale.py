@@ -1,6 +1,6 @@
 """A million vectors: the memory of `fit`, and encoding against NumPy's matrix product.
 
-    python -m benchmarks.vectors_at_scale --folder WORK
+    python -m benchmarks.training.vectors_at_scale --folder WORK
 
 A file of clustered vectors is made in the folder, 1,000,000 × 768 float32 (3 GB), and taken away at
 the end. Each method is trained in a process of its own. Its memory is what it holds privately,
@@ -144,7 +144,13 @@ def main() -> None:
         return encode(vectors, run, options.repeats)
     options.folder.mkdir(parents=True, exist_ok=True)
     make_vectors(vectors, options.rows, options.width)
-    again = [sys.executable, "-m", "benchmarks.vectors_at_scale", "--folder", str(options.folder)]
+    again = [
+        sys.executable,
+        "-m",
+        "benchmarks.training.vectors_at_scale",
+        "--folder",
+        str(options.folder),
+    ]
     again += ["--format", options.format, "--repeats", str(options.repeats)]
     try:
         for method in options.methods:

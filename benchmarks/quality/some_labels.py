@@ -1,7 +1,7 @@
 """A tenth of the labels: what the images without labels add, on features that do not train.
 
-    python -m benchmarks.some_labels --output results.jsonl
-    python -m benchmarks.some_labels --data-dir DATA --output results.jsonl
+    python -m benchmarks.quality.some_labels --output results.jsonl
+    python -m benchmarks.quality.some_labels --data-dir DATA --output results.jsonl
 
 The first is on the pixels of scikit-learn's digits, 20 of each class being queries. The second is
 on CIFAR-10, protocol `cifar10`, and features of EfficientNet-Lite0 at 128 px (pip install
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.on_frozen_features import trained_head
+from benchmarks.quality.on_frozen_features import trained_head
 from training.data.neighbours import nearest_rows
 from training.data.rows import Rows
 from training.runs.run_data import RunData

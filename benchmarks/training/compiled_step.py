@@ -1,6 +1,6 @@
 """Time of a training step on a CPU with XLA and without, as ratios in one run.
 
-    python -m benchmarks.compiled_step
+    python -m benchmarks.training.compiled_step
 
 `fit` trains without XLA on a CPU. The networks have random weights; steps of the two take turns.
 """

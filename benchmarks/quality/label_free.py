@@ -1,6 +1,6 @@
 """Codes without labels on CIFAR-10's images: methods that train against lsh, pca and itq.
 
-    python -m benchmarks.label_free --data-dir DATA --output results.jsonl
+    python -m benchmarks.quality.label_free --data-dir DATA --output results.jsonl
 
 The features are those of the frozen EfficientNet-Lite0 at 128 px, the protocol is `cifar10-2`, and
 labels are used for the figures alone. The second view of an image is one of its 10 nearest
@@ -12,7 +12,7 @@ import argparse
 from itertools import product
 from typing import Any
 
-from benchmarks.on_frozen_features import LITE0, add_place, run_cells
+from benchmarks.quality.on_frozen_features import LITE0, add_place, run_cells
 from keras_hashing.names import CLOSED_FORM_METHODS, RECONSTRUCTING_METHODS, TWO_VIEW_METHODS
 
 FIGURES = (

@@ -14,14 +14,14 @@ out, and with them in it.
 
 Imbalance is here the mean over bits of |share of +1 - 1/2|.
 
-    python -m benchmarks.reference_recipe --comparison runs/compare --output runs/reference
+    python -m benchmarks.quality.reference_recipe --comparison runs/compare --output runs/reference
 """
 
 import dataclasses
 
 import numpy as np
 
-from benchmarks.on_frozen_features import BITS, Benchmark, Results, values
+from benchmarks.quality.on_frozen_features import BITS, Benchmark, Results, values
 from training.compare.grid_run import GridRun
 from training.compare.workers.frozen_data import FrozenData
 from training.data.split import Split

@@ -1,6 +1,6 @@
 """Retrieval of classes that were not trained on: what HSWD of bits and of pairs of bits does to it.
 
-    python -m benchmarks.unseen_classes --data-dir DATA --output results.jsonl
+    python -m benchmarks.quality.unseen_classes --data-dir DATA --output results.jsonl
 
 On CIFAR-10, with the features of the frozen EfficientNet-Lite0 at 128 px: a head of a hidden layer
 of 512 is trained for 25 epochs on 500 images of each of seven classes, which the seed draws, and
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.on_frozen_features import HEAD, add_place, read_lines, run_cells
+from benchmarks.quality.on_frozen_features import HEAD, add_place, read_lines, run_cells
 from keras_hashing.names import METHODS
 from training.compare.comparison_report.statistics import Summary
 

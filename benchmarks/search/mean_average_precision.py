@@ -6,7 +6,7 @@ Codes are random, with the class in some of the bits. The ways take turns, `--re
 each keeps its best time; memory is the peak that `tracemalloc` sees beyond the inputs, in a run of
 its own:
 
-    python benchmarks/mean_average_precision.py --queries 1000 --database 54000 --bits 64
+    python benchmarks/search/mean_average_precision.py --queries 1000 --database 54000 --bits 64
 """
 
 import argparse

@@ -6,7 +6,7 @@ memory is the largest resident size that the system saw, loading the index inclu
 (SIGKILL) once half of its parts are there, resumed, and must write the same bytes as an
 uninterrupted run. On the first `--brute-force` items the pairs are compared with all distances.
 
-    python -m benchmarks.near_duplicates --items 10000000
+    python -m benchmarks.search.near_duplicates --items 10000000
 """
 
 import argparse

@@ -6,7 +6,7 @@ as queries and database, so that no query of the test is looked at. The table sh
 adds to the mAP of no quantization with the same method, seed and batch size: the mean over the
 seeds by method, and over all methods with a 95% interval over the seeds.
 
-    python -m benchmarks.hswd_settings --comparison runs/compare --output runs/hswd_settings
+    python -m benchmarks.quality.hswd_settings --comparison runs/compare --output runs/hswd_settings
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.on_frozen_features import BITS, Benchmark, Results, values
+from benchmarks.quality.on_frozen_features import BITS, Benchmark, Results, values
 from keras_hashing.names import METHODS
 from training.compare.comparison_report.statistics import Summary
 from training.compare.grid_run import GridRun

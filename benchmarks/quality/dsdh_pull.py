@@ -5,10 +5,10 @@ compare`), without quantization, as its tuning does: on the training images with
 is held out as queries and database, so that no query of the test is looked at. With η = 0 DSDH is
 DPSH. It takes about ten seconds per run.
 
-    python -m benchmarks.dsdh_pull --comparison runs/compare --output runs/dsdh_pull
+    python -m benchmarks.quality.dsdh_pull --comparison runs/compare --output runs/dsdh_pull
 """
 
-from benchmarks.on_frozen_features import BITS, Benchmark, values
+from benchmarks.quality.on_frozen_features import BITS, Benchmark, values
 from training.compare.grid_run import GridRun
 
 CODES = ("quantization_error", "bit_balance", "bit_correlation")

@@ -6,7 +6,7 @@ their thumbnails are made anew from JPEGs of 640×480. Over HTTP the time is tha
 of the answer with its thumbnails; in Chromium, where there is one, from the choice of the file to
 the frame after the last thumbnail on the screen has been loaded.
 
-    python -m benchmarks.search_page --items 1000000
+    python -m benchmarks.serving.search_page --items 1000000
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """How many neighbours codes of vectors keep: methods without labels, by the length of the code.
 
-    python -m benchmarks.neighbour_recall --vectors FEATURES.npy --output results.jsonl
+    python -m benchmarks.quality.neighbour_recall --vectors FEATURES.npy --output results.jsonl
 
 1,000 vectors are queries, the others are trained on and searched. A figure is the share of the 10
 nearest vectors by the cosine that are among the 10, 100 and 1,000 nearest codes, and after the 100
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.on_frozen_features import trained_head
+from benchmarks.quality.on_frozen_features import trained_head
 from keras_hashing.names import CLOSED_FORM_METHODS
 from keras_hashing.retrieval import pack_codes
 from keras_hashing.retrieval.neighbour_recall import recall_within

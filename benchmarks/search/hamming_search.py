@@ -5,13 +5,13 @@ The two take turns; a ratio is that of the best times. Memory is what a process 
 above its state before the search, as resident memory, sampled each millisecond.
 KERAS_BACKEND chooses the backend.
 
-    python -m benchmarks.hamming_search --database 1000000 --bits 64
+    python -m benchmarks.search.hamming_search --database 1000000 --bits 64
 
 With --radius, all within a Hamming radius of clustered codes: `CodeIndex` with the kind `MultiHash`
 against the same peer's `range_search`, by turns, the same answers; and what HNSW and IVF find, with
 --approximate. Memory is the growth of resident memory as the tables are made.
 
-    python -m benchmarks.hamming_search --database 10000000 --radius 2
+    python -m benchmarks.search.hamming_search --database 10000000 --radius 2
 """
 
 import argparse
@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.near_duplicates import clustered_codes
+from benchmarks.search.near_duplicates import clustered_codes
 from keras_hashing.layers import HammingSearch
 from keras_hashing.retrieval import HNSW, IVF, CodeIndex, MultiHash
 

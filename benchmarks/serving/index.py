@@ -9,8 +9,8 @@ The SavedModel is loaded as TensorFlow Serving does it: a session, by tag and si
 `search_code` takes turns with `faiss.IndexBinaryFlat` on the same codes, with as many threads; the
 ratio is that of the best times.
 
-    python -m benchmarks.serving_index --items 10000000 --bits 64
-    python -m benchmarks.serving_index --items 1000000 --ids int64        # the speed
+    python -m benchmarks.serving.index --items 10000000 --bits 64
+    python -m benchmarks.serving.index --items 1000000 --ids int64        # the speed
 """
 
 import argparse
@@ -27,7 +27,7 @@ from typing import Any
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["OMP_WAIT_POLICY"] = "passive"  # a thread of FAISS that waits holds no core
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT))
 
 QUERIES = 32

@@ -1,6 +1,6 @@
 """What HSWD adds when a network is fine-tuned: five methods × five columns on CIFAR-10.
 
-    python -m benchmarks.fine_tuning --data-dir DATA --work runs/fine_tuning --output results.jsonl
+    python -m benchmarks.quality.fine_tuning --data-dir DATA --work runs/tuned --output FILE
 
 HashNet, CSQ, DPSH, DHN and GreedyHash without a quantization, with that of the method's paper
 (`native`), with the distance from the signs, and with HSWD on the raw and on the relaxed code. The
