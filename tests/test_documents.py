@@ -4,6 +4,7 @@ import importlib.util
 import inspect
 import pydoc
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -85,6 +86,21 @@ def test_help_says_array_like_and_not_all_that_it_stands_for(part):
             if str(getattr(shown, "__module__", "")).startswith(keras_hashing.__name__):
                 text = pydoc.plaintext.document(shown)
                 assert "_SupportsArray" not in text, shown.__qualname__
+
+
+def test_the_recipe_for_whole_networks_and_its_table_are_those_of_the_benchmark():
+    from benchmarks.quality.on_frozen_features import read_lines
+    from benchmarks.quality.whole_network_recipes import RECIPE, table
+
+    text = (ROOT / "docs" / "cifar10.md").read_text()
+    lines = read_lines(ROOT / "docs" / "results" / "whole_network_recipes.jsonl")
+    assert table(lines) in text
+    commands = re.findall(r"python -m training fit (.*?)\n\n", text, re.DOTALL)
+    (command,) = (one for one in commands if "efficientnet-lite2" in one)
+    words = shlex.split(command.replace("\\\n", " "))
+    for name, value in RECIPE.items():
+        option = words.index(f"--{name.replace('_', '-')}")
+        assert value is True or type(value)(words[option + 1]) == value
 
 
 @pytest.fixture(scope="module")
