@@ -49,6 +49,7 @@ SMALL = {
     r"--protocol cifar10": "--query-per-class 5",
     r"(training compare .*)": r"\1 --backbone small-cnn --protocol per-class --query-per-class 5 "
     "--methods csq --quantizations none,hswd --bits 12 --seeds 3,4 --epochs 1",
+    r"(training compare --recipe .*)": r"\1 --methods hashnet",
     r"--query 300 --train 1500 --database 2500": "--query 10 --train 20 --database 50",
     r"'…'": "--dataset digits",  # the page leaves options out
     r"^KERAS_BACKEND=jax": "XLA_FLAGS=--xla_force_host_platform_device_count=2 KERAS_BACKEND=jax",

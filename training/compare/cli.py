@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_hashing.checks import DEFAULT_WEIGHT
 from keras_hashing.command_line.errors import clear_errors, is_given, start_tensorflow
 from keras_hashing.command_line.options import given, options_of, with_options
+from keras_hashing.settings import Settings
 from training.backbones import check_weights
 from training.compare.comparison_folder import FEATURES_DIR, ComparisonFolder
 from training.compare.grid import Grid
-from training.compare.recipe import FineTuning, Recipe
+from training.compare.recipe import FineTuning, Published, Recipe
 from training.data.dataset_place import check_data
 from training.settings import DataSettings, SplitSettings
 
@@ -23,25 +23,27 @@ compare = typer.Typer(
 _DATA = "Data and backbone"
 _IMAGES = ("backbone", "height", "width", "channels")
 _TRAINING = ("hidden", "dropout", "epochs", "batch_size", "learning_rate", "k", "radius")
+_QUANTIZATION = ("quantization_weight", "quantize")
 
 
 @compare.callback(
     epilog="Example: python -m training compare --data-dir DATA --download --height 128 "
     "--width 128 --output runs/compare --tune; then the same without --tune",
-    help=f"""Train a grid of methods × quantizations × bits × seeds, frozen or fine-tuned.
+    help="""Train a grid of methods × quantizations × bits × seeds, frozen or fine-tuned.
 
     Each finished run is saved at once. Repeat the command to resume an interrupted comparison;
     with --fine-tune it resumes from the last epoch. Run it with --tune first to choose weight and
     place of each quantization, with the same budget for every column. Without, they are
-    {DEFAULT_WEIGHT} on the raw code, and for 'native' those of the method's paper.
+    --quantization-weight and --quantize, and for 'native' those of the method's paper.
     `compare report` writes a page that says which setting to take, with figures and tables.""",
 )
 @with_options(
+    *options_of(Published),
     *options_of(Grid),
     *options_of(Recipe, ("dataset",), _DATA),
     *options_of(DataSettings, ("data_dir", "image_root", "download", "on_bad_image"), _DATA),
     *options_of(Recipe, (*SplitSettings.model_fields, *_IMAGES), _DATA),
-    *options_of(Recipe, _TRAINING),
+    *options_of(Recipe, (*_TRAINING, *_QUANTIZATION)),
     *options_of(FineTuning),
 )
 def run(
@@ -149,40 +151,45 @@ def _settings(
     context: typer.Context, tune: bool, fine_tune: bool
 ) -> tuple[Recipe, Grid, DataSettings]:
     """What the options ask for; where the data lies is no part of the recipe."""
-    of_grid = given(context, Grid)
+    published = Published.check(given(context, Published)).values
+
+    def asked(model: type[Settings]) -> dict[str, Any]:
+        named = {name: value for name, value in published.items() if name in model.model_fields}
+        return {**named, **given(context, model)}
+
+    of_grid = asked(Grid)
     if "tune_weights" in of_grid and not tune:
         raise ValueError(
             "`tune_weights` are what the choice of settings tries: add --tune. "
             f"Received: {of_grid['tune_weights']!r}"
         )
-    fine_tuning = _fine_tuning(context, fine_tune)
-    recipe = Recipe.check({**given(context, Recipe), "fine_tuning": fine_tuning})
+    tuned = asked(FineTuning)
+    fine_tuning = _fine_tuning(context, tuned) if fine_tune or published else None
+    if fine_tuning is None:
+        for name, value in tuned.items():
+            raise ValueError(
+                f"`{name}` is an option of fine-tuning: add --fine-tune. Received: {value!r}"
+            )
+    recipe = Recipe.check({**asked(Recipe), "fine_tuning": fine_tuning})
     place = DataSettings.check({"dataset": recipe.dataset, **given(context, DataSettings)})
     return recipe, Grid.check(of_grid), place
 
 
 def _check_early(recipe: Recipe, grid: Grid, place: DataSettings, folder: ComparisonFolder) -> None:
     """Refuses what needs no TensorFlow: see `training.trainer.early_checks`."""
-    recipe.check_methods(grid.methods)
+    recipe.check_grid(grid)
     check_data(place)
     check_weights(recipe.backbone, None)
     if folder.settings.exists():
         folder.keep_settings({"recipe": recipe.model_dump(mode="json")})
 
 
-def _fine_tuning(context: typer.Context, fine_tune: bool) -> FineTuning | None:
+def _fine_tuning(context: typer.Context, chosen: dict[str, Any]) -> FineTuning:
     """The options of fine-tuning.
 
     Raises:
-        ValueError: naming an option that has no meaning without it, or with it.
+        ValueError: naming an option that has no meaning with it.
     """
-    chosen = given(context, FineTuning)
-    if not fine_tune:
-        for name, value in chosen.items():
-            raise ValueError(
-                f"`{name}` is an option of fine-tuning: add --fine-tune. Received: {value!r}"
-            )
-        return None
     for name in ("features_only", "features_dir"):
         if is_given(context, name):
             raise ValueError(

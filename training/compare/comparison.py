@@ -19,7 +19,6 @@ from training.compare.grid import (
     Choice,
     Column,
     Grid,
-    default_choice,
     grid_runs,
     reason_not_run,
     reasons_not_run,
@@ -63,7 +62,7 @@ class Comparison:
     ) -> None:
         self.recipe, self.grid, self.folder = recipe, grid, ComparisonFolder(output)
         self.workers, self.verbose = workers, verbose
-        recipe.check_methods(grid.methods)
+        recipe.check_grid(grid)
         for column in grid.columns:
             reason_not_run(column, single_label=True)  # refuses options that a method lacks
         with self.folder.opened():
@@ -171,7 +170,7 @@ class Comparison:
         """Trains the grid with the chosen settings, those not chosen with the default ones."""
         tuned = self.folder.read_choices()
         choices = {
-            column: tuned[column][0] if column in tuned else default_choice(column)
+            column: tuned[column][0] if column in tuned else self.recipe.default_choice(column)
             for column in self.grid.columns
         }
         runs = grid_runs(self.grid, choices, self.single_label)

@@ -162,13 +162,13 @@ def _probe(method: str) -> "keras_hashing.methods.HashingMethod":
     return keras_hashing.methods.get(method, bits=16, num_classes=2)
 
 
-def default_choice(column: Column) -> Choice:
-    """Weight and place without tuning: 0.3 on the raw code; native as in the paper."""
+def default_choice(column: Column, weight: float = DEFAULT_WEIGHT, place: str = "raw") -> Choice:
+    """Weight and place without tuning; native as in the paper."""
     method, quantization = column
     if quantization == "none":
         return Choice(0.0, "")
     if quantization != "native":
-        return Choice(DEFAULT_WEIGHT, "raw")
+        return Choice(weight, place)
     if native_is_schedule(method):
         return Choice(1.0, "schedule")
     return Choice(DEFAULT_WEIGHT, _probe(method).native_place)

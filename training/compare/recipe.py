@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from keras_hashing.checks import DEFAULT_WEIGHT
 from keras_hashing.names import (
     CLOSED_FORM_METHODS,
     RECONSTRUCTING_METHODS,
@@ -14,20 +15,44 @@ from keras_hashing.names import (
     name_and_options,
     quoted,
 )
-from keras_hashing.settings import field_of
+from keras_hashing.settings import Settings, field_of
 from training.backbones import NO_BACKBONE
+from training.compare.grid import Choice, Column, Grid, default_choice
+from training.compare.grid_run import GridRun
 from training.data.protocols import MAP_AT
 from training.settings import (
     Augmentation,
     DataSettings,
+    FitSettings,
     MeasuringSettings,
     ModelSettings,
     SplitSettings,
     TrainingSettings,
 )
 from training.settings.augmentation import check_unchanged
+from training.settings.recipes import RECIPES, PublishedRecipe
 
 Mode = Literal["frozen", "fine-tuned"]
+
+
+class Published(Settings):
+    """The recipe that gives the defaults of the others."""
+
+    model_config = ConfigDict(title="Recipe")
+
+    recipe: PublishedRecipe | None = None
+    """Defaults of the other options, and --fine-tune: HashNet without a quantization and with HSWD,
+    trained as the authors of HSWD did, or as their figures were made again later (H²Q)."""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values of `Grid`, `Recipe` and `FineTuning` that the recipe gives."""
+        if self.recipe is None:
+            return {}
+        values = dict(RECIPES[self.recipe])
+        values["methods"] = (values.pop("method"),)
+        values["quantizations"] = ("none", values.pop("quantization"))
+        return values
 
 
 class FineTuning(Augmentation):
@@ -40,6 +65,9 @@ class FineTuning(Augmentation):
     backbone_rate: float = field_of(TrainingSettings, "backbone_rate")
     weight_decay: float = field_of(TrainingSettings, "weight_decay")
     average_weights: float = field_of(TrainingSettings, "average_weights")
+    optimizer: Literal["adamw", "adam"] = field_of(TrainingSettings, "optimizer")
+    remember_all: bool = field_of(ModelSettings, "remember_all")
+    continuation_epochs: int = field_of(ModelSettings, "continuation_epochs")
 
     @model_validator(mode="after")
     def _frozen_stages_see_images_once(self) -> Self:
@@ -91,6 +119,15 @@ class Recipe(SplitSettings):
     )
     radius: int = field_of(MeasuringSettings, "radius")
 
+    quantization_weight: float = field_of(
+        ModelSettings,
+        "quantization_weight",
+        description="Weight of a quantization that --tune has not chosen one for, but 'native'.",
+    )
+    quantize: Literal["raw", "relaxed"] | None = field_of(
+        ModelSettings, "quantize", description="The code that it sees. (default: raw)"
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_others(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -107,13 +144,10 @@ class Recipe(SplitSettings):
         values = dump(self)
         if self.fine_tuning is None:
             values.pop("fine_tuning", None)
-        elif self.fine_tuning.train_from is None:
-            values.get("fine_tuning", {}).pop("train_from", None)
-        if self.fine_tuning is not None and self.fine_tuning.standardise is False:
-            values.get("fine_tuning", {}).pop("standardise", None)
-        for name in ("train_classes", "query_share"):
-            if values.get(name) is None:
-                values.pop(name, None)
+        for part, absent in ((values, _ABSENT), (values.get("fine_tuning", {}), _ABSENT_TUNING)):
+            for name, value in absent.items():
+                if part.get(name) == value:
+                    part.pop(name, None)
         return values
 
     @classmethod
@@ -128,8 +162,41 @@ class Recipe(SplitSettings):
         """Whether the backbone stays as it is or is trained."""
         return "frozen" if self.fine_tuning is None else "fine-tuned"
 
-    def check_methods(self, methods: Sequence[str]) -> None:
-        """Refuses, before anything is read, methods and vectors that this recipe does not suit."""
+    def default_choice(self, column: Column) -> Choice:
+        """Weight and place of a column that was not tuned."""
+        return default_choice(column, self.quantization_weight, self.quantize or "raw")
+
+    def fit_settings(self, run: GridRun) -> FitSettings:
+        """The settings by which `fit` trains a run of a comparison that fine-tunes.
+
+        Raises:
+            ValueError: when a value breaks its rule, or the recipe leaves the backbone frozen.
+        """
+        if self.fine_tuning is None:
+            raise ValueError(f"The recipe must have `fine_tuning`. Received: {self!r}")
+        shared = {name for name in Recipe.model_fields if name in FitSettings.model_fields}
+        return FitSettings.check(
+            {
+                **self.model_dump(include=shared),
+                **self.fine_tuning.model_dump(),
+                "method": run.method,
+                "bits": run.bits,
+                **run.quantization_arguments,
+                "seed": run.seed,
+                "evaluate_every": 0,
+                "radius": min(self.radius, run.bits),
+            }
+        )
+
+    def check_grid(self, grid: Grid) -> None:
+        """Refuses, before anything is read, what does not suit this recipe."""
+        self._check_methods(grid.methods)
+        if self.fine_tuning is not None:
+            for method, quantization in grid.columns:
+                weight, place = self.quantization_weight, self.quantize or "raw"
+                self.fit_settings(GridRun(method, quantization, grid.bits[0], weight, place, 0))
+
+    def _check_methods(self, methods: Sequence[str]) -> None:
         tuned = self.fine_tuning
         if tuned is not None and self.dataset == "vectors":
             raise ValueError("With vectors there is no network to train: leave out --fine-tune")
@@ -154,6 +221,22 @@ class Recipe(SplitSettings):
                 f"`dropout` must be above 0: {quoted(of_views, 'and')} compare two dropouts of the "
                 "features. Received: dropout=0"
             )
+
+
+# What has no key in a dump if it is as it was before it could be set: digests are those from then.
+_ABSENT = {
+    "train_classes": None,
+    "query_share": None,
+    "quantization_weight": DEFAULT_WEIGHT,
+    "quantize": None,
+}
+_ABSENT_TUNING = {
+    "train_from": None,
+    "standardise": False,
+    "optimizer": "adamw",
+    "remember_all": False,
+    "continuation_epochs": 0,
+}
 
 
 def digest_of(settings: dict[str, Any]) -> str:

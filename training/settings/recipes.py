@@ -6,7 +6,8 @@ from pydantic import ConfigDict
 
 from keras_hashing.settings import Settings
 
-RecipeName = Literal["shop", "unlabelled", "vectors", "hswd-2022", "hswd-h2q"]
+PublishedRecipe = Literal["hswd-2022", "hswd-h2q"]
+RecipeName = Literal["shop", "unlabelled", "vectors", PublishedRecipe]
 
 _HEAD_AND_INDEX = {
     "frozen": True,
@@ -21,6 +22,7 @@ _PUBLISHED = {
     "height": 224,
     "width": 224,
     "dropout": 0.0,
+    "hidden": 0,
     "standardise": False,
     "method": "hashnet:alpha=0.1",
     "remember_all": True,

@@ -353,6 +353,8 @@ RECIPES = [
     {"dataset": "vectors", "query_share": 0.2, "hidden": 16},
     {"protocol": "cifar10-1", "hidden": 0, "dropout": 0.1, "k": 50}
     | {"fine_tuning": {"flip": True, "crop": 0.5, "backbone_rate": 0.1, "average_weights": 0.9}},
+    {"quantization_weight": 0.2, "quantize": "relaxed"}
+    | {"fine_tuning": {"standardise": False, "optimizer": "adam", "train_from": "block13"}},
 ]
 PLACE = {"data_dir": "my images", "on_bad_image": "skip", "download": True}
 
@@ -385,12 +387,14 @@ def test_each_command_of_the_report_asks_for_what_was_compared(
     assert (fit.quantization_weight, fit.quantize) == CHOICES["hswd"]
     assert fit.frozen == (recipe.fine_tuning is None)
     assert DataSettings(**{name: getattr(fit, name) for name in place.model_fields_set}) == place
-    shared = set(Recipe.model_fields) & set(FitSettings.model_fields) - {"k", "radius"}
+    of_run = {"k", "radius", "quantization_weight", "quantize"}
+    shared = set(Recipe.model_fields) & set(FitSettings.model_fields) - of_run
     assert {name: getattr(fit, name) for name in shared} == {
         name: getattr(recipe, name) for name in shared
     }
     if recipe.fine_tuning is not None:
-        assert fit.augmentation.model_dump().items() <= recipe.fine_tuning.model_dump().items()
+        chosen = recipe.fine_tuning.model_dump()
+        assert {name: getattr(fit, name) for name in chosen} == chosen
 
 
 def test_a_run_of_a_schedule_of_its_own_pace_has_no_command(comparison: Path) -> None:

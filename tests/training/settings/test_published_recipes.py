@@ -6,7 +6,15 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from typer.main import get_command
 
+from training.cli import app
+from training.compare.cli import _settings
+from training.compare.comparison import Comparison
+from training.compare.comparison_report.report import write_report
+from training.compare.grid import Choice, Grid
+from training.compare.grid_run import GridRun
+from training.compare.recipe import Recipe
 from training.runs.run_folder import RunFolder
 from training.settings import FitSettings
 from training.settings.recipes import RECIPES
@@ -86,6 +94,56 @@ def test_settings_that_do_not_go_together_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=rule):
             FitSettings(**changes)
+
+
+def asked(*words: str) -> tuple[Recipe, Grid]:
+    """What a comparison by these words of the command line is."""
+    context = get_command(app).commands["compare"].make_context("compare", [*words])
+    recipe, grid, _ = _settings(context, tune=False, fine_tune=False)
+    return recipe, grid
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_comparison_trains_each_run_as_fit_does_by_that_recipe(name: str) -> None:
+    recipe, grid = asked("--recipe", name, "--bits", "64", "--dataset", "digits")
+    recipe.check_grid(grid)
+    assert grid.columns == [("hashnet:alpha=0.1", "none"), ("hashnet:alpha=0.1", "hswd")]
+    choice = recipe.default_choice(grid.columns[1])
+    run = GridRun(*grid.columns[1], 64, choice.weight, choice.place, 3)
+    of_fit = {"recipe": name, "dataset": "digits", "protocol": recipe.protocol, "bits": 64}
+    expected = FitSettings.check({**of_fit, "seed": 3, "evaluate_every": 0})
+    assert recipe.fit_settings(run) == expected.model_copy(update={"recipe": None, "k": recipe.k})
+
+
+def test_a_comparison_by_a_recipe_refuses_what_the_recipe_does_not_suit() -> None:
+    for words, rule in (
+        (("--methods", "dpsh"), "`continuation_epochs` goes with the method 'hashnet'"),
+        (("--quantizations", "native"), "'native' quantization has a schedule of its own"),
+        (("--methods", "csq", "--continuation-epochs", "0"), "`remember_all` must be False: CSQ"),
+    ):
+        recipe, grid = asked("--recipe", "hswd-2022", *words)
+        with pytest.raises(ValueError, match=rule):
+            recipe.check_grid(grid)
+    free = ("--methods", "csq", "--continuation-epochs", "0", "--no-remember-all")
+    recipe, grid = asked("--recipe", "hswd-2022", *free, "--quantization-weight", "0.5")
+    recipe.check_grid(grid)
+    assert recipe.default_choice(("csq", "hswd")) == Choice(0.5, "raw")
+
+
+@pytest.mark.slow
+def test_a_short_comparison_by_the_recipe(tmp_path: Path) -> None:
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
+    words += ["--recipe=hswd-2022", "--dataset=digits", "--protocol=per-class", "--seeds=0"]
+    recipe, grid = asked(*words, "--epochs=2", "--learning-rate=1e-3")
+    comparison = Comparison(recipe, grid, tmp_path / "output", tmp_path, verbose=0)
+    found = {run: line["status"] for run, line in comparison.run().items()}
+    assert {(run.quantization, run.weight): status for run, status in found.items()} == {
+        ("none", 0.0): "done",
+        ("hswd", 0.1): "done",
+    }
+    report = write_report(tmp_path / "output").read_text()
+    assert "Adam 0.001 (backbone × 1), L2 1e-05" in report
+    assert "against the codes of all training images, the scale of tanh grows" in report
 
 
 @pytest.mark.slow

@@ -97,6 +97,7 @@ def _options(model: BaseModel, without: tuple[str, ...] = ()) -> list[str]:
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         if name not in without and value != field.default:
-            option = f"--{name.replace('_', '-')}"
-            words += [option] if value is True else [option, str(value)]
+            option = name.replace("_", "-")
+            flags = {True: [f"--{option}"], False: [f"--no-{option}"]}
+            words += flags[value] if isinstance(value, bool) else [f"--{option}", str(value)]
     return words

@@ -23,7 +23,7 @@ from training.compare.comparison_report.tables import (
     write_cells,
     write_differences,
 )
-from training.compare.recipe import FineTuning
+from training.compare.recipe import FineTuning, Recipe
 
 _FOR_TABLES = 500_000  # bytes
 _QUESTION = "Which setting should I take?"
@@ -133,23 +133,37 @@ def _about_fine_tuning(results: ComparisonResults, tuned: FineTuning) -> list[tu
     recipe, data = results.recipe, results.settings["data"]
     size = "×".join(map(str, data["images_shape"]))
     layers = f"{data['width']}–{recipe.hidden}–bits, ReLU" if recipe.hidden else "no hidden layer"
-    averaged = (
-        f"average of the weights with momentum {tuned.average_weights:g}"
-        if tuned.average_weights
-        else "last weights"
-    )
     part = "whole" if tuned.train_from is None else f"from {tuned.train_from} on"
     return [
         ("backbone", f"{recipe.backbone} on {size}, fine-tuned {part} with each run"),
         ("head", f"dropout {recipe.dropout:g}, {layers}"),
         (
             "training",
-            f"AdamW {recipe.learning_rate:g} (backbone × {tuned.backbone_rate:g}), warm-up and "
-            f"cosine decay, weight decay {tuned.weight_decay:g}, {averaged}; {recipe.epochs} "
-            f"epochs, batch {recipe.batch_size} against itself; {results.seconds:.1f} s per run",
+            f"{_optimizer(recipe, tuned)}; {recipe.epochs} epochs, batch {recipe.batch_size} "
+            f"{_compared_with(tuned)}; {results.seconds:.1f} s per run",
         ),
         ("augmentation", _augmentation(tuned)),
     ]
+
+
+def _optimizer(recipe: Recipe, tuned: FineTuning) -> str:
+    rate = f"{recipe.learning_rate:g} (backbone × {tuned.backbone_rate:g})"
+    averaged = (
+        f"average of the weights with momentum {tuned.average_weights:g}"
+        if tuned.average_weights
+        else "last weights"
+    )
+    if tuned.optimizer == "adam":
+        return f"Adam {rate}, L2 {tuned.weight_decay:g}, {averaged}"
+    decay = f"warm-up and cosine decay, weight decay {tuned.weight_decay:g}"
+    return f"AdamW {rate}, {decay}, {averaged}"
+
+
+def _compared_with(tuned: FineTuning) -> str:
+    others = "against the codes of all training images" if tuned.remember_all else "against itself"
+    if not tuned.continuation_epochs:
+        return others
+    return f"{others}, the scale of tanh grows every {tuned.continuation_epochs} epochs"
 
 
 def _augmentation(tuned: FineTuning) -> str:

@@ -21,7 +21,6 @@ from training.compare.grid import (
     QUANTIZATIONS,
     Choice,
     Column,
-    default_choice,
     reasons_not_run,
 )
 from training.compare.grid_run import GridRun
@@ -64,9 +63,9 @@ class ComparisonResults:
         settings = folder.read_settings()
         digest = digest_of(settings)
         every = ResultsFile(folder.results, digest).read()
-        tuned = folder.read_choices()
+        tuned, recipe = folder.read_choices(), Recipe.read(settings["recipe"])
         choices: dict[Column, tuple[Choice, float | None]] = {
-            column: tuned[column] if column in tuned else (default_choice(column), None)
+            column: tuned[column] if column in tuned else (recipe.default_choice(column), None)
             for column in sorted({run.column for run in every})
         }
         results = {

@@ -70,26 +70,6 @@ class FineTuner:
 
 
 def fit_settings(run: GridRun, recipe: Recipe, split: Split) -> FitSettings:
-    """The settings by which `fit` trains a run of a comparison that fine-tunes.
-
-    Cut and radius are lowered to what the split and the code have.
-
-    Raises:
-        ValueError: when a value breaks its rule, or the recipe leaves the backbone frozen.
-    """
-    if recipe.fine_tuning is None:
-        raise ValueError(f"The recipe must have `fine_tuning`. Received: {recipe!r}")
-    shared = {name for name in Recipe.model_fields if name in FitSettings.model_fields}
-    return FitSettings.check(
-        {
-            **recipe.model_dump(include=shared),
-            **recipe.fine_tuning.model_dump(),
-            "method": run.method,
-            "bits": run.bits,
-            **run.quantization_arguments,
-            "seed": run.seed,
-            "evaluate_every": 0,
-            "k": min(recipe.k, len(split.database)),
-            "radius": min(recipe.radius, run.bits),
-        }
-    )
+    """As `Recipe.fit_settings`; the cut is lowered to what the split has."""
+    settings = recipe.fit_settings(run)
+    return settings.model_copy(update={"k": min(recipe.k, len(split.database))})
