@@ -28,7 +28,8 @@ FIGURES = (
     "unique_codes",
 )
 SHOWN = {"map": "mAP", "map_at_k": "mAP@1000", "neighbour_recall_at_100": "recall@100"}
-GAINS = {"map": "mAP", "bit_correlation": "bit correlation"}
+GAINS = {"map": "mAP", "neighbour_recall_at_100": "recall@100", "bit_correlation": "correlation"}
+ORDER = ("none", "hswd", "hswd-pairs")
 COMMON = {**LITE0, "protocol": "cifar10-2", "epochs": 5, "k": 1000}
 
 
@@ -48,13 +49,15 @@ def cells(seeds: list[int], bits: list[int], quantizations: list[str]) -> list[d
 
 
 def table(lines: list[dict[str, Any]]) -> str:
-    """Means over the seeds, and what a quantization adds to none, with 95% intervals."""
+    """Means over the seeds, and paired differences of quantizations with 95% intervals."""
     found: dict[tuple[str, str], dict[tuple[int, int], dict[str, Any]]] = {}
     for line in lines:
         of_column = found.setdefault((line["method"], line["quantization"]), {})
         of_column[line["bits"], line["seed"]] = line
     bits = sorted({line["bits"] for line in lines})
-    columns = sorted(found, key=lambda column: (column[0] in CLOSED_FORM_METHODS, column))
+    columns = sorted(
+        found, key=lambda one: (one[0] in CLOSED_FORM_METHODS, one[0], ORDER.index(one[1]))
+    )
     rows = _head("", *(f"{name}, {length} bits" for name in SHOWN.values() for length in bits))
     for column in columns:
         cells = []
@@ -62,21 +65,17 @@ def table(lines: list[dict[str, Any]]) -> str:
             values = [line[figure] for (of, _), line in found[column].items() if of == length]
             cells.append(f"{np.mean(values):.3f}" if values else "")
         rows.append(f"| {_name(*column)} | {' | '.join(cells)} |")
-    rows += [
-        "",
-        *_head(
-            "against `none`", *(f"{name}, {length}" for name in GAINS.values() for length in bits)
-        ),
-    ]
-    for method, quantization in columns:
-        if quantization == "none":
+    names = [f"{name}, {length} bits" for name in GAINS.values() for length in bits]
+    rows += ["", *_head("difference", *names)]
+    for (method, other), (of, one) in product(columns, repeat=2):
+        if method != of or ORDER.index(one) <= ORDER.index(other):
             continue
-        ones, others, cells = found[method, quantization], found[method, "none"], []
+        ones, others, cells = found[method, one], found[method, other], []
         for figure, length in product(GAINS, bits):
             both = [run for run in ones if run in others and run[0] == length]
             gains = [ones[run][figure] - others[run][figure] for run in both]
             cells.append(_interval(Summary.of(gains)) if gains else "")
-        rows.append(f"| {_name(method, quantization)} | {' | '.join(cells)} |")
+        rows.append(f"| `{method}`, `{one}` − `{other}` | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
