@@ -32,6 +32,7 @@ NOT_RUN = {
     r"benchmarks\.quality\.(hswd_settings|dsdh_pull|reference_recipe) ": "trains many heads",
     r"benchmarks\.quality\.(label_free|unseen_classes) --data-dir": "trains many heads",
     r"benchmarks\.quality\.(fine_tuning|whole_network_recipes) --data-dir": "trains for hours",
+    r"benchmarks\.quality\.hswd_memory --data-dir": "trains for hours",
     r"benchmarks\.quality\.text_embeddings": "the network is a package that no test needs",
     r"--distribute mirrored": "needs two GPUs",
     r"--data-dir /data/images": "two machines; tests/training/trainer/test_distribution.py",

@@ -121,6 +121,28 @@ def fine_tuned():
     return fine_tuning.Comparison([0, 1, 2], [32], list(fine_tuning.METHODS), results)
 
 
+def _whole_network(fine_tuned):
+    from benchmarks.quality import fine_tuning
+
+    path = ROOT / "docs" / "results" / "fine_tuning_whole.jsonl"
+    whole = fine_tuning.Comparison(
+        [0, 1, 2],
+        [32],
+        ["csq"],
+        fine_tuning.results_at(path, fine_tuning.WHOLE),
+        ("none", "hswd relaxed", "native"),
+        tuned=fine_tuned.results,
+    )
+    return whole.table(32), whole.codes(32)
+
+
+def _memory_while_fine_tuning():
+    from benchmarks.quality.hswd_memory import table
+    from benchmarks.quality.on_frozen_features import read_lines
+
+    return table(read_lines(ROOT / "docs" / "results" / "hswd_memory_last_stages.jsonl"))
+
+
 def test_documents_and_defaults_name_the_same_weight_and_place():
     from training.settings import FitSettings
 
@@ -154,6 +176,8 @@ def test_the_tables_and_sentences_of_hswd_are_those_of_the_committed_results(fin
     assert fine_tuned.codes(32) in document
     assert fine_tuned.trials() in document
     assert not re.search(r"n=[^3]", table)
+    for part in (*_whole_network(fine_tuned), _memory_while_fine_tuning()):
+        assert part in document
     pages = [(ROOT / name).read_text() for name in ("README.md", "docs/results.md")]
     for other in ("none", "native"):
         row = re.search(rf"hswd raw − {other} \|.*\| (\S+ ± \S+) \|$", table, re.MULTILINE)

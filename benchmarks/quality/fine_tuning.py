@@ -210,7 +210,7 @@ class Comparison:
         rows = _head(f"{bits} bits", *self.columns)
         for name in ("bit_balance", "bit_correlation"):
             means = []
-            for one in COLUMNS:
+            for one in self.columns:
                 there = [run for column, run in runs if column == one and run in found]
                 means.append(np.mean([found[run][name] for run in there]) if there else np.nan)
             rows.append(f"| {name.replace('_', ' ')} | {' | '.join(map(_three, means))} |")
