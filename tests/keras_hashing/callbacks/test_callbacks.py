@@ -67,7 +67,8 @@ def test_retrieval_evaluation_takes_datasets(model, blobs):
     )
     of_arrays.set_model(model)
     of_datasets.set_model(model)
-    assert of_datasets.measure() == of_arrays.measure()
+    # A product of matrices may round otherwise in a batch of another size.
+    assert of_datasets.measure() == pytest.approx(of_arrays.measure(), rel=1e-6)
 
 
 def test_a_dataset_that_reshuffles_keeps_images_and_labels_together(model, blobs):
