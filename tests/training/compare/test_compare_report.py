@@ -387,6 +387,14 @@ def test_each_command_of_the_report_asks_for_what_was_compared(
     assert (fit.quantization_weight, fit.quantize) == CHOICES["hswd"]
     assert fit.frozen == (recipe.fine_tuning is None)
     assert DataSettings(**{name: getattr(fit, name) for name in place.model_fields_set}) == place
+    for method in ("hashnet", "ntxent"):  # whatever the default of the data set is
+        lines = {GridRun(method, "none", 16, 0.0, "", 0): {**line(0.5), "k": 100, "radius": 2}}
+        lines = {run: {**run.to_json(), **found} for run, found in lines.items()}
+        without = dataclasses.replace(results, results=lines)
+        if recipe.fine_tuning is None:
+            alone = FitSettings.check(parsed(fit_command(without, (method, "none", 16)))[1])
+            assert (alone.method, alone.quantization, alone.bits) == (method, "none", 16)
+            assert alone.quantize is None
     of_run = {"k", "radius", "quantization_weight", "quantize"}
     shared = set(Recipe.model_fields) & set(FitSettings.model_fields) - of_run
     assert {name: getattr(fit, name) for name in shared} == {

@@ -11,6 +11,7 @@ from training.compare.grid import TUNED_WEIGHTS, is_closed_form
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
 from training.settings import FitSettings
+from training.settings.recipes import RECIPES
 
 
 def commands_of(results: ComparisonResults) -> list[str]:
@@ -61,10 +62,12 @@ def fit_command(results: ComparisonResults, cell: Cell) -> str | None:
     }
     values |= {"frozen": True} if recipe.fine_tuning is None else dict(recipe.fine_tuning)
     if run.place not in ("raw", "relaxed"):
-        del values["quantization_weight"]
+        del values["quantization_weight"], values["quantize"]
     if is_closed_form(run.method):
         values["hidden"] = 0
-    words = _options(FitSettings.check(values))
+    settings = FitSettings.check(values)
+    # The command takes the recipe of vectors by itself, which has defaults of its own.
+    words = _options(settings, always=tuple(RECIPES.get(settings.recipe or "", ())))
     return shlex.join(["python", "-m", "training", "fit", *words, "--output", "runs/chosen"])
 
 
@@ -91,12 +94,14 @@ def _tune_weights(results: ComparisonResults) -> str:
     return f" --tune-weights {','.join(f'{weight:g}' for weight in tried)}"
 
 
-def _options(model: BaseModel, without: tuple[str, ...] = ()) -> list[str]:
-    """The fields that are not at their default, as options of the command."""
+def _options(
+    model: BaseModel, without: tuple[str, ...] = (), always: tuple[str, ...] = ()
+) -> list[str]:
+    """The fields that are not at their default, and `always` some, as options of the command."""
     words = []
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
-        if name not in without and value != field.default:
+        if name not in without and (name in always or value != field.default):
             option = name.replace("_", "-")
             flags = {True: [f"--{option}"], False: [f"--no-{option}"]}
             words += flags[value] if isinstance(value, bool) else [f"--{option}", str(value)]

@@ -59,10 +59,12 @@ def settings_table(results: ComparisonResults) -> Table:
             if quantization != "none":
                 row.append("–" if found is None else _choice(*found))
         rows.append(row)
+    recipe = results.recipe
     note = (
         _how_tuned(results)
         if results.tuned
-        else "Not tuned: 0.3 on the raw code; native as in the method's paper."
+        else f"Not tuned: {recipe.quantization_weight:g} on the {recipe.quantize or 'raw'} code; "
+        "native as in the method's paper."
     )
     header = ["method", *(name for name in results.quantizations if name != "none")]
     return Table("Settings", header, rows, note)

@@ -36,6 +36,7 @@ _PARTS: dict[Mode, tuple[str, ...]] = {
         "training/backbones",
         "training/trainer",
         "training/callbacks/seed_each_epoch.py",
+        "training/compare/recipe.py",
         "training/compare/workers/fine_tuner.py",
         "training/compare/workers/image_data.py",
     ),
