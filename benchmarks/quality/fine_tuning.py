@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.quality.markdown import head
 from training.compare.comparison import best_choices
 from training.compare.comparison_folder import ComparisonFolder
 from training.compare.comparison_report.statistics import Summary
@@ -166,7 +167,7 @@ class Comparison:
             run = self.run_of(seed, length, method, column)
             if length == bits and run in found:
                 maps[method, column, seed] = found[run]["map"]
-        rows = _head(f"{bits} bits", *self.columns)
+        rows = head(f"{bits} bits", *self.columns)
         for method in self.methods:
             cells = []
             for column in self.columns:
@@ -175,7 +176,7 @@ class Comparison:
                 setting = f"{choice.weight:g} {choice.place}, " if choice and choice.place else ""
                 cells.append(f"{np.nanmean(values):.3f} ({setting}n={count})" if count else "")
             rows.append(f"| {method} | {' | '.join(cells)} |")
-        rows += ["", *_head("difference", *self.methods, "mean")]
+        rows += ["", *head("difference", *self.methods, "mean")]
         rows += [
             self._differences(maps, one, other)
             for one, other in product(self.columns, repeat=2)
@@ -207,7 +208,7 @@ class Comparison:
         """What the codes of a column are like, in the mean of its runs, in Markdown."""
         found = self.results.read()
         runs = [(cell[3], self.run_of(*cell)) for cell in self.cells() if cell[1] == bits]
-        rows = _head(f"{bits} bits", *self.columns)
+        rows = head(f"{bits} bits", *self.columns)
         for name in ("bit_balance", "bit_correlation"):
             means = []
             for one in self.columns:
@@ -219,7 +220,7 @@ class Comparison:
     def trials(self) -> str:
         """The mAP that HSWD's weights and places had on held-out images, in Markdown."""
         found = self.tuned.read()
-        rows = _head("held out", *self.methods, "mean")
+        rows = head("held out", *self.methods, "mean")
         for column in HSWD:
             settings = [self.tuning(method, column) for method in self.methods]
             for runs in zip(*settings, strict=True):
@@ -227,10 +228,6 @@ class Comparison:
                 cells = map(_three, (*maps, np.mean(maps)))
                 rows.append(f"| {runs[0].weight:g} {runs[0].place} | {' | '.join(cells)} |")
         return "\n".join(rows)
-
-
-def _head(*cells: str) -> list[str]:
-    return [f"| {' | '.join(cells)} |", "|---" * len(cells) + "|"]
 
 
 def _three(value: float) -> str:

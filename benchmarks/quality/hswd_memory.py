@@ -33,6 +33,7 @@ import numpy as np
 from sklearn.datasets import load_digits as load_scikit_learn_digits
 
 from benchmarks.quality import fine_tuning
+from benchmarks.quality.markdown import head
 from benchmarks.quality.on_frozen_features import BITS, HEAD, trained_head
 from keras_hashing import retrieval
 from keras_hashing.models import HashingModel
@@ -177,8 +178,7 @@ def table(lines: list[Line]) -> str:
     """
     maps = {tuple(line[name] for name in NAMES): line["map"] for line in lines}
     methods = sorted({line["method"] for line in lines})
-    rows = [f"| weight | memory | mAP | {' | '.join(methods)} | all |"]
-    rows.append("|---" * (len(methods) + 4) + "|")
+    rows = head("weight", "memory", "mAP", *methods, "all")
     for weight, size in sorted({(line["weight"], line["memory"]) for line in lines}):
         here = {key: value for key, value in maps.items() if key[2:4] == (weight, size)}
         gains: dict[str, dict[int, float]] = {method: {} for method in methods}

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.quality.markdown import head
 from benchmarks.quality.on_frozen_features import LITE0, add_place, read_lines, run_cells
 from keras_hashing.names import CLOSED_FORM_METHODS, RECONSTRUCTING_METHODS, TWO_VIEW_METHODS
 from training.compare.comparison_report.statistics import Summary
@@ -58,7 +59,7 @@ def table(lines: list[dict[str, Any]]) -> str:
     columns = sorted(
         found, key=lambda one: (one[0] in CLOSED_FORM_METHODS, one[0], ORDER.index(one[1]))
     )
-    rows = _head("", *(f"{name}, {length} bits" for name in SHOWN.values() for length in bits))
+    rows = head("", *(f"{name}, {length} bits" for name in SHOWN.values() for length in bits))
     for column in columns:
         cells = []
         for figure, length in product(SHOWN, bits):
@@ -66,7 +67,7 @@ def table(lines: list[dict[str, Any]]) -> str:
             cells.append(f"{np.mean(values):.3f}" if values else "")
         rows.append(f"| {_name(*column)} | {' | '.join(cells)} |")
     names = [f"{name}, {length} bits" for name in GAINS.values() for length in bits]
-    rows += ["", *_head("difference", *names)]
+    rows += ["", *head("difference", *names)]
     for (method, other), (of, one) in product(columns, repeat=2):
         if method != of or ORDER.index(one) <= ORDER.index(other):
             continue
@@ -85,10 +86,6 @@ def _interval(gain: Summary) -> str:
 
 def _name(method: str, quantization: str) -> str:
     return f"`{method}`" + ("" if method in CLOSED_FORM_METHODS else f", `{quantization}`")
-
-
-def _head(*cells: str) -> list[str]:
-    return [f"| {' | '.join(cells)} |", "|---" * len(cells) + "|"]
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.quality.markdown import head
 from benchmarks.quality.on_frozen_features import HEAD, add_place, read_lines, run_cells
 from keras_hashing.names import METHODS
 from training.compare.comparison_report.statistics import Summary
@@ -36,10 +37,7 @@ def table(lines: list[dict[str, Any]]) -> str:
     found = {(line["method"], line["quantization"], line["seed"]): line for line in lines}
     seeds = sorted({seed for *_, seed in found})
     methods = [name for name in METHODS if (name, "none", seeds[0]) in found]
-    rows = [
-        f"| | {' | '.join(f'`{name}`' for name in methods)} | mean |",
-        "|---" * (len(methods) + 2) + "|",
-    ]
+    rows = head("", *(f"`{name}`" for name in methods), "mean")
     values = {
         (figure, quantization): np.array(
             [[found[name, quantization, seed][figure] for seed in seeds] for name in methods]
