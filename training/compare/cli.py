@@ -194,6 +194,6 @@ def _fine_tuning(context: typer.Context, chosen: dict[str, Any]) -> FineTuning:
         if is_given(context, name):
             raise ValueError(
                 f"`{name}` is about the features of a frozen backbone: leave it out with "
-                f"--fine-tune. Received: {str(context.params[name])!r}"
+                f"--fine-tune or --recipe. Received: {str(context.params[name])!r}"
             )
     return FineTuning.check(chosen)

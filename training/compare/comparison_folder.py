@@ -12,7 +12,7 @@ from keras_hashing.files.atomic_write import write_json
 from keras_hashing.files.file_lock import file_lock
 from training.compare.grid import Choice, Column
 from training.compare.grid_run import GridRun
-from training.compare.recipe import digest_of
+from training.compare.recipe import digest_of, in_full
 from training.settings import DataSettings
 
 FEATURES_DIR = Path("runs/features")
@@ -85,7 +85,7 @@ class ComparisonFolder:
         """Writes the settings, or refuses those that the folder was not begun with.
 
         Returns:
-            Their digest.
+            The digest of those that it was begun with.
 
         Raises:
             ValueError: naming the first difference.
@@ -95,15 +95,17 @@ class ComparisonFolder:
             return digest_of(settings)
         begun = self.read_settings()
         for part in settings:
-            was_begun_with = begun.get(part, {})
-            for name in {**settings[part], **was_begun_with}:
-                was, value = was_begun_with.get(name), settings[part].get(name)
-                if was != value:
+            asked, was = settings[part], begun.get(part, {})
+            if part == "recipe":
+                asked, was = in_full(asked), in_full(was)
+            for name in {**asked, **was}:
+                if name not in asked or name not in was or asked[name] != was[name]:
                     raise ValueError(
                         f"The results in {self.path} are of other settings, and do not mix: "
-                        f"`{name}` was {was!r}. Received: {value!r}; choose another --output"
+                        f"`{name}` was {_told(was, name)}. Received: {_told(asked, name)}; "
+                        "choose another --output"
                     )
-        return digest_of(settings)
+        return digest_of(begun)
 
     def write_place(self, place: DataSettings, features_dir: Path) -> None:
         """Writes where the images are, and the features of a frozen backbone."""
@@ -153,6 +155,10 @@ class ComparisonFolder:
             for (method, quantization), (choice, value) in sorted(choices.items())
         ]
         write_json(self.choices, {"choices": entries})
+
+
+def _told(values: dict[str, Any], name: str) -> str:
+    return repr(values[name]) if name in values else "not there"
 
 
 def run_folder(runs: Path, run: GridRun) -> Path:

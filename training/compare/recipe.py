@@ -122,10 +122,14 @@ class Recipe(SplitSettings):
     quantization_weight: float = field_of(
         ModelSettings,
         "quantization_weight",
-        description="Weight of a quantization that --tune has not chosen one for, but 'native'.",
+        description="Weight of the quantizations that --tune has not chosen one for, but 'native'. "
+        "As all settings of a folder, it stands in each of its commands, --tune as well.",
     )
-    quantize: Literal["raw", "relaxed"] | None = field_of(
-        ModelSettings, "quantize", description="The code that it sees. (default: raw)"
+    quantize: Literal["raw", "relaxed"] = field_of(
+        ModelSettings,
+        "quantize",
+        default="raw",
+        description="Code that these quantizations see: raw, or relaxed (after tanh).",
     )
 
     @model_validator(mode="before")
@@ -164,7 +168,7 @@ class Recipe(SplitSettings):
 
     def default_choice(self, column: Column) -> Choice:
         """Weight and place of a column that was not tuned."""
-        return default_choice(column, self.quantization_weight, self.quantize or "raw")
+        return default_choice(column, self.quantization_weight, self.quantize)
 
     def fit_settings(self, run: GridRun) -> FitSettings:
         """The settings by which `fit` trains a run of a comparison that fine-tunes.
@@ -193,20 +197,24 @@ class Recipe(SplitSettings):
         self._check_methods(grid.methods)
         if self.fine_tuning is not None:
             for method, quantization in grid.columns:
-                weight, place = self.quantization_weight, self.quantize or "raw"
+                weight, place = self.quantization_weight, self.quantize
                 self.fit_settings(GridRun(method, quantization, grid.bits[0], weight, place, 0))
 
     def _check_methods(self, methods: Sequence[str]) -> None:
         tuned = self.fine_tuning
         if tuned is not None and self.dataset == "vectors":
-            raise ValueError("With vectors there is no network to train: leave out --fine-tune")
+            raise ValueError(
+                "With vectors there is no network to train: leave out --fine-tune, "
+                "and a --recipe that means it"
+            )
         names = [name_and_options(method)[0] for method in methods]
         frozen_only = {**CLOSED_FORM_METHODS, **RECONSTRUCTING_METHODS}
         of_features = [name for name in names if name in frozen_only]
         if tuned is not None and of_features:
             raise ValueError(
                 f"Methods that work on frozen features are not fine-tuned: leave out "
-                f"{quoted(of_features, 'and')}, or --fine-tune. Received: methods={methods}"
+                f"{quoted(of_features, 'and')}, or --fine-tune and --recipe. "
+                f"Received: methods={methods}"
             )
         of_views = [name for name in names if name in TWO_VIEW_METHODS]
         whole = None if tuned is None or tuned.train_from is not None else tuned
@@ -228,7 +236,7 @@ _ABSENT = {
     "train_classes": None,
     "query_share": None,
     "quantization_weight": DEFAULT_WEIGHT,
-    "quantize": None,
+    "quantize": "raw",
 }
 _ABSENT_TUNING = {
     "train_from": None,
@@ -237,6 +245,14 @@ _ABSENT_TUNING = {
     "remember_all": False,
     "continuation_epochs": 0,
 }
+
+
+def in_full(dump: dict[str, Any]) -> dict[str, Any]:
+    """The values of a recipe's dump by name, with those that have no key in it."""
+    values = {**_ABSENT, **dump}
+    tuned = values.pop("fine_tuning", None)
+    values["fine_tune"] = tuned is not None
+    return values if tuned is None else {**values, **_ABSENT_TUNING, **tuned}
 
 
 def digest_of(settings: dict[str, Any]) -> str:

@@ -72,7 +72,7 @@ class FitSettings(
                 "mirrored images differ (or --frozen, for dropouts of features). "
                 "Received: no augmentation"
             )
-        if self.method in CLOSED_FORM_METHODS and self.distribute not in ("auto", "none"):
+        if self.method_name in CLOSED_FORM_METHODS and self.distribute not in ("auto", "none"):
             raise ValueError(
                 f"`distribute` must be 'auto' or 'none': the method {self.method!r} trains nothing "
                 f"that devices could share. Received: {self.distribute!r}"
@@ -119,7 +119,7 @@ class FitSettings(
             raise ValueError(
                 f"`unlabelled` goes with data set 'folder' only. Received: {self.dataset!r}"
             )
-        if self.method not in LABEL_FREE_METHODS:
+        if self.method_name not in LABEL_FREE_METHODS:
             raise ValueError(
                 f"`method` must be one that needs no labels, {quoted(LABEL_FREE_METHODS)}, for "
                 f"images without labels. Received: {self.method!r}. If the images have labels, put "
@@ -147,7 +147,7 @@ class FitSettings(
                 f"`class_balanced` draws batches by class, so each training image needs its label: "
                 f"leave it out, or `{name}`. Received: {name}={value!r}"
             )
-        label_free = self.method in LABEL_FREE_METHODS
+        label_free = self.method_name in LABEL_FREE_METHODS
         if label_free and name == "label_share":
             raise ValueError(
                 f"`label_share` goes with a method that learns from labels. Received: {value}, "
@@ -164,7 +164,7 @@ class FitSettings(
     @property
     def keeps_neighbours(self) -> bool:
         """Whether codes are to keep the neighbours of the vectors that they are made of."""
-        return self.dataset == "vectors" or self.method in LABEL_FREE_METHODS
+        return self.dataset == "vectors" or self.method_name in LABEL_FREE_METHODS
 
     @property
     def augmentation(self) -> Augmentation:

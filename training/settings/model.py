@@ -27,8 +27,7 @@ _CLASS_NAMES = {**METHODS, **LABEL_FREE_METHODS}
 
 
 def _check_method(method: str) -> str:
-    name, options = name_and_options(method)
-    check_name("method", name, METHODS if options else _CLASS_NAMES)
+    check_name("method", name_and_options(method)[0], _CLASS_NAMES)
     return method
 
 
@@ -89,12 +88,12 @@ class ModelSettings(Settings):
         f"features. With --frozen, {quoted(RECONSTRUCTING_METHODS)} learns to reconstruct the "
         f"features, and {quoted(CLOSED_FORM_METHODS, last='and')} compute the head from them "
         "without training. "
-        "Options of a method that learns from labels may follow its name: dsdh:eta=3:window=1000.",
+        "Options of a method may follow its name: dsdh:eta=3:window=1000.",
     )
     memory_size: int = Field(default=0, ge=0)
     """Pairwise methods: number of recent codes that a batch is also compared with."""
     remember_all: bool = False
-    """Pairwise methods: as --memory-size with the number of training images."""
+    """Pairwise methods: compare a batch with as many recent codes as there are training images."""
     continuation_epochs: int = Field(default=0, ge=0)
     """HashNet, beside any quantization but its own: the scale β of tanh(βu) grows as √(1 + epoch //
     N). (default: 0, it stays 1)"""
@@ -162,24 +161,25 @@ class ModelSettings(Settings):
 
     @model_validator(mode="after")
     def _continuation(self) -> Self:
-        name, _ = name_and_options(self.method)
-        if self.continuation_epochs and (name != "hashnet" or self.quantization == "native"):
+        hashnet = self.method_name == "hashnet"
+        if self.continuation_epochs and (not hashnet or self.quantization == "native"):
             raise ValueError(
-                "`continuation_epochs` goes with the method 'hashnet', whose 'native' quantization "
-                f"has a schedule of its own. Received: method={self.method!r}, "
-                f"quantization={self.quantization!r}"
+                "`continuation_epochs` must be 0 but for the method 'hashnet', whose 'native' "
+                "quantization has a schedule of its own. "
+                f"Received: continuation_epochs={self.continuation_epochs}, "
+                f"method={self.method!r}, quantization={self.quantization!r}"
             )
         return self
 
     @model_validator(mode="after")
     def _from_features(self) -> Self:
-        of_features = self.method in (*CLOSED_FORM_METHODS, *RECONSTRUCTING_METHODS)
+        of_features = self.method_name in (*CLOSED_FORM_METHODS, *RECONSTRUCTING_METHODS)
         if of_features and not self.frozen:
             raise ValueError(
                 f"`frozen` must be set with the method {self.method!r}, which works on the "
                 "features of a frozen backbone. Received: frozen=False"
             )
-        if self.method in CLOSED_FORM_METHODS and self.hidden:
+        if self.method_name in CLOSED_FORM_METHODS and self.hidden:
             raise ValueError(
                 f"`hidden` must be 0: the method {self.method!r} trains no layer. "
                 f"Received: hidden={self.hidden}"
@@ -188,7 +188,7 @@ class ModelSettings(Settings):
 
     @model_validator(mode="after")
     def _views(self) -> Self:
-        if self.instance_method is not None and self.method in LABEL_FREE_METHODS:
+        if self.instance_method is not None and self.method_name in LABEL_FREE_METHODS:
             raise ValueError(
                 "`instance_method` goes with a method that learns from labels. "
                 f"Received: method={self.method!r}"
@@ -215,6 +215,11 @@ class ModelSettings(Settings):
         return self.model_copy(update={"remember_all": False, "memory_size": images})
 
     @property
+    def method_name(self) -> str:
+        """The method, without the options that may follow its name."""
+        return name_and_options(self.method)[0]
+
+    @property
     def standardises(self) -> bool:
         """Whether the features of a network that is trained are standardised."""
         if self.frozen or self.standardise is not None:
@@ -224,7 +229,7 @@ class ModelSettings(Settings):
     @property
     def takes_two_views(self) -> bool:
         """Whether a training batch holds two views of each image."""
-        return self.instance_method is not None or self.method in TWO_VIEW_METHODS
+        return self.instance_method is not None or self.method_name in TWO_VIEW_METHODS
 
     @property
     def weights_of_a_run(self) -> Path | None:

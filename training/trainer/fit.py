@@ -130,7 +130,7 @@ def resume(
 
 def _distribute(settings: FitSettings) -> str:
     """How to distribute the training of these settings; not at all where nothing is trained."""
-    if settings.method not in CLOSED_FORM_METHODS:
+    if settings.method_name not in CLOSED_FORM_METHODS:
         return settings.distribute
     if processes_of().count > 1 and settings.distribute != "none":
         raise ValueError(

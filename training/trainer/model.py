@@ -65,7 +65,7 @@ def new_model(
     Raises:
         ValueError: when a method that computes the head needs more features.
     """
-    if features is not None and settings.method in CLOSED_FORM_METHODS:
+    if features is not None and settings.method_name in CLOSED_FORM_METHODS:
         method = new_method(settings, num_classes)
         assert isinstance(method, methods.ClosedFormMethod)
         method.check_features(features.shape)

@@ -28,7 +28,7 @@ class Preparation:
         self.split, self.watched = hold_out(data.split, settings.validation_share, settings.seed)
         self.preprocessing = data.preprocessing
         self.num_classes = len(self.dataset.class_names)
-        if settings.method not in LABEL_FREE_METHODS and not self.num_classes:
+        if settings.method_name not in LABEL_FREE_METHODS and not self.num_classes:
             raise ValueError(
                 f"`method` must be one that needs no labels, {quoted(LABEL_FREE_METHODS)}: the "
                 f"data set {self.dataset.name!r} has none. Received: {settings.method!r}"

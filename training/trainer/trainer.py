@@ -192,7 +192,7 @@ class Trainer:
 
     def run(self, folder: RunFolder, verbose: int) -> None:
         """Trains the epochs that are left; then `model` is on one device of this process."""
-        if self.settings.method in CLOSED_FORM_METHODS:
+        if self.settings.method_name in CLOSED_FORM_METHODS:
             folder.checkpoints.mkdir(exist_ok=True)
             assert self.features is not None  # the settings see to it
             seen = Rows(

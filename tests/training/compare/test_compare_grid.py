@@ -21,7 +21,7 @@ from training.compare.grid import (
     tuning_runs,
 )
 from training.compare.grid_run import GridRun
-from training.compare.recipe import Recipe, digest_of
+from training.compare.recipe import FineTuning, Recipe, digest_of
 from training.compare.results_file import ResultsFile
 from training.compare.workers.digest_of_code import digest_of_code, meaning_of
 from training.compare.workers.frozen_data import validation_split
@@ -209,6 +209,26 @@ def test_a_folder_keeps_the_settings_it_was_begun_with(tmp_path: Path) -> None:
     other = {**settings, "recipe": Recipe(epochs=7).model_dump()}
     with pytest.raises(ValueError, match="`epochs` was 25. Received: 7; choose another --output"):
         folder.keep_settings(other)
+    for changed, told in (
+        ({"quantization_weight": 1.0}, "`quantization_weight` was 0.3. Received: 1.0"),
+        ({"quantize": "relaxed"}, "`quantize` was 'raw'. Received: 'relaxed'"),
+        ({"fine_tuning": FineTuning()}, "`fine_tune` was False. Received: True"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            folder.keep_settings({"recipe": Recipe(**changed).model_dump()})
+    with pytest.raises(ValueError, match=r"`skipped` was not there. Received: \['a'\]"):
+        folder.keep_settings({"data": {**settings["data"], "skipped": ["a"]}})
+
+
+def test_a_folder_whose_settings_name_a_default_is_of_the_same_settings(tmp_path: Path) -> None:
+    folder = ComparisonFolder(tmp_path)
+    settings = {"recipe": {**Recipe().model_dump(), "quantize": "raw", "train_classes": None}}
+    folder.settings.write_text(json.dumps(settings))  # as an earlier version wrote them
+    assert folder.keep_settings({"recipe": Recipe().model_dump()}) == digest_of(settings)
+    tuned = Recipe(fine_tuning=FineTuning(optimizer="adam")).model_dump()
+    folder.settings.write_text(json.dumps({"recipe": tuned}))
+    with pytest.raises(ValueError, match="`optimizer` was 'adam'. Received: 'adamw'"):
+        folder.keep_settings({"recipe": Recipe(fine_tuning=FineTuning()).model_dump()})
 
 
 def test_two_comparisons_do_not_share_a_folder_at_the_same_time(tmp_path: Path) -> None:

@@ -387,7 +387,11 @@ def test_each_command_of_the_report_asks_for_what_was_compared(
     assert (fit.quantization_weight, fit.quantize) == CHOICES["hswd"]
     assert fit.frozen == (recipe.fine_tuning is None)
     assert DataSettings(**{name: getattr(fit, name) for name in place.model_fields_set}) == place
-    for method in ("hashnet", "ntxent"):  # whatever the default of the data set is
+    for method in (
+        "hashnet",
+        "ntxent",
+        "ntxent:temperature=0.5",
+    ):  # whatever the default of the data set is
         lines = {GridRun(method, "none", 16, 0.0, "", 0): {**line(0.5), "k": 100, "radius": 2}}
         lines = {run: {**run.to_json(), **found} for run, found in lines.items()}
         without = dataclasses.replace(results, results=lines)
@@ -420,9 +424,30 @@ def test_a_quantization_of_fewer_methods_has_commands_of_its_own(comparison: Pat
     results = ComparisonResults.read(comparison)
     results = ResultsFile(results.folder.results, digest_of(results.settings))
     results.append(GridRun("csq", "ot", 16, 0.3, "raw", 0), {"status": "done"})
+    tune, command, alone = commands_of(results := ComparisonResults.read(comparison))
+    assert "none,native,hswd" in command
+    assert tune == f"{command} --tune"
+    assert "--quantizations ot --methods csq --bits 16 --seeds 0 " in alone
+    assert not alone.endswith("--tune")  # nothing was chosen for it
+    note = settings_table(results).note
+    assert "Not tuned, where there is no mAP: 0.3 on the raw code" in note
+
+
+def test_a_method_that_was_not_tuned_is_not_in_the_command_that_tunes(comparison: Path) -> None:
+    choices = json.loads((comparison / "choices.json").read_text())
+    choices["choices"] = [one for one in choices["choices"] if one["method"] != "dpsh"]
+    (comparison / "choices.json").write_text(json.dumps(choices))
+    results = ComparisonResults.read(comparison)
+    lines = ResultsFile(results.folder.results, digest_of(results.settings))
+    for name, place in (("none", ""), ("native", "raw"), ("hswd", "raw")):
+        run = GridRun("dpsh", name, 16, 0.3 if place else 0.0, place, 0)
+        for seed in SEEDS:
+            lines.append(dataclasses.replace(run, seed=seed), line(0.5))
     commands = commands_of(ComparisonResults.read(comparison))
-    assert ["none,native,hswd" in command for command in commands] == [True, True, False, False]
-    assert "--quantizations ot --methods csq --bits 16 --seeds 0 " in commands[3]
+    tuned = [command for command in commands if command.endswith("--tune")]
+    assert tuned
+    assert not any("dpsh" in command for command in tuned)
+    assert any("--methods csq,dpsh,orthohash" in command for command in commands)
 
 
 def test_the_report_tells_of_files_that_were_left_out(comparison: Path) -> None:

@@ -87,7 +87,7 @@ def test_l2_is_added_to_the_gradient_as_adam_in_pytorch_does() -> None:
 
 def test_settings_that_do_not_go_together_are_refused() -> None:
     for changes, rule in (
-        ({"continuation_epochs": 20, "method": "dpsh"}, "goes with the method 'hashnet'"),
+        ({"continuation_epochs": 20, "method": "dpsh"}, "must be 0 but for the method 'hashnet'"),
         ({"continuation_epochs": 20, "quantization": "native"}, "has a schedule of its own"),
         ({"remember_all": True, "method": "csq"}, "`remember_all` must be False: CSQ"),
         ({"remember_all": True, "memory_size": 5}, "leave one out"),
@@ -117,7 +117,7 @@ def test_a_comparison_trains_each_run_as_fit_does_by_that_recipe(name: str) -> N
 
 def test_a_comparison_by_a_recipe_refuses_what_the_recipe_does_not_suit() -> None:
     for words, rule in (
-        (("--methods", "dpsh"), "`continuation_epochs` goes with the method 'hashnet'"),
+        (("--methods", "dpsh"), "`continuation_epochs` must be 0 but for the method 'hashnet'"),
         (("--quantizations", "native"), "'native' quantization has a schedule of its own"),
         (("--methods", "csq", "--continuation-epochs", "0"), "`remember_all` must be False: CSQ"),
     ):

@@ -62,7 +62,8 @@ def test_recipes_have_the_digests_of_the_first_version() -> None:
         ({"radius": 33}, "`radius` must be at most `bits`. Received: radius=33, bits=32"),
         ({"method": "csq", "memory_size": 9}, "`memory_size` must be 0: CSQ compares no pairs"),
         ({"method": "dpsh:memory_size=1", "memory_size": 9}, "`memory_size` must be given once"),
-        ({"method": "itq:seed=1", "frozen": True}, "`method` must be one of dch.*'itq'"),
+        ({"method": "itq:iterations=9"}, "`frozen` must be set with the method 'itq:iterations=9'"),
+        ({"method": "none:a=1"}, "`method` must be one of dch.*'none'"),
         ({"protocol": "lists", "query_per_class": 5}, "takes no option query_per_class"),
     ],
 )

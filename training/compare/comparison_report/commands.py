@@ -30,14 +30,23 @@ def commands_of(results: ComparisonResults) -> list[str]:
         words += ["--features-dir", str(results.features_dir)]
     commands = []
     for lists, quantizations in _blocks(results).items():
-        block = [*words, "--quantizations", ",".join(quantizations)]
-        for name, values in zip(("methods", "bits", "seeds"), lists, strict=True):
-            block += [f"--{name}", ",".join(map(str, values))]
-        command = shlex.join([*block, "--output", str(results.folder.path)])
-        if results.tuned:
+        for methods, names in _tuned_together(results, lists[0], quantizations).items():
+            command = _command(words, results, names, (methods, *lists[1:]))
             commands.append(f"{command} --tune{_tune_weights(results)}")
-        commands.append(command)
+        commands.append(_command(words, results, quantizations, lists))
     return commands
+
+
+def _command(
+    words: list[str],
+    results: ComparisonResults,
+    quantizations: list[str],
+    lists: tuple[tuple, ...],
+) -> str:
+    words = [*words, "--quantizations", ",".join(quantizations)]
+    for name, values in zip(("methods", "bits", "seeds"), lists, strict=True):
+        words += [f"--{name}", ",".join(map(str, values))]
+    return shlex.join([*words, "--output", str(results.folder.path)])
 
 
 def fit_command(results: ComparisonResults, cell: Cell) -> str | None:
@@ -85,6 +94,20 @@ def _blocks(results: ComparisonResults) -> dict[tuple[tuple, ...], list[str]]:
         key = tuple(tuple(sorted(values)) for values in (names, lengths, seeds))
         blocks.setdefault(key, []).append(quantization)
     return blocks
+
+
+def _tuned_together(
+    results: ComparisonResults, methods: tuple[str, ...], quantizations: list[str]
+) -> dict[tuple[str, ...], list[str]]:
+    """Quantizations by the methods that they were tuned with; those that were not are left out."""
+    together: dict[tuple[str, ...], list[str]] = {}
+    for name in quantizations:
+        tuned = {method for method in methods if results.is_tuned((method, name))}
+        if tuned:
+            absent = {method for method, none in results.not_run if none == name}
+            key = tuple(method for method in methods if method in tuned | absent)
+            together.setdefault(key, []).append(name)
+    return together
 
 
 def _tune_weights(results: ComparisonResults) -> str:

@@ -113,7 +113,11 @@ class ComparisonResults:
     @property
     def tuned(self) -> bool:
         """Whether weight and place of some column were chosen by tuning."""
-        return any(value is not None for _, value in self.choices.values())
+        return any(map(self.is_tuned, self.choices))
+
+    def is_tuned(self, column: Column) -> bool:
+        """Whether weight and place of a column were chosen by tuning."""
+        return column in self.choices and self.choices[column][1] is not None
 
     @cached_property
     def tuned_weights(self) -> list[float]:

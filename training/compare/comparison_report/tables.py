@@ -60,14 +60,15 @@ def settings_table(results: ComparisonResults) -> Table:
                 row.append("–" if found is None else _choice(*found))
         rows.append(row)
     recipe = results.recipe
-    note = (
-        _how_tuned(results)
-        if results.tuned
-        else f"Not tuned: {recipe.quantization_weight:g} on the {recipe.quantize or 'raw'} code; "
-        "native as in the method's paper."
-    )
+    notes = [_how_tuned(results)] if results.tuned else []
+    if any(column[1] != "none" and not results.is_tuned(column) for column in results.choices):
+        notes.append(
+            f"Not tuned{', where there is no mAP' * results.tuned}: "
+            f"{recipe.quantization_weight:g} on the {recipe.quantize} code; native as in the "
+            "method's paper."
+        )
     header = ["method", *(name for name in results.quantizations if name != "none")]
-    return Table("Settings", header, rows, note)
+    return Table("Settings", header, rows, " ".join(notes))
 
 
 def _how_tuned(results: ComparisonResults) -> str:
@@ -75,7 +76,7 @@ def _how_tuned(results: ComparisonResults) -> str:
     return (
         f"Weight and place (in brackets: validation mAP). Chosen at {TUNING_BITS} bits with one "
         "seed, by mAP on a validation part of the training set: a fifth of it, held out, whose "
-        "halves search in each other; the same six trials for every column ({raw, relaxed} × "
+        "halves search in each other; the same six trials for each ({raw, relaxed} × "
         f"{weights}; HashNet's native is a schedule: its speed × {_set_of(TUNED_SPEEDS)} of the "
         "published one). The queries of the test played no part."
     )
