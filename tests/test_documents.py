@@ -103,13 +103,15 @@ def test_the_recipe_for_whole_networks_and_its_table_are_those_of_the_benchmark(
         assert value is True or type(value)(words[option + 1]) == value
 
 
-def test_the_table_of_methods_without_labels_is_that_of_the_committed_results():
-    from benchmarks.quality.label_free import table
+def test_the_tables_on_frozen_features_are_those_of_the_committed_results():
+    from benchmarks.quality import label_free, unseen_classes
     from benchmarks.quality.on_frozen_features import read_lines
 
-    lines = read_lines(ROOT / "docs" / "results" / "label_free.jsonl")
-    text = (ROOT / "docs" / "results.md").read_text()
-    assert all(part in text for part in table(lines).split("\n\n"))
+    results, text = ROOT / "docs" / "results", (ROOT / "docs" / "results.md").read_text()
+    lines = read_lines(results / "label_free.jsonl")
+    assert all(part in text for part in label_free.table(lines).split("\n\n"))
+    lines = read_lines(results / "unseen_classes.jsonl")
+    assert unseen_classes.table(lines, 0.3) in text
 
 
 @pytest.fixture(scope="module")
