@@ -74,8 +74,10 @@ def get(identifier: Any, **options: Any) -> HashingMethod:
 
 def _check_options(identifier: str, options: dict[str, Any], kind: type[HashingMethod]) -> None:
     arguments = inspect.signature(kind.__init__).parameters.values()
-    of_the_data = ("self", "bits", "num_classes")
-    known = [p.name for p in arguments if p.kind is not p.VAR_KEYWORD and p.name not in of_the_data]
+    others = {"self", "bits", "num_classes"}  # the first, and those of the data
+    if not issubclass(kind, PairwiseMethod):
+        others.add("memory_size")
+    known = [p.name for p in arguments if p.kind is not p.VAR_KEYWORD and p.name not in others]
     for option in options:
         if option not in known:
             raise ValueError(

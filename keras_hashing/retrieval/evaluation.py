@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from keras_hashing.retrieval.figures import FIGURES, Measured
 from keras_hashing.retrieval.precision import PrecisionRecallCurve, check_radius
@@ -21,7 +21,7 @@ class RetrievalFigures:
     Attributes:
         values: each figure of `FIGURES` by its key; `None` where something that it needs was not
             given: labels, `k` for `map_at_k` and `precision_at_k`, `continuous` for
-            `quantization_error`, vectors for neighbour recall.
+            `quantization_error`, vectors for neighbour recall, `unseen_queries`.
         k: the cut, or `None`.
         radius: the Hamming radius of `precision_within_radius`.
         curve: `precision_recall_curve`, or `None` without labels.
@@ -50,6 +50,7 @@ def evaluate_retrieval(
     query_vectors: Any = None,
     database_vectors: Any = None,
     query_continuous: ArrayLike | None = None,
+    unseen_queries: ArrayLike | None = None,
 ) -> RetrievalFigures:
     """Returns all figures; the tie-aware ones take the time of one: they share their counts.
 
@@ -68,6 +69,8 @@ def evaluate_retrieval(
         database_vectors: those of the database, shape [N, D].
         query_continuous: continuous codes of the queries, shape [Q, K], for neighbour recall after
             re-ranking: see `reranked_neighbour_recall`. `None` leaves it out.
+        unseen_queries: which queries are of classes that were not trained on, bool, shape [Q], one
+            at least, for their own mAP; `None` leaves it out.
 
     Returns:
         `RetrievalFigures`.
@@ -81,6 +84,7 @@ def evaluate_retrieval(
     queries = check_packed_codes("query_codes", query_codes)
     items = check_packed_codes("database_codes", database_codes)
     check_same_width(queries, items)
+    unseen = None if unseen_queries is None else _check_unseen(unseen_queries, len(queries))
     both_vectors = _both("vectors", query_vectors, database_vectors)
     measured = Measured(
         inputs,
@@ -92,10 +96,21 @@ def evaluate_retrieval(
         bits=None if continuous is None else np.shape(continuous)[1],
         vectors=(query_vectors, database_vectors) if both_vectors else None,
         query_continuous=None if query_continuous is None else np.asarray(query_continuous),
+        unseen=unseen,
     )
     values = {key: figure.value(measured) for key, figure in FIGURES.items()}
     curve = None if inputs is None else measured.curve
     return RetrievalFigures(values, measured.k, measured.radius, curve)
+
+
+def _check_unseen(unseen: ArrayLike, queries: int) -> NDArray[np.bool_]:
+    array = np.asarray(unseen)
+    if array.dtype != bool or array.shape != (queries,) or not array.any():
+        raise ValueError(
+            "`unseen_queries` must be bool of shape [Q], and `True` for one query at least. "
+            f"Received: {array.dtype} of shape {list(array.shape)}, Q={queries}"
+        )
+    return array
 
 
 def _both(what: str, of_queries: Any, of_database: Any) -> bool:

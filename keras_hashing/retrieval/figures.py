@@ -54,6 +54,7 @@ class Measured:
         bits: K; `None` for all bits of the bytes.
         vectors: the float vectors that were encoded, of queries and database, or `None`.
         query_continuous: continuous codes of the queries, shape [Q, K], or `None`.
+        unseen: which queries are of classes that were not trained on, bool, shape [Q], or `None`.
     """
 
     inputs: RetrievalInputs | None
@@ -65,6 +66,7 @@ class Measured:
     bits: int | None = None
     vectors: tuple[Any, Any] | None = None
     query_continuous: NDArray[np.floating] | None = None
+    unseen: NDArray[np.bool_] | None = None
 
     @cached_property
     def histogram(self) -> DistanceHistogram:
@@ -142,6 +144,11 @@ def _map_at(measured: Measured, cut: int) -> float:
     return float(expected_average_precision(measured.histogram, cut).mean())
 
 
+def _map_of_unseen_classes(measured: Measured) -> float:
+    each = expected_average_precision(measured.histogram, len(measured.database_codes))
+    return float(each[measured.unseen].mean())
+
+
 def _map_stable(measured: Measured) -> float:
     assert measured.inputs is not None
     return float(stable_average_precision(measured.inputs, measured.inputs.items).mean())
@@ -183,6 +190,13 @@ FIGURES: dict[str, Figure] = {
     figure.key: figure
     for figure in (
         Figure("map", "mAP", _map, "higher"),
+        Figure(
+            "map_of_unseen_classes",
+            "mAP of unseen classes",
+            _map_of_unseen_classes,
+            "higher",
+            needs=("inputs", "unseen"),
+        ),
         Figure("map_stable", "mAP, stable sort", _map_stable, "higher"),
         Figure("map_at_k", "mAP@{k}", _map_at_k, "higher", needs=("inputs", "k")),
         Figure("precision_at_k", "precision@{k}", _precision_at_k, "higher", needs=("inputs", "k")),

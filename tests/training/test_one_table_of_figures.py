@@ -42,7 +42,8 @@ def test_the_history_has_it() -> None:
     data = CODES, LABELS
     evaluation = RetrievalEvaluation(data, data, k=3, vectors=(CODES, CODES))
     history = model.fit(CODES, LABELS, verbose=0, callbacks=[evaluation]).history
-    assert {f"retrieval_{name}" for name in FIGURES} <= set(history)
+    names = set(FIGURES) - {"map_of_unseen_classes"}  # a model does not know what it has seen
+    assert {f"retrieval_{name}" for name in names} <= set(history)
     packed = pack_codes(model.encoder.predict(CODES, verbose=0))
     expected = evaluate_retrieval(
         packed, LABELS, packed, LABELS, query_vectors=CODES, database_vectors=CODES

@@ -157,8 +157,17 @@ class Comparison:
         """Chooses weight and place of each column on the validation split, and writes them.
 
         Raises:
-            ValueError: when no setting of a column could be trained.
+            ValueError: when other weights were tried in the folder, or no setting of a column could
+                be trained.
         """
+        tried = self.folder.tried_weights(self.digest)
+        if not set(tried) <= set(self.grid.tune_weights):
+            raise ValueError(
+                "`tune_weights` must be those that were tried in the folder, so that every column "
+                f"has the same trials: {', '.join(f'{weight:g}' for weight in tried)}. Received: "
+                f"{', '.join(f'{weight:g}' for weight in self.grid.tune_weights)}; choose another "
+                "--output"
+            )
         runs = tuning_runs(self.grid, self.single_label)
         found = self._finish(runs, self.folder.tuning, "Tuning")
         chosen = best_choices(runs, found)

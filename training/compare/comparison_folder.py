@@ -13,6 +13,7 @@ from keras_hashing.files.file_lock import file_lock
 from training.compare.grid import Choice, Column
 from training.compare.grid_run import GridRun
 from training.compare.recipe import digest_of, in_full
+from training.compare.results_file import ResultsFile
 from training.settings import DataSettings
 
 FEATURES_DIR = Path("runs/features")
@@ -122,6 +123,11 @@ class ComparisonFolder:
         if settings["data"].get("skipped"):
             place = place.model_copy(update={"on_bad_image": "skip"})
         return place, FEATURES_DIR
+
+    def tried_weights(self, digest: str) -> list[float]:
+        """The weights that tuning has tried, but for schedules, whose weight is their speed."""
+        tried = ResultsFile(self.tuning, digest).read()
+        return sorted({run.weight for run in tried if run.place in ("raw", "relaxed")})
 
     def drop_checkpoints(self, run: GridRun) -> None:
         """Removes what an interrupted run would have gone on from: its result is written."""

@@ -35,3 +35,17 @@ class Split:
                 raise ValueError(
                     f"`query` and `{name}` must be disjoint. Received: {len(shared)} shared images"
                 )
+
+    def unseen_queries(self, labels: np.ndarray) -> np.ndarray | None:
+        """Which queries are of classes that no image of `train` is of; None without any.
+
+        Args:
+            labels: One-hot or multi-hot labels of all images, [N, C].
+
+        Returns:
+            Bool [Q]; False for queries without a label.
+        """
+        trained = labels[self.train].any(axis=0)
+        of_query = labels[self.query]
+        unseen = of_query.any(axis=1) & ~of_query[:, trained].any(axis=1)
+        return unseen if unseen.any() else None

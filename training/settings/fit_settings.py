@@ -10,7 +10,7 @@ from training.settings.augmentation import Augmentation, check_unchanged
 from training.settings.data import DataSettings, is_unlabelled
 from training.settings.measuring import MeasuringSettings
 from training.settings.model import ModelSettings
-from training.settings.recipes import RecipeSettings, with_recipe
+from training.settings.recipes import RECIPES, RecipeSettings, with_recipe
 from training.settings.split import SplitSettings
 from training.settings.training import TrainingSettings
 
@@ -51,6 +51,11 @@ class FitSettings(
         if self.radius > self.bits:
             raise ValueError(
                 f"`radius` must be at most `bits`. Received: radius={self.radius}, bits={self.bits}"
+            )
+        if self.frozen and self.recipe is not None and "frozen" not in RECIPES[self.recipe]:
+            raise ValueError(
+                f"The recipe {self.recipe!r} trains the network: leave it out, or `frozen`. "
+                "Received: frozen=True"
             )
         if self.frozen and self.train_from is not None:
             raise ValueError(

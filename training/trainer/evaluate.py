@@ -92,6 +92,7 @@ def evaluate(
     started = time.perf_counter()
     query, database = encode(split.query), encode(split.database)
     query_codes, database_codes = retrieval.pack_codes(query), retrieval.pack_codes(database)
+    unseen = split.unseen_queries(labels)
     found = retrieval.evaluate_retrieval(
         query_codes,
         labels[split.query],
@@ -103,6 +104,7 @@ def evaluate(
         query_vectors=None if vectors is None else Rows(vectors, split.query),
         database_vectors=None if vectors is None else Rows(vectors, split.database),
         query_continuous=query,
+        unseen_queries=unseen,
     )
     figures = {
         "bits": database.shape[1],
@@ -114,14 +116,8 @@ def evaluate(
         **({} if found.curve is None else {"precision_recall_curve": _as_lists(found.curve)}),
         "evaluation_seconds": round(time.perf_counter() - started, 3),
     }
-    trained = labels[split.train].any(axis=0)
-    query_labels = labels[split.query]
-    unseen = query_labels.any(axis=1) & ~query_labels[:, trained].any(axis=1)
-    if unseen.any():
+    if unseen is not None:
         figures["queries_of_unseen_classes"] = int(unseen.sum())
-        figures["map_of_unseen_classes"] = retrieval.mean_average_precision(
-            query_codes[unseen], query_labels[unseen], database_codes, labels[split.database]
-        )
     sample = database[:: max(1, len(database) // _SAMPLE)].copy()
     return Evaluation(figures, query_codes, database_codes, sample)
 

@@ -206,7 +206,7 @@ def _measure(
             radius=settings.radius,
             vectors=trainer.reference_vectors(folder, model),
         )
-    _warn_of_collapse(evaluation.figures)
+    _warn_of_collapse(evaluation.figures, prepared.num_classes)
     encoder = HashEncoder(
         model.encoder,
         prepared.preprocessing,
@@ -235,6 +235,7 @@ def _measure(
         "protocol_options": settings.protocol_options,
         "fingerprint": encoder.fingerprint,
         "trained_on": len(split.train),
+        **_trained_classes(dataset, split),
         "epochs": settings.epochs if model.method.trains else 0,
         "training_seconds": round(seconds, 3),
         **evaluation.figures,
@@ -260,20 +261,34 @@ def _codes_at(
     return codes[positions]
 
 
+def _trained_classes(dataset: Dataset, split: Split) -> dict[str, list[str]]:
+    """The classes that were trained on, where some were not."""
+    trained = dataset.labels[split.train].any(axis=0)
+    if trained.all():
+        return {}
+    return {"trained_classes": [dataset.class_names[label] for label in np.flatnonzero(trained)]}
+
+
 def _label_texts(dataset: Dataset, positions: np.ndarray) -> list[str]:
     return [dataset.names_of(position) for position in positions]
 
 
-def _warn_of_collapse(figures: dict[str, Any]) -> None:
+def _warn_of_collapse(figures: dict[str, Any], classes: int) -> None:
     """Warns where many images share a code: search then has no order among them."""
     different, images = int(figures["unique_codes"]), figures["database"]
     possible = min(images, 2.0 ** figures["bits"])
     if different < _FEWEST_DIFFERENT_CODES * possible:
+        advice = (
+            "There are fewer than classes: train for more epochs, or at another learning rate "
+            "(--learning-rate, --backbone-rate)"
+            if different < max(2, classes)
+            else "Train for fewer epochs, use more bits, or take a method that keeps images of a "
+            "class apart (the recipe 'shop' does)"
+        )
+        codes = "code" if different == 1 else "different codes"
         warnings.warn(
-            f"{images:,} images of the database have {different:,} different codes: images that "
-            "share one cannot be told apart, and a search gives them in no order. Train for fewer "
-            "epochs, use more bits, or take a method that keeps images of a class apart (the "
-            "recipe 'shop' does)",
+            f"{images:,} images of the database have {different:,} {codes}: images that share one "
+            f"cannot be told apart, and a search gives them in no order. {advice}",
             stacklevel=4,
         )
 

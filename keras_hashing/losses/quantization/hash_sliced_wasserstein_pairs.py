@@ -31,8 +31,9 @@ class HashSlicedWassersteinPairs(QuantizationLoss):
     where w⁻_i and w⁺_i are the shares of sample i in those quarters; tied samples share alike,
     so the value is exact for any n and with ties. `pairs` is the mean of W_2^2 over the sums and
     differences of the pairs. The bits are matched in pairs at random, anew at every step, from
-    `seed` and the batch itself; of an odd number of bits one is left out, and of one bit `pairs`
-    is 0. The cost is O(nK log n), like that of HSWD.
+    `seed` and the batch itself, so that codes which differ by rounding (on another device, under
+    replicas or XLA) may draw another matching; of an odd number of bits one is left out, and of
+    one bit `pairs` is 0. The cost is O(nK log n), like that of HSWD.
 
     For codes of {-1, +1}, `pairs` is 0 exactly where both bits of each pair are balanced and
     independent of each other, and 1 where they are copies: copies of one balanced bit, whose

@@ -161,6 +161,7 @@ def test_options_may_follow_a_name():
     for text, message in {
         "dsdh:etta=3": "DSDH has no option `etta`; it has 'memory_size', 'eta', .*'window' and",
         "dsdh:bits=16": "no option `bits`",
+        "itq:memory_size=5": "ITQ has no option `memory_size`; it has none",
         "dsdh:eta": "as in 'dsdh:eta=3:window=1000'",
         "dsdh:eta=1:eta=2": "each once",
         "dsdh:eta=-1": "`eta` must",

@@ -38,6 +38,17 @@ def test_a_cut_or_radius_out_of_range_is_refused(make_retrieval, k, radius, name
         evaluate_retrieval(*make_retrieval(), k=k, radius=radius)
 
 
+def test_queries_of_unseen_classes_have_a_map_of_their_own(make_retrieval):
+    queries, labels, *database = make_retrieval()
+    unseen = np.arange(len(queries)) % 3 == 0
+    figures = evaluate_retrieval(queries, labels, *database, unseen_queries=unseen)
+    alone = mean_average_precision(queries[unseen], labels[unseen], *database)
+    np.testing.assert_allclose(figures.map_of_unseen_classes, alone)
+    for wrong in (unseen[1:], unseen.astype(int), np.zeros(len(queries), bool)):
+        with pytest.raises(ValueError, match="`unseen_queries` must be bool"):
+            evaluate_retrieval(queries, labels, *database, unseen_queries=wrong)
+
+
 def test_without_labels_codes_are_judged_by_the_neighbours_of_their_vectors(make_retrieval):
     queries, labels, database, _ = make_retrieval()
     random = np.random.default_rng(0)

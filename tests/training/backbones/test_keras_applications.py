@@ -1,3 +1,4 @@
+import importlib
 from pathlib import Path
 
 import keras
@@ -41,8 +42,17 @@ def test_unknown_names_are_refused_with_the_known() -> None:
 
 
 def test_grey_images_are_refused() -> None:
-    with pytest.raises(ValueError, match="take RGB images. Received: 1"):
+    with pytest.raises(ValueError, match=r"take RGB images \(--channels 3\). Received: 1"):
         make_backbone("VGG16", (32, 32, 1), weights="none")
+
+
+def test_weights_that_cannot_be_downloaded_are_told_in_a_line(monkeypatch) -> None:
+    def get_file(*_: object, **__: object) -> None:
+        raise Exception("URL fetch failure on https://host/vgg16.h5: None -- unreachable")
+
+    monkeypatch.setattr(importlib.import_module("keras.src.utils.file_utils"), "get_file", get_file)
+    with pytest.raises(ConnectionError, match="weights of 'VGG16' .*unreachable.*--weights"):
+        make_backbone("VGG16", SHAPE)
 
 
 def test_weights_of_a_run_are_those_of_its_backbone_at_another_size_too(tmp_path: Path) -> None:

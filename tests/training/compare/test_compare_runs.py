@@ -22,6 +22,7 @@ from training.compare.comparison_report.results import ComparisonResults
 from training.compare.grid import Grid
 from training.compare.grid_run import GridRun
 from training.compare.recipe import Recipe
+from training.compare.results_file import ResultsFile
 from training.compare.workers.frozen_data import FrozenData
 from training.compare.workers.host_sorted_swd import target_of_each
 from training.compare.workers.image_data import ImageData
@@ -78,6 +79,12 @@ def test_an_interrupted_grid_goes_on_and_the_same_seed_gives_the_same_figures(
         run: without_seconds(line) for run, line in whole.items()
     }
     assert lines(output) == again
+
+    comparison = Comparison(RECIPE, GRID, output, tmp_path / "features")
+    tried = ResultsFile(output / "tuning.jsonl", comparison.digest)
+    tried.append(GridRun("dpsh", "hswd", 32, 3.0, "raw", 0, "tuning"), {"status": "done"})
+    with pytest.raises(ValueError, match="`tune_weights` must be those that were tried .*: 3. Rec"):
+        comparison.tune()
 
     other = Recipe(**{**RECIPE.model_dump(), "epochs": 3})
     with pytest.raises(ValueError, match="`epochs` was 2. Received: 3"):

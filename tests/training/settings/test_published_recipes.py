@@ -91,6 +91,7 @@ def test_settings_that_do_not_go_together_are_refused() -> None:
         ({"continuation_epochs": 20, "quantization": "native"}, "has a schedule of its own"),
         ({"remember_all": True, "method": "csq"}, "`remember_all` must be False: CSQ"),
         ({"remember_all": True, "memory_size": 5}, "leave one out"),
+        ({"recipe": "hswd-2022", "frozen": True}, "The recipe 'hswd-2022' trains the network"),
     ):
         with pytest.raises(ValueError, match=rule):
             FitSettings(**changes)

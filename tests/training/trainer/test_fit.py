@@ -22,7 +22,7 @@ from training.data.split import Split
 from training.runs.run_folder import RunFolder, load_run
 from training.settings import FitSettings
 from training.trainer.evaluate import evaluate_model
-from training.trainer.fit import fit, resume
+from training.trainer.fit import _warn_of_collapse, fit, resume
 from training.trainer.preparation import Preparation
 from training.trainer.trainer import Trainer
 
@@ -55,6 +55,12 @@ def test_a_finished_run_holds_all_that_it_promises(finished: Path) -> None:
     images = config["images"]
     assert (images["all"], images["query"], images["train"]) == (1797, 200, 300)
     assert (images["database"], images["skipped"]) == (1597, [])
+
+
+def test_a_warning_tells_codes_that_learned_nothing_from_codes_of_classes() -> None:
+    for different, advice in ((1, "have 1 code: .*more epochs"), (12, "have 12 .*fewer epochs")):
+        with pytest.warns(UserWarning, match=advice):
+            _warn_of_collapse({"unique_codes": different, "database": 1000, "bits": 16}, 10)
 
 
 def test_metrics_are_those_of_the_saved_model_and_the_saved_codes(finished: Path) -> None:
@@ -272,8 +278,8 @@ def test_retrieval_is_measured_every_so_many_epochs(
     history = read_history(tmp_path / "run" / "history.jsonl")
     assert ["validation_map" in line for line in history] == [False, True, True]
     shown = scalars(tmp_path / "run" / "logs" / "train")
-    for name in FIGURES:  # all of the table, but those of vectors
-        if name.startswith("neighbour"):
+    for name in FIGURES:  # all of the table, but those of vectors and of unseen classes
+        if name.startswith(("neighbour", "map_of_unseen")):
             assert f"epoch_validation_{name}" not in shown
             continue
         in_history = {at: line[f"validation_{name}"] for at, line in enumerate(history) if at}

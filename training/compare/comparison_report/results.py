@@ -121,9 +121,8 @@ class ComparisonResults:
 
     @cached_property
     def tuned_weights(self) -> list[float]:
-        """The weights that tuning has tried, but for schedules, whose weight is their speed."""
-        tried = ResultsFile(self.folder.tuning, digest_of(self.settings)).read()
-        return sorted({run.weight for run in tried if run.place in ("raw", "relaxed")})
+        """As `ComparisonFolder.tried_weights`."""
+        return self.folder.tried_weights(digest_of(self.settings))
 
     @property
     def failed(self) -> dict[GridRun, str]:

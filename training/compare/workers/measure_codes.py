@@ -64,6 +64,7 @@ def measure_codes(
         continuous=database,
         query_vectors=None if vectors is None else Rows(vectors, split.query),
         database_vectors=None if vectors is None else Rows(vectors, split.database),
+        unseen_queries=split.unseen_queries(labels),
     )
     assert found.curve is not None  # there are labels
     figures: dict[str, Any] = {
