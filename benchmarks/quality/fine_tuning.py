@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality.markdown import head, interval
+from keras_hashing import names
 from training.compare.comparison import best_choices
 from training.compare.comparison_folder import ComparisonFolder
 from training.compare.grid import Choice, default_choice, native_is_schedule, reason_not_run
@@ -244,7 +245,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--bits", type=int, nargs="+", default=[BITS])
     parser.add_argument(
-        "--methods", nargs="+", choices=METHODS, default=METHODS, help="those to run (all)"
+        "--methods",
+        nargs="+",
+        choices=sorted(names.METHODS),
+        default=METHODS,
+        help=f"those to run ({', '.join(METHODS)})",
     )
     parser.add_argument(
         "--columns", nargs="+", choices=COLUMNS, default=COLUMNS, help="those (all)"
