@@ -1,6 +1,7 @@
 """What the command lines of `training` and `export` share: clear errors and a quiet start."""
 
 import importlib
+import logging
 import os
 import sys
 import tempfile
@@ -96,7 +97,13 @@ def start_tensorflow() -> None:
         DeprecationWarning,
         r"keras\.src\.backend\.tensorflow\.core",
     )
+    # The last batch of each set of images is smaller, and each network is traced for it.
+    logging.getLogger("tensorflow").addFilter(_is_not_of_retracing)
     if "tensorflow" in sys.modules:
         return
     with stage("Loading TensorFlow", at_once=True), notices_kept_back():
         importlib.import_module("tensorflow")
+
+
+def _is_not_of_retracing(record: logging.LogRecord) -> bool:
+    return "triggered tf.function retracing" not in record.getMessage()
