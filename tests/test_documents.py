@@ -127,15 +127,14 @@ def _whole_network(fine_tuned):
     from benchmarks.quality import fine_tuning
 
     path = ROOT / "docs" / "results" / "fine_tuning_whole.jsonl"
-    whole = fine_tuning.Comparison(
-        [0, 1, 2],
-        [32],
-        ["csq"],
-        fine_tuning.results_at(path, fine_tuning.WHOLE),
-        ("none", "hswd relaxed", "native"),
-        tuned=fine_tuned.results,
-    )
-    return whole.table(32), whole.codes(32)
+    results = fine_tuning.results_at(path, fine_tuning.WHOLE)
+    for method, place in (("csq", "relaxed"), ("hashnet", "raw")):
+        columns = ("none", f"hswd {place}", "native")
+        whole = fine_tuning.Comparison(
+            [0, 1, 2], [32], [method], results, columns, tuned=fine_tuned.results
+        )
+        yield whole.table(32)
+        yield whole.codes(32)
 
 
 def _memory_while_fine_tuning():
