@@ -6,6 +6,7 @@ import pydoc
 import re
 import shlex
 import subprocess
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,23 @@ def _whole_network(fine_tuned):
         yield whole.codes(32)
 
 
+def _other_lengths(fine_tuned):
+    from benchmarks.quality import fine_tuning
+
+    of_two = fine_tuning.Comparison([0, 1, 2], [16, 64], ["csq", "dpsh"], fine_tuned.results)
+    for bits in of_two.bits:
+        yield of_two.table(bits)
+        yield of_two.codes(bits)
+
+
+def _orthohash(fine_tuned):
+    from benchmarks.quality import fine_tuning
+
+    columns = ("none", *fine_tuning.HSWD)
+    one = fine_tuning.Comparison([0, 1, 2], [32], ["orthohash"], fine_tuned.results, columns)
+    return one.table(32), one.codes(32), one.trials()
+
+
 def _memory_while_fine_tuning():
     from benchmarks.quality.hswd_memory import table
     from benchmarks.quality.on_frozen_features import read_lines
@@ -177,7 +195,8 @@ def test_the_tables_and_sentences_of_hswd_are_those_of_the_committed_results(fin
     assert fine_tuned.codes(32) in document
     assert fine_tuned.trials() in document
     assert not re.search(r"n=[^3]", table)
-    for part in (*_whole_network(fine_tuned), _memory_while_fine_tuning()):
+    others = _other_lengths(fine_tuned), _orthohash(fine_tuned), _whole_network(fine_tuned)
+    for part in (*chain(*others), _memory_while_fine_tuning()):
         assert part in document
     pages = [(ROOT / name).read_text() for name in ("README.md", "docs/results.md")]
     for other in ("none", "native"):
