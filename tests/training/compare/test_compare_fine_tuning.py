@@ -251,7 +251,7 @@ def test_frozen_settings_have_the_digest_from_before_there_was_fine_tuning() -> 
 
 def test_frozen_and_fine_tuned_results_do_not_mix(finished: Path) -> None:
     frozen = Recipe(**{**RECIPE.model_dump(), "fine_tuning": None})
-    with pytest.raises(ValueError, match="`fine_tuning` was {.*}. Received: None; choose another"):
+    with pytest.raises(ValueError, match="`fine_tune` was True. Received: False; choose another"):
         compare(finished, frozen)
 
 
