@@ -48,7 +48,7 @@ SMALL = {
     r"--recipe (hswd-\w+)": rf"--recipe \1 {SMALL_NETWORK}",
     r"--(height|width) (64|128|144|160|224)": r"--\1 16",
     r"--dataset fashion_mnist .* --query-part test": "--dataset digits",
-    r"--protocol cifar10": "--query-per-class 5",
+    r"--protocol cifar10(-2)?": "--query-per-class 5",
     r"(training compare .*)": r"\1 --backbone small-cnn --protocol per-class --query-per-class 5 "
     "--methods csq --quantizations none,hswd --bits 12 --seeds 3,4 --epochs 1",
     r"(training compare --recipe .*)": r"\1 --methods hashnet",
