@@ -112,7 +112,7 @@ def test_the_tables_on_frozen_features_are_those_of_the_committed_results():
     lines = read_lines(results / "label_free.jsonl")
     assert all(part in text for part in label_free.table(lines).split("\n\n"))
     lines = read_lines(results / "unseen_classes.jsonl")
-    assert unseen_classes.table(lines, 0.3) in text
+    assert unseen_classes.table(lines) in text
 
 
 @pytest.fixture(scope="module")

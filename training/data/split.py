@@ -36,6 +36,10 @@ class Split:
                     f"`query` and `{name}` must be disjoint. Received: {len(shared)} shared images"
                 )
 
+    def trained_classes(self, labels: np.ndarray) -> np.ndarray:
+        """Which classes an image of `train` is of, bool [C]; `labels` as in `unseen_queries`."""
+        return labels[self.train].any(axis=0)
+
     def unseen_queries(self, labels: np.ndarray) -> np.ndarray | None:
         """Which queries are of classes that no image of `train` is of; None without any.
 
@@ -45,7 +49,7 @@ class Split:
         Returns:
             Bool [Q]; False for queries without a label.
         """
-        trained = labels[self.train].any(axis=0)
+        trained = self.trained_classes(labels)
         of_query = labels[self.query]
         unseen = of_query.any(axis=1) & ~of_query[:, trained].any(axis=1)
         return unseen if unseen.any() else None

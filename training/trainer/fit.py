@@ -263,7 +263,7 @@ def _codes_at(
 
 def _trained_classes(dataset: Dataset, split: Split) -> dict[str, list[str]]:
     """The classes that were trained on, where some were not."""
-    trained = dataset.labels[split.train].any(axis=0)
+    trained = split.trained_classes(dataset.labels)
     if trained.all():
         return {}
     return {"trained_classes": [dataset.class_names[label] for label in np.flatnonzero(trained)]}
